@@ -1,0 +1,152 @@
+"""`/api/v1/credentials`: made with a secret that is shown once, listed without it, revoked."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from shaken.api.problems import Problem, invalid, not_found
+from shaken.api.routes import ApiCall, Reply, Route, read_address
+from shaken.api.trunks import Networks, ThingName, read_networks
+from shaken.credentials import Credential, Role, digest_of, new_secret
+from shaken.store import credentials as stored
+from shaken.store.tenants import get_trunk, owner_of
+from trust.store.database import Change
+
+TRUNK_ROLES = frozenset({Role.SIGNER, Role.VERIFIER})
+"""Roles a credential of a trunk may have."""
+
+
+class CredentialCreation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A new credential; `tenant` or `trunk` bind it, `networks` are where it may be used from."""
+
+    name: ThingName
+    role: Role
+    tenant: Annotated[str, Meta(min_length=1, max_length=253)] | None = None
+    trunk: ThingName | None = None
+    networks: Networks = []
+
+
+class CredentialRecord(msgspec.Struct, frozen=True):
+    """A credential as the API shows it: never its secret."""
+
+    name: str
+    role: Role
+    tenant: str | None
+    trunk: str | None
+    networks: tuple[str, ...]
+
+
+class NewCredential(CredentialRecord, frozen=True):
+    """A credential just made, with its secret: the only time it is shown."""
+
+    secret: str
+
+
+class CredentialList(msgspec.Struct, frozen=True):
+    """A page of credentials; `next` is what to send as `after`."""
+
+    items: tuple[CredentialRecord, ...]
+    next: str | None
+
+
+def create(call: ApiCall) -> Reply:
+    """Make a credential; the answer holds its secret."""
+    body: CredentialCreation = call.body
+    networks = read_networks(body.networks)
+    secret = new_secret()
+    with call.resources.database.changing() as change:
+        tenant = _bound_tenant(call, change, body)
+        if call.scope is not None and tenant is None:
+            tenant = call.scope
+        credential = Credential(
+            body.name, body.role, digest_of(secret), tenant, body.trunk, networks
+        )
+        try:
+            stored.add_credential(change, credential, now=call.now)
+        except stored.CredentialTaken as error:
+            raise Problem(
+                409, "name-taken", f"there is a credential {body.name}; choose another name"
+            ) from error
+    shown = NewCredential(**msgspec.structs.asdict(_record(credential)), secret=secret)
+    headers = {"Location": f"/api/v1/credentials/{body.name}", "Cache-Control": "no-store"}
+    return Reply(shown, headers)
+
+
+def listing(call: ApiCall) -> Reply:
+    """List credentials by name."""
+    limit = call.limit()
+    with call.resources.database.reading() as connection:
+        found = stored.find_credentials(
+            connection, tenant=call.scope, after=call.query.get("after", ""), limit=limit + 1
+        )
+    more = found[limit - 1].name if len(found) > limit else None
+    return Reply(CredentialList(tuple(_record(entry) for entry in found[:limit]), more))
+
+
+def remove(call: ApiCall) -> Reply:
+    """Revoke a credential."""
+    name = call.path["name"]
+    with call.resources.database.changing() as change:
+        credential = stored.get_credential(change.connection, name)
+        if credential is None:
+            raise not_found("credential")
+        call.hold_to_scope(credential.tenant, "credential")
+        stored.remove_credential(change, name)
+    return Reply()
+
+
+def _bound_tenant(call: ApiCall, change: Change, body: CredentialCreation) -> str | None:
+    """Find the tenant a new credential is bound to, by itself or through its trunk."""
+    tenant = None
+    if body.tenant is not None:
+        tenant = owner_of(change.connection, read_address(body.tenant, "tenant"))
+        if tenant is None or call.scope not in {None, tenant}:
+            raise invalid("tenant", "no tenant has this address; create the tenant first")
+    if body.trunk is None:
+        return tenant
+    if body.role not in TRUNK_ROLES:
+        raise invalid("trunk", "only signers and verifiers belong to a trunk")
+    trunk = get_trunk(change.connection, body.trunk)
+    if trunk is None or call.scope not in {None, trunk.tenant}:
+        raise invalid("trunk", "there is no such trunk; create it first")
+    if tenant not in {None, trunk.tenant}:
+        raise invalid("tenant", f"the trunk belongs to {trunk.tenant}; leave tenant out")
+    return trunk.tenant
+
+
+def _record(credential: Credential) -> CredentialRecord:
+    return CredentialRecord(
+        name=credential.name,
+        role=credential.role,
+        tenant=credential.tenant,
+        trunk=credential.trunk,
+        networks=tuple(str(network) for network in credential.networks),
+    )
+
+
+_BASE = "/api/v1/credentials"
+
+ROUTES = (
+    Route(
+        "GET",
+        _BASE,
+        Role.VIEWER,
+        listing,
+        "List credentials, without secrets",
+        gives=CredentialList,
+        query=("limit", "after"),
+    ),
+    Route(
+        "POST",
+        _BASE,
+        Role.ADMIN,
+        create,
+        "Make a credential; its secret is shown once",
+        takes=CredentialCreation,
+        gives=NewCredential,
+        status=201,
+        secret=True,
+    ),
+    Route("DELETE", f"{_BASE}/{{name}}", Role.ADMIN, remove, "Revoke a credential", status=204),
+)

@@ -1,0 +1,248 @@
+"""The adapter between aiohttp and the API: the only module here that knows an HTTP library.
+
+It finds out who calls, reads a bounded body, holds the roles, runs the handler and sends the
+answer. What a request means is the handlers' business.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+from aiohttp import web
+
+from shaken.api import certificates, credentials, health, tenants, trunks
+from shaken.api.openapi import openapi_document
+from shaken.api.peer import Peer, peer_of
+from shaken.api.problems import CONTENT_TYPE, Problem, from_validation, invalid, unauthorized
+from shaken.api.routes import ApiCall, Reply, Resources, Route
+from shaken.api.stir import MAX_BODY, StirApi, StirRequest, body_length
+from shaken.credentials import Credential
+from shaken.snapshot import Snapshot
+from shaken.strictjson import JsonError, parse_object
+from shaken.tenants import Network
+from trust.store.database import StoreError
+
+MAX_API_BODY = 1024 * 1024
+"""Bytes of a request to the administration API: twice the largest PEM text, escaped."""
+
+_NO_CONTENT_TYPE = frozenset({204, 304})
+_log = logging.getLogger(__name__)
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class SnapshotSource(Protocol):
+    """Where requests read the state of the store."""
+
+    @property
+    def current(self) -> Snapshot:
+        """The latest snapshot."""
+
+    async def refresh(self) -> None:
+        """Take a new snapshot now, if the store has changed."""
+
+
+class HttpApi:
+    """The routes of the service as an aiohttp application."""
+
+    def __init__(
+        self,
+        *,
+        resources: Resources,
+        stir: StirApi,
+        snapshots: SnapshotSource,
+        trusted_proxies: tuple[Network, ...],
+        version: str,
+    ) -> None:
+        """Take what handlers work with, and who may speak for others."""
+        self._resources = resources
+        self._stir = stir
+        self._snapshots = snapshots
+        self._trusted = trusted_proxies
+        routes = (
+            *certificates.ROUTES,
+            *tenants.ROUTES,
+            *trunks.ROUTES,
+            *credentials.ROUTES,
+            *health.ROUTES,
+        )
+        self._routes: Sequence[Route] = routes
+        self._openapi = msgspec.json.encode(openapi_document(routes, version=version))
+
+    def application(self) -> web.Application:
+        """Build the application."""
+        app = web.Application(client_max_size=MAX_API_BODY)
+        app.router.add_route("*", "/stir/v1/signing", self._answer_stir)
+        app.router.add_route("*", "/stir/{rest:.*}", self._answer_stir)
+        app.router.add_get("/openapi.json", self._answer_openapi)
+        for path in dict.fromkeys(route.path for route in self._routes):
+            resource = app.router.add_resource(path)
+            methods = [route for route in self._routes if route.path == path]
+            for route in methods:
+                resource.add_route(route.method, self._handler(route))
+                if route.method == "GET":
+                    resource.add_route("HEAD", self._handler(route))
+            resource.add_route("*", self._wrong_method(sorted({r.method for r in methods})))
+        app.router.add_route("*", "/{rest:.*}", self._answer_unknown)
+        return app
+
+    async def _answer_stir(self, request: web.Request) -> web.Response:
+        headers = request.headers
+        body = await request.read() if 0 < body_length(headers) <= MAX_BODY else b""
+        remote = request.remote or ""
+        url = request.rel_url
+        answer = self._stir.answer(
+            StirRequest(
+                method=request.method,
+                path=url.raw_path,
+                query=url.raw_query_string,
+                headers=headers,
+                body=body,
+                peer=peer_of(remote, headers, self._trusted).address if self._trusted else remote,
+            ),
+            snapshot=self._snapshots.current,
+            now=int(time.time()),
+        )
+        # Calls that came together are signed one after the other and answered one after the other:
+        # the processor's caches stay warm, and the kernel wakes a client once, not for each answer.
+        await asyncio.sleep(0)
+        return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+
+    async def _answer_openapi(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._openapi, content_type="application/json")
+
+    def _handler(self, route: Route) -> _Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                return await self._run(route, request)
+            except Problem as problem:
+                return _problem(problem)
+            except StoreError as error:
+                _log.error("%s %s: %s", request.method, request.path, error)
+                return _problem(
+                    Problem(503, "store-unavailable", "the database does not answer; try again")
+                )
+            except Exception:
+                _log.exception("%s %s failed", request.method, request.path)
+                return _problem(
+                    Problem(500, "internal-error", "the service failed; its log says more")
+                )
+
+        return handle
+
+    async def _run(self, route: Route, request: web.Request) -> web.StreamResponse:
+        peer = self._peer(request)
+        snapshot = self._snapshots.current
+        who = None if route.role is None else self._authorize(route, request, snapshot, peer)
+        if route.secret and not peer.confidential:
+            raise Problem(
+                403,
+                "insecure-transport",
+                "keys and secrets do not travel over plain HTTP: use https (a proxy in front is"
+                " declared in [http] trusted_proxies), or call from the machine itself",
+            )
+        call = ApiCall(
+            resources=self._resources,
+            snapshot=snapshot,
+            now=int(time.time()),
+            who=who,
+            path=request.match_info,
+            query=request.query,
+            body=await _body(route, request),
+        )
+        reply = await asyncio.to_thread(route.handler, call)
+        if route.changes:
+            await self._snapshots.refresh()
+            name = who.name if who else "nobody"
+            _log.info("%s from %s: %s %s", name, peer.address, request.method, request.path)
+        return _response(route, reply)
+
+    def _authorize(
+        self, route: Route, request: web.Request, snapshot: Snapshot, peer: Peer
+    ) -> Credential:
+        who = self._who(request, snapshot, peer)
+        if not route.permits(who.role):
+            raise Problem(403, "forbidden", "this credential's role does not allow it")
+        return who
+
+    def _who(self, request: web.Request, snapshot: Snapshot, peer: Peer) -> Credential:
+        authorization = request.headers.get("Authorization")
+        who = snapshot.credentials.authenticate(authorization, peer=peer.address)
+        if who is None:
+            raise unauthorized()
+        return who
+
+    def _peer(self, request: web.Request) -> Peer:
+        return peer_of(request.remote or "", request.headers, self._trusted)
+
+    def _wrong_method(self, allowed: Sequence[str]) -> _Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            problem = Problem(405, "method-not-allowed", f"send {' or '.join(allowed)}")
+            return self._refuse(request, problem, Allow=", ".join(allowed))
+
+        return handle
+
+    async def _answer_unknown(self, request: web.Request) -> web.StreamResponse:
+        return self._refuse(
+            request, Problem(404, "not-found", "there is no such resource; see /openapi.json")
+        )
+
+    def _refuse(self, request: web.Request, problem: Problem, **headers: str) -> web.Response:
+        """Answer with a problem; to strangers, all of the administration looks the same."""
+        if request.path.startswith("/api/"):
+            try:
+                self._who(request, self._snapshots.current, self._peer(request))
+            except Problem as stranger:
+                return _problem(stranger)
+        return _problem(problem, **headers)
+
+
+async def _body(route: Route, request: web.Request) -> Any:  # noqa: ANN401 - of route.takes
+    if route.takes is None:
+        return None
+    if request.content_type != "application/json":
+        raise Problem(415, "unsupported-media-type", "send Content-Type: application/json")
+    try:
+        document = parse_object(await request.read())
+        _refuse_surrogates(document)
+        return msgspec.convert(document, route.takes)
+    except web.HTTPRequestEntityTooLarge as error:
+        raise Problem(413, "too-large", f"send at most {MAX_API_BODY} bytes") from error
+    except JsonError as error:
+        raise Problem(
+            400, "not-json", f"the body is not JSON that is read here: {error}"
+        ) from error
+    except msgspec.ValidationError as error:
+        raise from_validation(error) from error
+
+
+def _refuse_surrogates(document: dict[str, Any]) -> None:
+    """Refuse text that no database and no file can hold: lone surrogates, NUL."""
+    for name, value in document.items():
+        for text in [value] if isinstance(value, str) else value if isinstance(value, list) else []:
+            if isinstance(text, str) and any(
+                "\ud800" <= mark <= "\udfff" or mark == "\0" for mark in text
+            ):
+                raise invalid(ascii(name)[1:-1], "the text holds characters that are no text")
+
+
+def _response(route: Route, reply: Reply) -> web.Response:
+    status = reply.status or route.status
+    if status in _NO_CONTENT_TYPE:
+        return web.Response(status=status, headers=reply.headers)
+    if isinstance(reply.value, bytes):
+        body, kind = reply.value, route.media_type
+    else:
+        body, kind = msgspec.json.encode(reply.value), "application/json"
+    return web.Response(status=status, headers=reply.headers, body=body, content_type=kind)
+
+
+def _problem(problem: Problem, **headers: str) -> web.Response:
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer, Basic realm="shaken", charset="UTF-8"'
+    return web.Response(
+        status=problem.status, headers=headers, body=problem.body(), content_type=CONTENT_TYPE
+    )

@@ -1,0 +1,110 @@
+"""`/openapi.json`, made from the route table and the very types that decode requests."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from shaken.api.problems import CONTENT_TYPE, ProblemDocument
+from shaken.api.routes import Route
+from shaken.api.stir import SIGNING_PATH
+from shaken.api.stir_messages import SigningRequest, SigningResponse
+
+_REFERENCE = "#/components/schemas/{name}"
+_PARAMETER = re.compile(r"\{(\w+)\}")
+
+
+def openapi_document(routes: Sequence[Route], *, version: str) -> dict[str, Any]:
+    """Describe the routes as OpenAPI 3.1."""
+    types = [kind for route in routes for kind in (route.takes, route.gives) if kind is not None]
+    unique = list(dict.fromkeys([*types, ProblemDocument, SigningRequest, SigningResponse]))
+    schemas, components = msgspec.json.schema_components(unique, ref_template=_REFERENCE)
+    schema_of = dict(zip(unique, schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {SIGNING_PATH: {"post": _signing(schema_of)}}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schema_of)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "shaken",
+            "version": version,
+            "summary": "STIR/SHAKEN signing and trust service",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "basic": {"type": "http", "scheme": "basic"},
+            },
+        },
+    }
+
+
+def _operation(route: Route, schema_of: dict[Any, Any]) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": route.summary}
+    if route.gives is not None:
+        answer["content"] = _content(schema_of[route.gives])
+    elif route.status != 204:
+        answer["content"] = {route.media_type: {"schema": {"type": "string"}}}
+    operation: dict[str, Any] = {
+        "summary": route.summary,
+        "operationId": _operation_id(route),
+        "parameters": [
+            *(_parameter(name, "path") for name in _PARAMETER.findall(route.path)),
+            *(_parameter(name, "query") for name in route.query),
+        ],
+        "responses": {
+            str(route.status): answer,
+            "default": {
+                "description": "What went wrong, and what to do (RFC 9457).",
+                "content": {CONTENT_TYPE: {"schema": schema_of[ProblemDocument]}},
+            },
+        },
+    }
+    if route.takes is not None:
+        operation["requestBody"] = {"required": True, "content": _content(schema_of[route.takes])}
+    if route.role is not None:
+        operation["description"] = f"Role: {route.role.value}."
+        operation["security"] = [{"bearer": []}, {"basic": []}]
+    return operation
+
+
+def _signing(schema_of: dict[Any, Any]) -> dict[str, Any]:
+    return {
+        "summary": "Sign a call (ATIS-1000082, 3GPP TS 24.229 Annex V)",
+        "operationId": "sign",
+        "description": "Role: signer. Errors hold the ATIS `requestError` body.",
+        "security": [{"bearer": []}, {"basic": []}],
+        "parameters": [_parameter("tenant", "query")],
+        "requestBody": {"required": True, "content": _content(schema_of[SigningRequest])},
+        "responses": {
+            "200": {
+                "description": "The Identity header's value",
+                "headers": {
+                    "X-RequestID": {"schema": {"type": "string"}},
+                    "X-Certificate": {"schema": {"type": "string"}},
+                },
+                "content": _content(schema_of[SigningResponse]),
+            },
+            "default": {
+                "description": "An ATIS-1000082 requestError",
+                "content": _content({"type": "object"}),
+            },
+        },
+    }
+
+
+def _content(schema: Any) -> dict[str, Any]:  # noqa: ANN401 - a JSON schema is any JSON
+    return {"application/json": {"schema": schema}}
+
+
+def _parameter(name: str, place: str) -> dict[str, Any]:
+    return {"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}}
+
+
+def _operation_id(route: Route) -> str:
+    words = re.sub(r"[^a-z]+", " ", route.path.removeprefix("/api/v1").lower()).split()
+    return "_".join([route.method.lower(), *words])

@@ -1,0 +1,41 @@
+"""Who is at the other end, when proxies may stand between (RFC 7239's older headers).
+
+`X-Forwarded-*` headers are believed from proxies that the configuration declares trusted only:
+anybody can send them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from shaken.tenants import Network, within
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A client's IP address, and whether what passes between us can be read by others."""
+
+    address: str
+    confidential: bool
+
+
+def peer_of(remote: str, headers: Mapping[str, str], trusted: tuple[Network, ...]) -> Peer:
+    """Tell the client from the connection's address and the headers of trusted proxies."""
+    if not trusted or not within(trusted, remote):
+        return Peer(remote, _is_loopback(remote))
+    client = remote
+    for hop in reversed(headers.get("X-Forwarded-For", "").split(",")):
+        client = hop.strip() or client
+        if not within(trusted, client):
+            break
+    proto = headers.get("X-Forwarded-Proto", "").strip().lower()
+    return Peer(client, proto == "https" or (not proto and _is_loopback(client)))
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return bool((mapped or parsed).is_loopback)

@@ -1,0 +1,78 @@
+"""Errors of the administration API: problem documents (RFC 9457), made in one place."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import msgspec
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """What is wrong with one member of a request."""
+
+    field: str
+    detail: str
+
+
+class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of an error. `type` is a stable slug, `detail` says what to do."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: tuple[FieldError, ...] = ()
+    id: str | None = None
+
+
+@dataclass
+class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
+    """A request is answered with a problem document."""
+
+    status: int
+    slug: str
+    detail: str
+    field: str | None = None
+    id: str | None = None
+    """The record that stands in the way, when there is one."""
+
+    def body(self) -> bytes:
+        """Return the JSON body."""
+        errors = () if self.field is None else (FieldError(self.field, self.detail),)
+        document = ProblemDocument(
+            type=self.slug,
+            title=HTTPStatus(self.status).phrase,
+            status=self.status,
+            detail=self.detail,
+            errors=errors,
+            id=self.id,
+        )
+        return msgspec.json.encode(document)
+
+
+def invalid(field: str, detail: str) -> Problem:
+    """Make the problem of a wrong member of the request."""
+    return Problem(400, "invalid-request", detail, field)
+
+
+def not_found(what: str) -> Problem:
+    """Make the problem of a thing that is not there, or not for this credential to see."""
+    return Problem(404, "not-found", f"there is no such {what}")
+
+
+def from_validation(error: msgspec.ValidationError) -> Problem:
+    """Turn msgspec's words (`Expected …  - at `$.a`` ) into a problem."""
+    text, _, path = str(error).partition(" - at `$")
+    where = path.rstrip("`").removeprefix(".")
+    text = text.replace("`", "'").replace("Object contains", "there is an")
+    text = text.replace("Object missing required field", "this is missing:")
+    name = text.split("'")[1] if "unknown field" in text or "is missing" in text else ""
+    return invalid(".".join(part for part in (where, name) if part), text)
+
+
+def unauthorized() -> Problem:
+    """Make the problem of a request that nobody known presents."""
+    return Problem(
+        401, "unauthorized", "send a credential: Authorization: Bearer <secret>, or Basic"
+    )

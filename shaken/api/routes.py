@@ -1,0 +1,112 @@
+"""What a route is: method, path, who may call it, what it takes and gives.
+
+The same table serves requests, holds the roles and makes `/openapi.json`. Handlers are plain
+functions of an `ApiCall`; they run in a thread, since they use the database.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from shaken.api.problems import Problem, invalid, not_found
+from shaken.config import Config
+from shaken.credentials import Credential, Role
+from shaken.signing import Signer
+from shaken.snapshot import Snapshot
+from trust.keys import MasterKey
+from trust.names import DnsNameError, dns_name
+from trust.store.database import Database
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+"""Items of one page of a list."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What handlers work with; the same for every request of a worker."""
+
+    config: Config
+    database: Database
+    master: MasterKey
+    signer: Signer
+
+
+@dataclass(frozen=True)
+class ApiCall:
+    """One request to a handler. `now` is Unix seconds; `who` None: the route asks for nobody."""
+
+    resources: Resources
+    snapshot: Snapshot
+    now: int
+    who: Credential | None
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    body: Any
+
+    @property
+    def scope(self) -> str | None:
+        """The one tenant this credential may see and change; None: all."""
+        return self.who.tenant if self.who else None
+
+    def limit(self) -> int:
+        """Return the wanted length of a page. Raises Problem."""
+        text = self.query.get("limit", str(DEFAULT_LIMIT))
+        if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= MAX_LIMIT:
+            raise invalid("limit", f"a number from 1 to {MAX_LIMIT} is expected")
+        return int(text)
+
+    def hold_to_scope(self, tenant: str | None, what: str) -> None:
+        """Raise the problem of a thing that is not there when it belongs to somebody else."""
+        if self.scope is not None and tenant != self.scope:
+            raise not_found(what)
+
+    def require_everything(self) -> None:
+        """Raise a problem unless the credential is for all tenants."""
+        if self.scope is not None:
+            raise Problem(403, "forbidden", "a credential that is for all tenants is needed")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a handler gives: a value to encode as JSON, or bytes of another type."""
+
+    value: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    status: int | None = None
+
+
+@dataclass(frozen=True)
+class Route:
+    """An operation of the API. `role` None: anybody; `secret`: keys or secrets pass through it."""
+
+    method: str
+    path: str
+    role: Role | None
+    handler: Callable[[ApiCall], Reply]
+    summary: str
+    takes: type[msgspec.Struct] | None = None
+    gives: Any = None
+    status: int = 200
+    secret: bool = False
+    query: tuple[str, ...] = ()
+    media_type: str = "application/json"
+
+    @property
+    def changes(self) -> bool:
+        """Whether it changes what workers hold."""
+        return self.method not in {"GET", "HEAD"}
+
+    def permits(self, role: Role) -> bool:
+        """Say whether a credential of this role may call it."""
+        return role is self.role or (role is Role.ADMIN and self.role is Role.VIEWER)
+
+
+def read_address(text: str, field_name: str) -> str:
+    """Read a DNS address of a request. Raises Problem."""
+    try:
+        return dns_name(text)
+    except DnsNameError as error:
+        raise invalid(field_name, str(error)) from error

@@ -1,0 +1,189 @@
+"""`/api/v1/tenants`: customers by their DNS addresses."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from shaken.api.problems import Problem, invalid, not_found
+from shaken.api.routes import ApiCall, Reply, Route, read_address
+from shaken.attestation import NumberRuleError, parse_number_rule
+from shaken.credentials import Role
+from shaken.store import tenants as stored
+from shaken.tenants import Tenant
+from trust.selection import Fallback
+from trust.store.certificates import of_tenant
+
+Name = Annotated[str, Meta(min_length=1, max_length=253)]
+Rule = Annotated[str, Meta(min_length=1, max_length=40)]
+
+
+class TenantSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may change of a tenant. `numbers` holds numbers, ranges and prefixes it may use."""
+
+    aliases: Annotated[list[Name], Meta(max_length=100)] = []
+    numbers: Annotated[list[Rule], Meta(max_length=10_000)] = []
+    fallback: Fallback = Fallback.FIRST
+    managed: bool = False
+
+
+class TenantCreation(TenantSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A new tenant. Its `address` stays its name."""
+
+    address: Name
+
+
+class TenantRecord(msgspec.Struct, frozen=True):
+    """A tenant as the API shows it."""
+
+    address: str
+    aliases: tuple[str, ...]
+    numbers: tuple[str, ...]
+    fallback: Fallback
+    managed: bool
+
+
+class TenantList(msgspec.Struct, frozen=True):
+    """A page of tenants; `next` is what to send as `after`."""
+
+    items: tuple[TenantRecord, ...]
+    next: str | None
+
+
+def create(call: ApiCall) -> Reply:
+    """Add a tenant."""
+    call.require_everything()
+    body: TenantCreation = call.body
+    tenant = _tenant(read_address(body.address, "address"), body)
+    with call.resources.database.changing() as change:
+        try:
+            stored.add_tenant(change, tenant)
+        except stored.AddressTaken as error:
+            raise _taken(error) from error
+    return Reply(_record(tenant), {"Location": f"/api/v1/tenants/{tenant.address}"})
+
+
+def listing(call: ApiCall) -> Reply:
+    """List tenants by address."""
+    limit = call.limit()
+    with call.resources.database.reading() as connection:
+        if call.scope is not None:
+            own = stored.get_tenant(connection, call.scope)
+            return Reply(TenantList((_record(own),) if own else (), None))
+        found = stored.find_tenants(connection, after=call.query.get("after", ""), limit=limit + 1)
+    more = found[limit - 1].address if len(found) > limit else None
+    return Reply(TenantList(tuple(_record(tenant) for tenant in found[:limit]), more))
+
+
+def show(call: ApiCall) -> Reply:
+    """Show one tenant."""
+    return Reply(_record(_visible(call)))
+
+
+def replace(call: ApiCall) -> Reply:
+    """Replace the settings of a tenant."""
+    tenant = _tenant(_visible(call).address, call.body)
+    with call.resources.database.changing() as change:
+        try:
+            if not stored.replace_tenant(change, tenant):
+                raise not_found("tenant")
+        except stored.AddressTaken as error:
+            raise _taken(error) from error
+    return Reply(_record(tenant))
+
+
+def remove(call: ApiCall) -> Reply:
+    """Remove a tenant that nothing belongs to any more."""
+    call.require_everything()
+    address = _visible(call).address
+    in_use = Problem(
+        409,
+        "in-use",
+        f"certificates, trunks or credentials belong to {address}; remove them first",
+    )
+    with call.resources.database.changing() as change:
+        if any(of_tenant(change.connection, address)):
+            raise in_use
+        try:
+            stored.remove_tenant(change, address)
+        except stored.InUse as error:
+            raise in_use from error
+    return Reply()
+
+
+def _tenant(address: str, body: TenantSettings) -> Tenant:
+    if body.managed:
+        raise invalid(
+            "managed", "this version does not obtain certificates by ACME; leave managed false"
+        )
+    aliases = [read_address(alias, "aliases") for alias in body.aliases]
+    try:
+        numbers = tuple(parse_number_rule(text) for text in body.numbers)
+    except NumberRuleError as error:
+        raise invalid("numbers", str(error)) from error
+    unique = tuple(alias for alias in dict.fromkeys(aliases) if alias != address)
+    return Tenant(address, unique, numbers, body.fallback)
+
+
+def _taken(error: stored.AddressTaken) -> Problem:
+    return Problem(
+        409, "address-taken", f"an address means one tenant only; one of {error} is taken"
+    )
+
+
+def _visible(call: ApiCall) -> Tenant:
+    address = read_address(call.path["address"], "address")
+    with call.resources.database.reading() as connection:
+        owner = stored.owner_of(connection, address)
+        tenant = None if owner is None else stored.get_tenant(connection, owner)
+    if tenant is None:
+        raise not_found("tenant")
+    call.hold_to_scope(tenant.address, "tenant")
+    return tenant
+
+
+def _record(tenant: Tenant) -> TenantRecord:
+    return TenantRecord(
+        address=tenant.address,
+        aliases=tenant.aliases,
+        numbers=tuple(str(rule) for rule in tenant.numbers),
+        fallback=tenant.fallback,
+        managed=False,
+    )
+
+
+_BASE = "/api/v1/tenants"
+_ONE = f"{_BASE}/{{address}}"
+
+ROUTES = (
+    Route(
+        "GET",
+        _BASE,
+        Role.VIEWER,
+        listing,
+        "List tenants",
+        gives=TenantList,
+        query=("limit", "after"),
+    ),
+    Route(
+        "POST",
+        _BASE,
+        Role.ADMIN,
+        create,
+        "Add a tenant",
+        takes=TenantCreation,
+        gives=TenantRecord,
+        status=201,
+    ),
+    Route("GET", _ONE, Role.VIEWER, show, "Show a tenant", gives=TenantRecord),
+    Route(
+        "PUT",
+        _ONE,
+        Role.ADMIN,
+        replace,
+        "Replace a tenant's settings",
+        takes=TenantSettings,
+        gives=TenantRecord,
+    ),
+    Route("DELETE", _ONE, Role.ADMIN, remove, "Remove a tenant", status=204),
+)

@@ -1,0 +1,101 @@
+"""Which attestation a tenant may give a number (ATIS-1000074 §5.2.3). Pure.
+
+A provider attests A only where it knows that the customer may use the number. A tenant that lists
+its numbers says exactly that; one that lists none is trusted with its trunk's level.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Attest(StrEnum):
+    """Full, partial, gateway (RFC 8588 §4)."""
+
+    A = "A"
+    B = "B"
+    C = "C"
+
+
+class ForeignAttest(StrEnum):
+    """The most a trunk attests for numbers its tenant does not list; `refuse`: does not sign."""
+
+    A = "A"
+    B = "B"
+    C = "C"
+    REFUSE = "refuse"
+
+
+class NumberRuleError(ValueError):
+    """A text is no number, range or prefix; the message says what one looks like."""
+
+
+@dataclass(frozen=True, slots=True)
+class NumberRule:
+    """Numbers from `first` to `last`, all of one length, or all that begin with `prefix`."""
+
+    first: str = ""
+    last: str = ""
+    prefix: str = ""
+
+    def covers(self, number: str) -> bool:
+        """Say whether a canonical number (no `+`) is meant."""
+        if self.prefix:
+            return number.startswith(self.prefix)
+        return len(number) == len(self.first) and self.first <= number <= self.last
+
+    def __str__(self) -> str:
+        if self.prefix:
+            return f"+{self.prefix}*"
+        return f"+{self.first}" if self.first == self.last else f"+{self.first}-+{self.last}"
+
+
+_NUMBER = re.compile(r"\+?([0-9]{1,15})")
+_RANGE = re.compile(r"\+?([0-9]{1,15})\s*-\s*\+?([0-9]{1,15})")
+_PREFIX = re.compile(r"\+?([0-9]{1,14})\*")
+
+
+def parse_number_rule(text: str) -> NumberRule:
+    """Read `+12155550100`, `+12155550200-+12155550299` or `+1215777*`. Raises NumberRuleError."""
+    if match := _NUMBER.fullmatch(text):
+        return NumberRule(first=match[1], last=match[1])
+    if match := _PREFIX.fullmatch(text):
+        return NumberRule(prefix=match[1])
+    if match := _RANGE.fullmatch(text):
+        first, last = match.groups()
+        if len(first) == len(last) and first <= last:
+            return NumberRule(first=first, last=last)
+        raise NumberRuleError("a range runs upwards between two numbers of one length")
+    raise NumberRuleError(
+        "write a number as +12155550100, a range as +12155550200-+12155550299,"
+        " a prefix as +1215777*"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AttestPolicy:
+    """What a trunk says: the level it gives, and the most it gives to foreign numbers."""
+
+    default: Attest
+    foreign: ForeignAttest
+
+
+def attest_for(
+    number: str | None,
+    *,
+    wanted: Attest | None,
+    policy: AttestPolicy,
+    numbers: Sequence[NumberRule],
+) -> Attest | None:
+    """Return the attestation to sign with, or None: do not sign.
+
+    `number` is the caller's canonical number (None: a URI, which no list covers); `wanted` is what
+    the request asks for. A foreign number gets at most the policy's level for foreign numbers.
+    """
+    level = policy.default if wanted is None else wanted
+    if not numbers or (number is not None and any(rule.covers(number) for rule in numbers)):
+        return level
+    if policy.foreign is ForeignAttest.REFUSE:
+        return None
+    return max(level, Attest(policy.foreign.value))

@@ -1,0 +1,99 @@
+"""The record of every signature, kept without delaying an answer.
+
+A recorder takes records at once into bounded memory; a thread writes them to the store in batches.
+What does not fit is dropped, counted and said.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from shaken.store.calls import SignedCall, add_calls, forget_calls
+from trust.store.database import Database, StoreError
+
+BATCH = 5_000
+"""Records of one transaction: large enough to be cheap, small enough not to lock others out."""
+
+INTERVAL_SECONDS = 0.5
+"""How long a record waits in memory at most, while the store can be written."""
+
+CLEANING_SECONDS = 3600
+"""How often records past their time are removed."""
+
+_log = logging.getLogger(__name__)
+
+
+class CallRecorder:
+    """Records of signed calls on their way to the store. `start`, then `close`."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        capacity: int,
+        keep_seconds: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Hold at most `capacity` records in memory; forget stored ones after `keep_seconds`."""
+        self._database = database
+        self._capacity = capacity
+        self._keep_seconds = keep_seconds
+        self._clock = clock
+        self._waiting: deque[SignedCall] = deque()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="call-recorder", daemon=True)
+        self.dropped = 0
+
+    def add(self, call: SignedCall) -> None:
+        """Take a record; never waits."""
+        if len(self._waiting) >= self._capacity:
+            self.dropped += 1
+            return
+        self._waiting.append(call)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what waits, then end."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        said = 0
+        cleaned = 0.0
+        while True:
+            stopping = self._stopping.wait(INTERVAL_SECONDS)
+            self._write_waiting()
+            if self.dropped != said:
+                said = self.dropped
+                _log.error("records of signed calls dropped since start: %d", said)
+            if self._clock() - cleaned >= CLEANING_SECONDS:
+                cleaned = self._clock()
+                self._forget(int(cleaned) - self._keep_seconds)
+            if stopping:
+                self._write_waiting()
+                return
+
+    def _write_waiting(self) -> None:
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            try:
+                add_calls(self._database, batch)
+            except StoreError as error:
+                # The store may be busy or full for a while: keep what fits and try again.
+                _log.error("cannot write the records of %d calls: %s", len(batch), error)
+                self._waiting.extendleft(reversed(batch))
+                while len(self._waiting) > self._capacity:
+                    self._waiting.popleft()
+                    self.dropped += 1
+                return
+
+    def _forget(self, before: int) -> None:
+        try:
+            forget_calls(self._database, before=before)
+        except StoreError as error:
+            _log.error("cannot remove old records of calls: %s", error)

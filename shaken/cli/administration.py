@@ -1,0 +1,343 @@
+"""Administration of a running service: certificates, tenants, trunks, credentials."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+
+from shaken.cli.offline import READABLE, read_file
+from shaken.client import Client, ClientError, segment
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _client_options(command: Callable[P, R]) -> Callable[..., R]:
+    """Add `--url`, `--token` and `--json`; end with one line when the service refuses."""
+
+    @click.option(
+        "--url",
+        envvar="SHAKEN_URL",
+        default="http://127.0.0.1:8080",
+        show_default=True,
+        help="Base URL of the service; also SHAKEN_URL.",
+    )
+    @click.option(
+        "--token",
+        envvar="SHAKEN_TOKEN",
+        required=True,
+        help="Secret of an admin's (to look: a viewer's) credential; also SHAKEN_TOKEN.",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+    @wraps(command)
+    def wrapped(*args: Any, url: str, token: str, as_json: bool, **kwargs: Any) -> R:  # noqa: ANN401 - click's way
+        printer = _Printer(as_json=as_json)
+        try:
+            return command(*args, client=Client(url, token), printer=printer, **kwargs)  # type: ignore[arg-type]
+        except ClientError as error:
+            raise click.ClickException(str(error)) from error
+
+    return wrapped
+
+
+class _Printer:
+    """Prints records, for a person or for a script."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+
+    def records(self, items: Iterable[dict[str, Any]], columns: Sequence[str]) -> None:
+        """Print a list: a table of some columns, or all as JSON."""
+        found = list(items)
+        if self._as_json:
+            click.echo(json.dumps(found, indent=2))
+            return
+        rows = [columns, *([_shown(item.get(name)) for name in columns] for item in found)]
+        widths = [max(len(row[index]) for row in rows) for index in range(len(columns))]
+        for row in rows:
+            padded = (text.ljust(width) for text, width in zip(row, widths, strict=True))
+            click.echo("  ".join(padded).rstrip())
+
+    def record(self, item: dict[str, Any]) -> None:
+        """Print one record."""
+        if self._as_json:
+            click.echo(json.dumps(item, indent=2))
+            return
+        width = max(len(name) for name in item)
+        for name, value in item.items():
+            click.echo(f"{name.ljust(width)}  {_shown(value)}")
+
+    def done(self, what: str) -> None:
+        """Say what was done where there is no record to print."""
+        if not self._as_json:
+            click.echo(what)
+
+
+def _shown(value: object) -> str:
+    if value is None or value == []:
+        return "-"
+    if isinstance(value, list):
+        return ", ".join(_shown(each) for each in value)
+    if isinstance(value, dict):
+        return " ".join(f"{name}={_shown(each)}" for name, each in value.items() if each)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def _given(**values: object) -> dict[str, object]:
+    """Keep what was given, with the API's names."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+@click.group()
+def certificates() -> None:
+    """Certificates that the service keeps."""
+
+
+@certificates.command("list")
+@click.option("--kind", type=click.Choice(["system", "domain", "sti"]))
+@click.option("--tenant", help="Only those assigned to this tenant.")
+@click.option("--name", help="Only those that name this address.")
+@click.option("--expires-before", help="RFC 3339 time, as in 2030-01-01T00:00:00Z.")
+@_client_options
+def list_certificates(client: Client, printer: _Printer, **query: str | None) -> None:
+    """List certificates."""
+    wanted = {name: value for name, value in query.items() if value is not None}
+    columns = ("id", "kind", "subject", "tenant", "not_after", "status")
+    printer.records(client.items("/api/v1/certificates", wanted), columns)
+
+
+@certificates.command("import")
+@click.argument("certificate", type=READABLE)
+@click.option("--kind", type=click.Choice(["sti"]), default="sti", show_default=True)
+@click.option("--key", type=READABLE, help="PEM; left out: the key is in the same file.")
+@click.option("--passphrase", envvar="SHAKEN_PASSPHRASE", help="Opens an encrypted key.")
+@click.option("--tenant", help="Address of the tenant that signs with it.")
+@click.option("--x5u", help="URL where verifiers find it; left out: this service's own.")
+@_client_options
+def import_certificate(
+    client: Client,
+    printer: _Printer,
+    certificate: Path,
+    kind: str,
+    key: Path | None,
+    **settings: str | None,
+) -> None:
+    """Import a PEM file: leaf, intermediates and key, in any order."""
+    body = _given(
+        kind=kind,
+        certificate=read_file(certificate),
+        private_key=None if key is None else read_file(key),
+        **settings,
+    )
+    printer.record(client.call("POST", "/api/v1/certificates", body))
+
+
+@certificates.command("show")
+@click.argument("certificate_id", metavar="ID")
+@click.option("--pem", is_flag=True, help="Print the chain instead.")
+@_client_options
+def show_certificate(client: Client, printer: _Printer, certificate_id: str, *, pem: bool) -> None:
+    """Show one certificate."""
+    path = f"/api/v1/certificates/{segment(certificate_id)}"
+    record = client.call("GET", path)
+    if pem:
+        click.echo(client.send("GET", f"{path}/pem").body.decode("ascii"), nl=False)
+    else:
+        printer.record(record)
+
+
+@certificates.command("delete")
+@click.argument("certificate_id", metavar="ID")
+@_client_options
+def delete_certificate(client: Client, printer: _Printer, certificate_id: str) -> None:
+    """Delete a certificate and its key."""
+    client.call("DELETE", f"/api/v1/certificates/{segment(certificate_id)}")
+    printer.done(f"deleted {certificate_id}")
+
+
+@click.group()
+def tenants() -> None:
+    """Tenants, by their DNS addresses."""
+
+
+_TENANT_SETTINGS = (
+    click.option("--alias", "aliases", multiple=True, help="Another address; repeatable."),
+    click.option(
+        "--number",
+        "numbers",
+        multiple=True,
+        help="+12155550100, +12155550200-+12155550299 or +1215777*; repeatable.",
+    ),
+    click.option("--fallback", type=click.Choice(["first", "none"])),
+)
+
+
+def _tenant_settings(command: Callable[P, R]) -> Callable[P, R]:
+    for option in reversed(_TENANT_SETTINGS):
+        command = option(command)
+    return command
+
+
+@tenants.command("list")
+@_client_options
+def list_tenants(client: Client, printer: _Printer) -> None:
+    """List tenants."""
+    columns = ("address", "aliases", "numbers", "fallback")
+    printer.records(client.items("/api/v1/tenants", {}), columns)
+
+
+@tenants.command("create")
+@click.argument("address")
+@_tenant_settings
+@_client_options
+def create_tenant(client: Client, printer: _Printer, address: str, **settings: object) -> None:
+    """Add a tenant."""
+    body = _given(address=address, **settings)
+    printer.record(client.call("POST", "/api/v1/tenants", body))
+
+
+@tenants.command("show")
+@click.argument("address")
+@_client_options
+def show_tenant(client: Client, printer: _Printer, address: str) -> None:
+    """Show one tenant."""
+    printer.record(client.call("GET", f"/api/v1/tenants/{segment(address)}"))
+
+
+@tenants.command("update")
+@click.argument("address")
+@_tenant_settings
+@_client_options
+def update_tenant(client: Client, printer: _Printer, address: str, **settings: object) -> None:
+    """Change some settings of a tenant; lists that are given replace the old ones."""
+    path = f"/api/v1/tenants/{segment(address)}"
+    printer.record(client.call("PUT", path, _merged(client.call("GET", path), settings)))
+
+
+@tenants.command("delete")
+@click.argument("address")
+@_client_options
+def delete_tenant(client: Client, printer: _Printer, address: str) -> None:
+    """Delete a tenant that nothing belongs to any more."""
+    client.call("DELETE", f"/api/v1/tenants/{segment(address)}")
+    printer.done(f"deleted {address}")
+
+
+@click.group()
+def trunks() -> None:
+    """Trunks: a PBX's lines into the service."""
+
+
+_TRUNK_SETTINGS = (
+    click.option("--attest", type=click.Choice(["A", "B", "C"])),
+    click.option("--foreign-attest", type=click.Choice(["A", "B", "C", "refuse"])),
+    click.option("--origid", help="UUID; left out: made once and kept."),
+    click.option("--direction", type=click.Choice(["sign", "verify", "auto"])),
+    click.option("--network", "networks", multiple=True, help="192.0.2.0/24; repeatable."),
+    click.option("--country", help="ISO 3166 code that reads national numbers, as in US."),
+    click.option("--answer", type=click.Choice(["both", "atis", "3gpp"])),
+)
+
+
+def _trunk_settings(command: Callable[P, R]) -> Callable[P, R]:
+    for option in reversed(_TRUNK_SETTINGS):
+        command = option(command)
+    return command
+
+
+@trunks.command("list")
+@_client_options
+def list_trunks(client: Client, printer: _Printer) -> None:
+    """List trunks."""
+    columns = ("name", "tenant", "attest", "foreign_attest", "direction", "networks")
+    printer.records(client.items("/api/v1/trunks", {}), columns)
+
+
+@trunks.command("create")
+@click.argument("name")
+@click.option("--tenant", required=True, help="Address of its tenant.")
+@_trunk_settings
+@_client_options
+def create_trunk(client: Client, printer: _Printer, name: str, **settings: object) -> None:
+    """Add a trunk to a tenant."""
+    printer.record(client.call("POST", "/api/v1/trunks", _given(name=name, **settings)))
+
+
+@trunks.command("show")
+@click.argument("name")
+@_client_options
+def show_trunk(client: Client, printer: _Printer, name: str) -> None:
+    """Show one trunk."""
+    printer.record(client.call("GET", f"/api/v1/trunks/{segment(name)}"))
+
+
+@trunks.command("update")
+@click.argument("name")
+@_trunk_settings
+@_client_options
+def update_trunk(client: Client, printer: _Printer, name: str, **settings: object) -> None:
+    """Change some settings of a trunk; lists that are given replace the old ones."""
+    path = f"/api/v1/trunks/{segment(name)}"
+    printer.record(client.call("PUT", path, _merged(client.call("GET", path), settings)))
+
+
+@trunks.command("delete")
+@click.argument("name")
+@_client_options
+def delete_trunk(client: Client, printer: _Printer, name: str) -> None:
+    """Delete a trunk that no credential is for any more."""
+    client.call("DELETE", f"/api/v1/trunks/{segment(name)}")
+    printer.done(f"deleted {name}")
+
+
+@click.group()
+def credentials() -> None:
+    """Credentials: who may do what."""
+
+
+@credentials.command("create")
+@click.argument("name")
+@click.option(
+    "--role",
+    required=True,
+    type=click.Choice(["admin", "viewer", "signer", "verifier", "listener"]),
+)
+@click.option("--tenant", help="Bind it to this tenant.")
+@click.option("--trunk", help="Bind it to this trunk, whose settings fill in requests.")
+@click.option("--network", "networks", multiple=True, help="192.0.2.0/24; repeatable.")
+@_client_options
+def create_credential(client: Client, printer: _Printer, name: str, **settings: object) -> None:
+    """Make a credential. Its secret is printed, once: keep it."""
+    printer.record(client.call("POST", "/api/v1/credentials", _given(name=name, **settings)))
+
+
+@credentials.command("list")
+@_client_options
+def list_credentials(client: Client, printer: _Printer) -> None:
+    """List credentials, without secrets."""
+    columns = ("name", "role", "tenant", "trunk", "networks")
+    printer.records(client.items("/api/v1/credentials", {}), columns)
+
+
+@credentials.command("revoke")
+@click.argument("name")
+@_client_options
+def revoke_credential(client: Client, printer: _Printer, name: str) -> None:
+    """Revoke a credential; it works nowhere any more within a second."""
+    client.call("DELETE", f"/api/v1/credentials/{segment(name)}")
+    printer.done(f"revoked {name}")
+
+
+def _merged(record: dict[str, Any], settings: dict[str, object]) -> dict[str, object]:
+    """Lay the settings that were given over a record; its name stands in the path."""
+    given = {name: value for name, value in _given(**settings).items() if value != []}
+    return {**{name: record[name] for name in record if name not in {"name", "address"}}, **given}

@@ -1,0 +1,246 @@
+"""Offline tools for a person debugging: `sign`, `verify`, `inspect`, `lab-ca`."""
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import click
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from shaken.attestation import Attest
+from shaken.config import check_x5u
+from shaken.explain import NotExplained, explain
+from shaken.passport import Parties, Party, ShakenClaims, header_segment
+from shaken.passport import sign as sign_passport
+from shaken.verification import REASONS, Expectation
+from shaken.verification import verify as verify_header
+from sip.identity import Identity, IdentityError, parse_identities, strip_header_name
+from sip.number import NumberError, canonical_number
+from trust.authority import Authority
+from trust.certificate import CertificateRefused, check_sti
+from trust.pem import Assembled, PemContents, assemble, read_pem
+from trust.tnauthlist import TnAuthListError
+
+READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class Number(click.ParamType[str]):
+    """A telephone number, made canonical."""
+
+    name = "TN"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read it, or end with what is wrong."""
+        try:
+            return canonical_number(value, country=None)
+        except NumberError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command()
+@click.option("--orig", type=Number(), required=True, help="The calling number.")
+@click.option("--dest", type=Number(), required=True, multiple=True, help="The called number.")
+@click.option("--attest", type=click.Choice(["A", "B", "C"]), default="A", show_default=True)
+@click.option("--origid", type=click.UUID, help="Left out: a new UUID.")
+@click.option("--iat", type=int, help="Unix seconds; left out: now.")
+@click.option("--certificate", type=READABLE, required=True, help="PEM: leaf, intermediates.")
+@click.option("--key", type=READABLE, help="PEM; left out: it is in the certificate's file.")
+@click.option("--passphrase", help="Opens an encrypted key.", envvar="SHAKEN_PASSPHRASE")
+@click.option("--x5u", required=True, help="The https URL where verifiers find the certificate.")
+def sign(
+    orig: str,
+    dest: tuple[str, ...],
+    attest: str,
+    origid: object,
+    iat: int | None,
+    certificate: Path,
+    key: Path | None,
+    passphrase: str | None,
+    x5u: str,
+) -> None:
+    """Sign one call with a certificate and key at hand, and print the Identity header's value."""
+    files = [file for file in (certificate, key) if file is not None]
+    assembled = _assembled(*(_pem(file, passphrase) for file in files))
+    private_key = assembled.private_key
+    try:
+        check_sti(assembled.certificate, now=datetime.now(UTC))
+        check_x5u(x5u, lab=True)
+    except (CertificateRefused, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    if not isinstance(private_key, ec.EllipticCurvePrivateKey):
+        raise click.ClickException("the private key is missing; give it with --key")
+    claims = ShakenClaims(
+        attest=Attest(attest).value,
+        dest=Parties(tn=dest),
+        iat=int(datetime.now(UTC).timestamp()) if iat is None else iat,
+        orig=Party(tn=orig),
+        origid=str(origid or uuid4()),
+    )
+    token = sign_passport(header_segment(x5u=x5u, ppt="shaken"), claims, private_key)
+    click.echo(str(Identity(token=token, info=x5u, alg="ES256", ppt="shaken")))
+
+
+@click.command()
+@click.option("--orig", type=Number(), required=True, help="The number the call came from.")
+@click.option("--dest", type=Number(), required=True, help="The number that was called.")
+@click.option("--roots", type=READABLE, help="PEM: the roots that the chain must lead to.")
+@click.option("--certificate", type=READABLE, help="PEM: the signer's leaf and intermediates.")
+@click.option("--at", type=int, help="Verify as of this time, Unix seconds; left out: now.")
+@click.option("--freshness", type=int, default=60, show_default=True, help="Seconds.")
+@click.option("-v", "--verbose", is_flag=True, help="Tell of every check.")
+@click.argument("identity")
+def verify(
+    orig: str,
+    dest: str,
+    roots: Path | None,
+    certificate: Path | None,
+    at: int | None,
+    freshness: int,
+    verbose: bool,  # noqa: FBT001 - click's way
+    identity: str,
+) -> None:
+    """Verify an Identity header with a certificate at hand; exit 0 when it holds, else 1.
+
+    IDENTITY is the header's value, `-` reads it from standard input. With --roots the
+    certificate must lead to one of them; without, it is itself what you trust. Nothing is
+    fetched: save the chain at the header's info URL first.
+    """
+    header = _identity(_text(identity))
+    if certificate is None:
+        raise click.UsageError(
+            "give the signer's chain with --certificate FILE;"
+            f" `curl -o FILE {header.info}` saves it"
+        )
+    chain = _assembled(_pem(certificate, None)).certificate
+    expectation = Expectation(
+        orig=orig,
+        dest=dest,
+        now=int(datetime.now(UTC).timestamp()) if at is None else at,
+        freshness=freshness,
+        skew=15,
+    )
+    trusted = None if roots is None else _pem(roots, None).certificates
+    verdict = verify_header(header, expectation, certificate=chain, roots=trusted)
+    for step in verdict.steps if verbose else verdict.steps[-1:]:
+        mark = "ok    " if step.code is None else "FAILED"
+        if verbose or step.code is not None:
+            click.echo(f"{mark} {step.words}")
+    if verdict.code is not None:
+        click.echo(f"TN-Validation-Failed: {verdict.code} {REASONS[verdict.code]}")
+        raise SystemExit(1)
+    click.echo("TN-Validation-Passed")
+
+
+@click.command()
+@click.argument("identity_or_pem")
+def inspect(identity_or_pem: str) -> None:
+    """Explain an Identity header, a PASSporT or a certificate in words.
+
+    The argument is the text itself, the name of a file that holds it, or `-` for standard input.
+    """
+    try:
+        for line in explain(_text(identity_or_pem), now=datetime.now(UTC)):
+            click.echo(line)
+    except NotExplained as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.command(name="lab-ca")
+@click.option("--spc", help="Service provider code of the STI certificate, as in 1234.")
+@click.option("--tn", type=Number(), multiple=True, help="A number it speaks for; repeatable.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("lab"),
+    show_default=True,
+    help="Folder for the files; made if missing.",
+)
+def lab_ca(spc: str | None, tn: tuple[str, ...], out: Path) -> None:
+    """Make a root, an intermediate and an STI certificate for a lab.
+
+    Nobody outside your lab trusts them. Files that exist are not overwritten.
+    """
+    if not spc and not tn:
+        raise click.UsageError("give a provider code with --spc, or numbers with --tn")
+    now = datetime.now(UTC)
+    root = Authority.create("Lab STI Root", now=now)
+    intermediate = root.intermediate("Lab STI Intermediate", now=now)
+    try:
+        issued = intermediate.issue_sti(spc=spc, numbers=tn, now=now)
+    except TnAuthListError as error:
+        raise click.UsageError(str(error)) from error
+    files = {
+        "root.pem": root.certificate_pem,
+        "root.key": root.key_pem,
+        "intermediate.pem": intermediate.certificate_pem,
+        "intermediate.key": intermediate.key_pem,
+        "sti.pem": issued.chain_pem,
+        "sti.key": issued.key_pem,
+    }
+    _write_new_files(out, files)
+    click.echo(f"{out}/root.pem  the root that verifiers in your lab trust")
+    click.echo(f"{out}/sti.pem   STI certificate with its chain: {issued.certificate.subject}")
+    click.echo(f"{out}/sti.key   its private key")
+    click.echo(f"shaken certificates import --kind sti {out}/sti.pem --key {out}/sti.key")
+
+
+def _write_new_files(folder: Path, files: dict[str, str]) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        taken = [name for name in files if (folder / name).exists()]
+        if taken:
+            raise click.ClickException(
+                f"{folder / taken[0]} exists; choose another folder with --out"
+            )
+        for name, text in files.items():
+            mode = 0o600 if name.endswith(".key") else 0o644
+            descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(text)
+    except OSError as error:
+        raise click.ClickException(f"cannot write to {folder}: {error.strerror}") from error
+
+
+def _identity(text: str) -> Identity:
+    try:
+        found = parse_identities(strip_header_name(text.strip()))
+    except IdentityError as error:
+        raise click.ClickException(f"this is no Identity header: {error}") from error
+    if len(found) > 1:
+        raise click.ClickException(f"{len(found)} headers were given; verify one at a time")
+    return found[0]
+
+
+def _text(argument: str) -> str:
+    """Read an argument that is a text, a file's name, or `-`."""
+    if argument == "-":
+        return sys.stdin.read()
+    if len(argument) < 1024 and "\n" not in argument and "\0" not in argument:
+        file = Path(argument)
+        if file.is_file():
+            return read_file(file)
+    return argument
+
+
+def read_file(file: Path) -> str:
+    """Read a text file, or end with why not."""
+    try:
+        return file.read_text("utf-8", errors="replace")
+    except OSError as error:
+        raise click.ClickException(f"cannot read {file}: {error.strerror}") from error
+
+
+def _pem(file: Path, passphrase: str | None) -> PemContents:
+    try:
+        return read_pem(read_file(file), passphrase=passphrase)
+    except CertificateRefused as error:
+        raise click.ClickException(f"{file}: {error.detail}") from error
+
+
+def _assembled(*contents: PemContents) -> Assembled:
+    try:
+        return assemble(*contents)
+    except CertificateRefused as error:
+        raise click.ClickException(error.detail) from error

@@ -1,0 +1,117 @@
+"""`shaken serve`: the service itself."""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from shaken.client import ClientError
+from shaken.config import Address, Config, ConfigError, load_config
+from shaken.demo import demo_config, prepare_demo, sign_demo_call
+from shaken.service import StartError, prepare
+from shaken.supervisor import Supervisor, listen
+from trust.store.database import StoreError
+
+PRIVATE_UMASK = 0o077
+"""What the service writes is for its own user only."""
+
+DEFAULT_CONFIG = Path("shaken.toml")
+
+
+@click.command()
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Settings file; without it ./shaken.toml is read if it exists.",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("data"),
+    show_default=True,
+    help="Folder of the embedded database and the master key; made if missing.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Processes that share the listening port; one for each core is a good number.",
+)
+@click.option(
+    "--demo",
+    is_flag=True,
+    help="Make a demo tenant, trunk, lab certificate and credentials; sign one call.",
+)
+@click.option("--check", is_flag=True, help="Say whether the configuration is good, and end.")
+def serve(
+    config_file: Path | None,
+    data_dir: Path,
+    workers: int,
+    demo: bool,  # noqa: FBT001 - click's way
+    check: bool,  # noqa: FBT001 - click's way
+) -> None:
+    """Run the service until SIGTERM or Ctrl-C.
+
+    Every setting of shaken.toml can also stand in the environment, as SHAKEN_SECTION__NAME:
+    SHAKEN_HTTP__ADDRESS=0.0.0.0:8080 listens on all addresses.
+    """
+    os.umask(PRIVATE_UMASK)
+    try:
+        config = _config(config_file, demo=demo)
+        if check:
+            click.echo("the configuration is good")
+            return
+        _log_to_stderr(config)
+        code = _run(config, data_dir, workers, demo=demo)
+    except (ConfigError, StartError, StoreError) as error:
+        click.echo(f"shaken: {error}", err=True)
+        raise SystemExit(2) from error
+    raise SystemExit(code)
+
+
+def _run(config: Config, data_dir: Path, workers: int, *, demo: bool) -> int:
+    # The port comes first: where it is taken, nothing has been made or changed yet.
+    listener = listen(Address.parse(config.http.address))
+    prepared = prepare(config, data_dir)
+    on_ready = _announce(config)
+    if demo:
+        try:
+            made = prepare_demo(prepared, data_dir, now=int(time.time()))
+        except OSError as error:
+            raise StartError(f"cannot write to {data_dir}: {error}") from error
+
+        def on_ready() -> None:
+            for line in sign_demo_call(made):
+                click.echo(line)
+            click.echo(f"shaken serves on http://{config.http.address}; Ctrl-C ends it")
+
+    supervisor = Supervisor(prepared, listener, workers=workers)
+    try:
+        return supervisor.run(on_ready=on_ready)
+    except ClientError as error:
+        raise StartError(str(error)) from error
+
+
+def _announce(config: Config) -> Callable[[], None]:
+    return lambda: click.echo(f"shaken serves on http://{config.http.address}", err=True)
+
+
+def _config(file: Path | None, *, demo: bool) -> Config:
+    if file is None and DEFAULT_CONFIG.exists():
+        file = DEFAULT_CONFIG
+    config = load_config(file, os.environ)
+    return demo_config(config) if demo else config
+
+
+def _log_to_stderr(config: Config) -> None:
+    logging.basicConfig(
+        level=config.log.level,
+        format="%(asctime)s %(levelname)s %(name)s[%(process)d] %(message)s",
+    )
+    # Alembic tells of each migration looked at; what it did is in the tables.
+    logging.getLogger("alembic").setLevel(logging.WARNING)

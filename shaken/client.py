@@ -1,0 +1,91 @@
+"""A small client of the service's own API, for the command line and the demo."""
+
+import http.client
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+TIMEOUT_SECONDS = 30
+"""How long one request may take."""
+
+
+class ClientError(Exception):
+    """The service did not do what was asked; the message is for a person."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """What the service answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:  # noqa: ANN401 - any JSON
+        """Read the body as JSON."""
+        return json.loads(self.body) if self.body else None
+
+
+@dataclass(frozen=True)
+class Client:
+    """Calls a service at a base URL with a credential's secret."""
+
+    url: str
+    token: str
+
+    def send(self, method: str, path: str, body: object = None) -> Response:
+        """Send one request. Raises ClientError when there is no answer."""
+        parts = urlsplit(self.url)
+        connection = self._connection(parts.scheme, parts.hostname or "", parts.port)
+        headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json"}
+        payload = None if body is None else json.dumps(body).encode()
+        if payload is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            connection.request(method, parts.path.rstrip("/") + path, payload, headers)
+            answer = connection.getresponse()
+            return Response(answer.status, dict(answer.headers.items()), answer.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise ClientError(f"{self.url} does not answer: {error}; is the service up?") from error
+        finally:
+            connection.close()
+
+    def call(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
+        """Send one request and return the JSON of its answer. Raises ClientError."""
+        answer = self.send(method, path, body)
+        if answer.status >= 400:
+            raise ClientError(_words(answer))
+        return answer.json()
+
+    def items(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """List all items of a resource, page after page. Raises ClientError."""
+        after: dict[str, str] = {}
+        while True:
+            page = self.call("GET", f"{path}?{urlencode({**query, **after, 'limit': '1000'})}")
+            yield from page["items"]
+            if page["next"] is None:
+                return
+            after = {"after": page["next"]}
+
+    @staticmethod
+    def _connection(scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
+        if scheme == "https":
+            context = ssl.create_default_context()
+            return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_SECONDS, context=context)
+        return http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
+
+
+def segment(text: str) -> str:
+    """Quote a name for use as one segment of a path."""
+    return quote(text, safe="")
+
+
+def _words(answer: Response) -> str:
+    try:
+        problem = answer.json()
+        return f"{problem['detail']} ({answer.status} {problem['type']})"
+    except (ValueError, KeyError, TypeError):
+        return f"the service answered {answer.status}"

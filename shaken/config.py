@@ -1,0 +1,199 @@
+"""Settings: what one process needs to run. What an administrator changes meanwhile is data.
+
+Read from `shaken.toml`, each also from the environment as `SHAKEN_SECTION__NAME` (top level:
+`SHAKEN_NAME`), which wins. An unknown name is an error, so that a typing mistake is not a default.
+"""
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from trust.selection import Fallback
+
+CLIENT_VARIABLES = frozenset({"SHAKEN_URL", "SHAKEN_TOKEN"})
+"""Variables that the administration commands read; they are no settings."""
+
+_PREFIX = "SHAKEN_"
+
+
+class ConfigError(Exception):
+    """The configuration is wrong; the message names the setting and what it takes."""
+
+
+class Address(msgspec.Struct, frozen=True):
+    """A host address and a TCP port to listen on. `str()` gives `host:port`."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Read `127.0.0.1:8080` or `[::1]:8080`. Raises ValueError with what is expected."""
+        expected = f"{text!r} is not address:port, as in 127.0.0.1:8080 or [::1]:8080"
+        host, colon, port = text.rpartition(":")
+        try:
+            ip = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        except ValueError as error:
+            raise ValueError(expected) from error
+        bracketed = host.startswith("[") and host.endswith("]")
+        if not colon or not port.isascii() or not port.isdecimal() or int(port) > 65535:
+            raise ValueError(expected)
+        if (ip.version == 6) != bracketed:
+            raise ValueError(expected)
+        return cls(str(ip), int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class HttpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[http]`: the plain listener."""
+
+    address: str = "127.0.0.1:8080"
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
+
+
+class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[database]`: an SQLAlchemy URL; empty is `shaken.sqlite` in the data folder."""
+
+    url: str = ""
+
+
+class KeysSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[keys]`: where the master key is. `master_key` (base64) wins over the file."""
+
+    master_key_file: str = ""
+    master_key: str = ""
+
+    def __repr__(self) -> str:
+        shown = "…" if self.master_key else ""
+        return f"KeysSettings({self.master_key_file!r}, {shown!r})"
+
+
+class SigningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[signing]`: what holds for every call that is signed."""
+
+    fallback: Fallback = Fallback.FIRST
+    """Whether a tenant without a certificate of its own gets the first one available."""
+    freshness: Annotated[int, msgspec.Meta(ge=1, le=86400)] = 60
+    """Seconds that an `iat` may lie in the past (ATIS-1000074 §5.3.1)."""
+    skew: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 15
+    """Seconds that an `iat` may lie in the future, for clocks that disagree."""
+    lab_urls: bool = False
+    """Whether an `x5u` may be plain http and use any port: for labs, never for carriers."""
+
+
+class RecordsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[records]`: the record kept of every signed call."""
+
+    keep_days: Annotated[int, msgspec.Meta(ge=1, le=3660)] = 400
+    queue: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 200_000
+    """Records held in memory for the database; beyond it they are dropped and counted."""
+
+
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[log]`."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings of one process."""
+
+    http: HttpSettings = HttpSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    keys: KeysSettings = KeysSettings()
+    signing: SigningSettings = SigningSettings()
+    records: RecordsSettings = RecordsSettings()
+    log: LogSettings = LogSettings()
+    public_url: str = ""
+    """Base of the certificate repository that signatures name, as verifiers reach it."""
+
+
+def load_config(file: Path | None, environment: Mapping[str, str]) -> Config:
+    """Read the settings. `file` None: only the environment. Raises ConfigError."""
+    document: dict[str, Any] = {}
+    if file is not None:
+        try:
+            document = tomllib.loads(file.read_text("utf-8"))
+        except (OSError, UnicodeError) as error:
+            raise ConfigError(f"cannot read {file}: {error}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{file}: {error}") from error
+    _overlay(document, environment)
+    try:
+        config = msgspec.convert(document, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_readable(error)) from error
+    _check(config)
+    return config
+
+
+def check_x5u(url: str, *, lab: bool) -> None:
+    """Raise ValueError unless carriers would fetch this URL (ATIS-1000074 §5.3.1).
+
+    `lab` allows plain http and any port.
+    """
+    if not url.isascii() or not url.isprintable() or any(mark in url for mark in ' <>"\\'):
+        raise ValueError("a URL is printable ASCII without spaces, quotes or angle brackets")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f"not a URL: {error}") from error
+    if parts.scheme not in ({"https", "http"} if lab else {"https"}) or not parts.hostname:
+        raise ValueError(
+            "verifiers fetch certificates from https URLs only, as in https://sti.example.com"
+        )
+    if parts.username is not None or "?" in url or "#" in url:
+        raise ValueError("it must have no user name, query or fragment (ATIS-1000074)")
+    if not lab and port not in {None, 443, 8443}:
+        raise ValueError("its port must be 443 or 8443 (ATIS-1000074)")
+
+
+def _overlay(document: dict[str, Any], environment: Mapping[str, str]) -> None:
+    for variable, value in environment.items():
+        if not variable.startswith(_PREFIX) or variable in CLIENT_VARIABLES:
+            continue
+        section, dots, name = variable.removeprefix(_PREFIX).lower().partition("__")
+        target = document.setdefault(section, {}) if dots else document
+        if not isinstance(target, dict):
+            raise ConfigError(f"{variable}: {section} is not a section")
+        target[name or section] = _listed(value) if name == "trusted_proxies" else value
+
+
+def _listed(value: str) -> list[str]:
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def _readable(error: msgspec.ValidationError) -> str:
+    """Turn `Object contains unknown field `x` - at `$.http`` into words about settings."""
+    text, _, path = str(error).partition(" - at `")
+    where = path.rstrip("`").removeprefix("$").removeprefix(".")
+    text = text.replace("Object contains unknown field", "unknown setting")
+    return f"[{where}] {text}" if where else text
+
+
+def _check(config: Config) -> None:
+    try:
+        Address.parse(config.http.address)
+    except ValueError as error:
+        raise ConfigError(f"[http] address: {error}") from error
+    for network in config.http.trusted_proxies:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise ConfigError(f"[http] trusted_proxies: {error}") from error
+    if config.public_url:
+        try:
+            check_x5u(config.public_url, lab=config.signing.lab_urls)
+        except ValueError as error:
+            raise ConfigError(
+                f"public_url: {error} ([signing] lab_urls = true allows any URL in a lab)"
+            ) from error

@@ -1,0 +1,100 @@
+"""Who may do what: roles, and bearer credentials whose secrets are kept as digests.
+
+A secret is 256 random bits, so its SHA-256 digest needs no salt and no slow hash: there is
+nothing to guess. Comparisons take constant time.
+"""
+
+import base64
+import binascii
+import hmac
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import sha256
+
+from shaken.tenants import Network, within
+
+SECRET_BYTES = 32
+"""256 bits."""
+
+SECRET_PREFIX = "shk_"  # noqa: S105 - what secret scanners recognise, not a secret
+"""Marks a secret as one of ours, so that scanners find it where it was left lying."""
+
+MAX_AUTHORIZATION = 1024
+"""Characters of an Authorization header that are looked at."""
+
+
+class Role(StrEnum):
+    """What a credential is for."""
+
+    ADMIN = "admin"
+    VIEWER = "viewer"
+    SIGNER = "signer"
+    VERIFIER = "verifier"
+    LISTENER = "listener"
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A credential as kept: never its secret. `tenant` None: not bound to one."""
+
+    name: str
+    role: Role
+    digest: bytes = field(repr=False)
+    tenant: str | None
+    trunk: str | None
+    networks: tuple[Network, ...]
+
+
+def new_secret() -> str:
+    """Make a secret."""
+    return SECRET_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+
+
+def digest_of(secret: str) -> bytes:
+    """Return what is stored of a secret."""
+    return sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+class CredentialIndex:
+    """The credentials, found by what a request presents. Immutable."""
+
+    def __init__(self, credentials: Iterable[Credential]) -> None:
+        self._by_name: Mapping[str, Credential] = {entry.name: entry for entry in credentials}
+        self._by_digest: Mapping[bytes, Credential] = {
+            entry.digest: entry for entry in self._by_name.values()
+        }
+
+    def authenticate(self, authorization: str | None, *, peer: str) -> Credential | None:
+        """Find who presents this Authorization header from this address, or nobody.
+
+        Bearer with the secret (RFC 6750 §2.1), Basic with name and secret (RFC 7617).
+        """
+        if authorization is None or len(authorization) > MAX_AUTHORIZATION:
+            return None
+        scheme, _, value = authorization.partition(" ")
+        match scheme.lower():
+            case "bearer":
+                digest = digest_of(value.strip())
+                # The look-up is by digest: its timing tells about digests, never about secrets.
+                found = self._by_digest.get(digest)
+            case "basic":
+                name, digest = _basic(value.strip())
+                found = self._by_name.get(name)
+            case _:
+                return None
+        # A digest is compared also for an unknown name, so that both take as long.
+        fits = hmac.compare_digest(found.digest if found else bytes(32), digest)
+        if found is None or not fits or not within(found.networks, peer):
+            return None
+        return found
+
+
+def _basic(value: str) -> tuple[str, bytes]:
+    try:
+        decoded = base64.b64decode(value, validate=True).decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return "", digest_of("")
+    name, _, secret = decoded.partition(":")
+    return name, digest_of(secret)

@@ -1,0 +1,142 @@
+"""PASSporTs: signed statements of who calls whom (RFC 8225), here of type `shaken` (RFC 8588).
+
+Encoding is byte-exact as RFC 8225 §9 asks: UTF-8 JSON, keys in lexicographic order, no white
+space. Decoding is strict about what could be misread (duplicate keys, foreign algorithms) and
+lenient about order and white space, since a signature is over the bytes received.
+"""
+
+import binascii
+import json
+import re
+from base64 import urlsafe_b64decode
+from typing import Any
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
+from jwt.utils import base64url_encode
+
+from shaken.strictjson import JsonError, parse_object
+
+MAX_TOKEN = 16 * 1024
+"""Characters of a token that `decode` reads; with rich call data one has under 4 KiB."""
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_REFUSED_HEADERS = ("b64", "crit", "jwk", "jku")
+_ES256 = ECAlgorithm(ECAlgorithm.SHA256)
+
+
+class PassportError(ValueError):
+    """A text is no PASSporT, or one that must not be believed; the message says why."""
+
+
+class Party(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One end of a call: a canonical number (no `+`) or a canonical URI, exactly one of them."""
+
+    tn: str | msgspec.UnsetType = msgspec.UNSET
+    uri: str | msgspec.UnsetType = msgspec.UNSET
+
+    def __str__(self) -> str:
+        return str(self.uri if self.tn is msgspec.UNSET else self.tn)
+
+
+class Parties(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The destinations of a call: canonical numbers, canonical URIs, at least one in all."""
+
+    tn: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    uri: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+
+    def all(self) -> tuple[str, ...]:
+        """List numbers, then URIs."""
+        return (*(self.tn or ()), *(self.uri or ()))
+
+
+class ShakenClaims(msgspec.Struct, frozen=True):
+    """The claims of a `shaken` PASSporT, in the order they are serialized (RFC 8588 §3)."""
+
+    attest: str
+    dest: Parties
+    iat: int
+    orig: Party
+    origid: str
+
+
+class Passport(msgspec.Struct, frozen=True):
+    """A decoded, not verified PASSporT. `header` and `claims` hold what JSON held."""
+
+    header: dict[str, Any]
+    claims: dict[str, Any]
+    token: str
+
+    @property
+    def x5u(self) -> str | None:
+        """The URL of the signer's certificate, when the header names one."""
+        value = self.header.get("x5u")
+        return value if isinstance(value, str) else None
+
+
+def header_segment(*, x5u: str, ppt: str) -> str:
+    """Return the first segment of a token, base64url without padding (RFC 8588 §5)."""
+    header = {"alg": "ES256", "ppt": ppt, "typ": "passport", "x5u": x5u}
+    return base64url_encode(msgspec.json.encode(header, order="sorted")).decode("ascii")
+
+
+def serialize(claims: msgspec.Struct | dict[str, Any]) -> bytes:
+    """Return claims as the bytes that are signed (RFC 8225 §9)."""
+    return msgspec.json.encode(claims, order="sorted")
+
+
+def sign(header: str, claims: msgspec.Struct, key: ec.EllipticCurvePrivateKey) -> str:
+    """Return the token: `header` (from `header_segment`), claims, and the ES256 signature."""
+    signed = header.encode("ascii") + b"." + base64url_encode(serialize(claims))
+    return (signed + b"." + base64url_encode(_ES256.sign(signed, key))).decode("ascii")
+
+
+def decode(token: str) -> Passport:
+    """Read a full-form token without verifying its signature. Raises PassportError."""
+    if len(token) > MAX_TOKEN:
+        raise PassportError(f"the token is longer than {MAX_TOKEN} characters")
+    if token.startswith(".."):
+        raise PassportError("this is the compact form; SHAKEN needs the full form (RFC 8588 §5)")
+    if not _TOKEN.fullmatch(token):
+        raise PassportError("a token is three base64url segments joined by dots")
+    header_text, claims_text, signature = token.split(".")
+    header = _json_segment(header_text, "header")
+    claims = _json_segment(claims_text, "payload")
+    _bytes_segment(signature, "signature")
+    _check_header(header)
+    return Passport(header, claims, token)
+
+
+def signature_fits(passport: Passport, key: ec.EllipticCurvePublicKey) -> bool:
+    """Say whether the signature over the received bytes was made with this P-256 key."""
+    signed, _, signature = passport.token.rpartition(".")
+    return _ES256.verify(signed.encode("ascii"), key, _bytes_segment(signature, "signature"))
+
+
+def _check_header(header: dict[str, Any]) -> None:
+    if header.get("alg") != "ES256":
+        raise PassportError(f"alg is {_shown(header.get('alg'))}, only ES256 is believed")
+    if header.get("typ") != "passport":
+        raise PassportError(f"typ is {_shown(header.get('typ'))}, a PASSporT says passport")
+    for name in _REFUSED_HEADERS:
+        if name in header:
+            raise PassportError(f"the header holds {name!r}, which a PASSporT must not")
+
+
+def _json_segment(segment: str, what: str) -> dict[str, Any]:
+    try:
+        return parse_object(_bytes_segment(segment, what))
+    except JsonError as error:
+        raise PassportError(f"the {what} is not a JSON object: {error}") from error
+
+
+def _bytes_segment(segment: str, what: str) -> bytes:
+    try:
+        return urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    except binascii.Error as error:
+        raise PassportError(f"the {what} is not base64url") from error
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value)[:40] if value is not None else "missing"

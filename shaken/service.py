@@ -1,0 +1,178 @@
+"""Composition root: from configuration to a running service.
+
+`prepare` makes the data folder, the database and the master key ready, once, before any worker;
+`serve` is one worker: it builds all objects from what was prepared and runs until it is told to
+stop. Nothing else in the project builds these objects.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from ipaddress import ip_network
+from pathlib import Path
+
+import uvloop
+from aiohttp import web
+
+from shaken.api.http import HttpApi
+from shaken.api.routes import Resources
+from shaken.api.stir import StirApi
+from shaken.audit import CallRecorder
+from shaken.config import Config
+from shaken.signing import Signer, SigningPolicy
+from shaken.snapshot import take_snapshot
+from shaken.snapshots import SnapshotFollower
+from shaken.store import HISTORY as SERVICE_HISTORY
+from trust.keys import MasterKey, MasterKeyError, create_master_key, read_master_key
+from trust.store import master_key
+from trust.store.database import HISTORY as TRUST_HISTORY
+from trust.store.database import Database, StoreError
+
+DRAIN_SECONDS = 15
+"""How long requests in flight may take after the worker was told to stop."""
+
+KEEP_ALIVE_SECONDS = 75
+"""How long an idle connection is kept: SIP servers' HTTP clients reuse theirs."""
+
+_log = logging.getLogger(__name__)
+
+
+class StartError(Exception):
+    """The service cannot start; the message says why and what to do, in one line."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What workers are built from."""
+
+    config: Config
+    database_url: str
+    master: MasterKey
+
+    def open_database(self) -> Database:
+        """Open the database. Raises StoreError."""
+        return Database(self.database_url)
+
+
+def prepare(config: Config, data_dir: Path) -> Prepared:
+    """Make folder, database and master key ready. Raises StartError."""
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data_dir.chmod(0o700)
+    except OSError as error:
+        raise StartError(f"cannot use the data folder {data_dir}: {error.strerror}") from error
+    if not os.access(data_dir, os.W_OK | os.X_OK):
+        raise StartError(f"cannot write to the data folder {data_dir}")
+    url = config.database.url or f"sqlite:///{(data_dir / 'shaken.sqlite').resolve()}"
+    try:
+        database = Database(url)
+        try:
+            database.migrate([TRUST_HISTORY, SERVICE_HISTORY])
+            master = _master_key(config, data_dir, database)
+        finally:
+            database.close()
+    except (StoreError, MasterKeyError) as error:
+        raise StartError(str(error)) from error
+    return Prepared(config, url, master)
+
+
+def signer_for(prepared: Prepared) -> Signer:
+    """Build what signs."""
+    settings = prepared.config.signing
+    policy = SigningPolicy(
+        fallback=settings.fallback, freshness=settings.freshness, skew=settings.skew
+    )
+    return Signer(prepared.master, public_url=prepared.config.public_url, policy=policy)
+
+
+def serve(
+    prepared: Prepared, listener: socket.socket, *, lifeline: int, on_ready: Callable[[], None]
+) -> None:
+    """Run one worker on a listening socket, then finish what is begun.
+
+    It ends on SIGTERM, on SIGINT, and when `lifeline` (a pipe's end) can be read: the supervisor
+    is gone. Raises StoreError when the store cannot be read at start.
+    """
+    uvloop.run(_serve(prepared, listener, lifeline, on_ready))
+
+
+async def _serve(
+    prepared: Prepared, listener: socket.socket, lifeline: int, on_ready: Callable[[], None]
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_reader(lifeline, stop.set)
+    config = prepared.config
+    database = prepared.open_database()
+    signer = signer_for(prepared)
+    recorder = CallRecorder(
+        database, capacity=config.records.queue, keep_seconds=config.records.keep_days * 86400
+    )
+    follower = SnapshotFollower(
+        database,
+        take_snapshot(database),
+        on_change=lambda snapshot: signer.forget_all_but(snapshot.certificates),
+    )
+    runner = web.AppRunner(
+        HttpApi(
+            resources=Resources(config, database, prepared.master, signer),
+            stir=StirApi(signer, record=recorder.add),
+            snapshots=follower,
+            trusted_proxies=tuple(ip_network(text) for text in config.http.trusted_proxies),
+            version=version("shaken"),
+        ).application(),
+        access_log=None,
+        shutdown_timeout=DRAIN_SECONDS,
+        keepalive_timeout=KEEP_ALIVE_SECONDS,
+    )
+    _warn_when_not_ready(signer, follower)
+    recorder.start()
+    following = asyncio.create_task(follower.run())
+    await runner.setup()
+    await web.SockSite(runner, listener).start()
+    # What was loaded stays: the collector need not look at ten thousand tenants again and again.
+    gc.collect()
+    gc.freeze()
+    on_ready()
+    await stop.wait()
+    loop.remove_reader(lifeline)
+    await runner.cleanup()
+    following.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await following
+    await asyncio.to_thread(recorder.close)
+    database.close()
+
+
+def _warn_when_not_ready(signer: Signer, follower: SnapshotFollower) -> None:
+    why_not = signer.why_not_ready(follower.current, now=int(time.time()))
+    if why_not is not None:
+        _log.warning("no call can be signed yet: %s", why_not)
+
+
+def _master_key(config: Config, data_dir: Path, database: Database) -> MasterKey:
+    """Find the master key, or make one for a new store. Raises MasterKeyError."""
+    path = Path(config.keys.master_key_file or data_dir / "master.key")
+    bound = master_key.is_bound(database)
+    if config.keys.master_key:
+        master = MasterKey.from_text(config.keys.master_key)
+    elif bound or path.exists():
+        master = read_master_key(path)
+    else:
+        master = create_master_key(path)
+    if bound:
+        master_key.check(database, master)
+    else:
+        with database.changing() as change:
+            master_key.bind(change, master)
+    return master

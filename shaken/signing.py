@@ -1,0 +1,233 @@
+"""A call becomes an Identity header: whose certificate, which attestation, signed when.
+
+`Signer` joins the rules (`attestation`, `trust.selection`) with the keys of a snapshot. It reads
+no clock and no database; the snapshot and the time come with each call.
+"""
+
+import re
+from collections.abc import Container
+from dataclasses import dataclass, field
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from shaken.attestation import Attest, attest_for
+from shaken.passport import Parties, Party, ShakenClaims, header_segment, sign
+from shaken.snapshot import Snapshot
+from shaken.tenants import Tenant, Trunk
+from sip.identity import Identity
+from trust.keys import MasterKey, SealError, unseal_private_key
+from trust.selection import Chosen, Fallback, StiCandidate
+from trust.store.certificates import StoredCertificate
+
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+class SigningError(Exception):
+    """A call that is not signed; the message says why and what to do."""
+
+
+class MissingClaim(SigningError):  # noqa: N818 - named for what is wrong with the call
+    """The call leaves out what no trunk fills in; `claim` names it."""
+
+    def __init__(self, claim: str) -> None:
+        super().__init__(
+            f"send {claim!r}, or use a credential of a trunk, whose settings fill it in"
+        )
+        self.claim = claim
+
+
+class InvalidClaim(SigningError):  # noqa: N818 - named for what is wrong with the call
+    """The call says what must not be signed; `claim` names it."""
+
+    def __init__(self, claim: str, detail: str) -> None:
+        super().__init__(detail)
+        self.claim = claim
+
+
+class NotAllowed(SigningError):  # noqa: N818 - named for what is wrong with the call
+    """The trunk's policy refuses this call."""
+
+
+class NotConfigured(SigningError):  # noqa: N818 - named for what is wrong with the service
+    """Nothing can sign this call until an administrator changes something."""
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What a client wants signed. Numbers and URIs are canonical; None: to be filled in."""
+
+    orig: Party
+    dest: Parties
+    iat: int | None = None
+    attest: Attest | None = None
+    origid: str | None = None
+
+
+class Signed(msgspec.Struct, frozen=True):
+    """A signed call: the Identity header's value, what it claims, and which certificate signed."""
+
+    identity: str
+    claims: ShakenClaims
+    certificate: str
+    chosen: Chosen
+
+
+@dataclass(frozen=True, slots=True)
+class SigningPolicy:
+    """What holds for all calls: the fallback, and how far `iat` may lie from now, in seconds."""
+
+    fallback: Fallback
+    freshness: int
+    skew: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Pen:
+    """A certificate ready to sign: its key parsed, what is the same in each token made once."""
+
+    row: StoredCertificate
+    key: ec.EllipticCurvePrivateKey = field(repr=False)
+    header: str
+    parameters: str
+
+
+class Signer:
+    """Signs calls with the certificates of a snapshot; keys are opened when first used."""
+
+    def __init__(self, master: MasterKey, *, public_url: str, policy: SigningPolicy) -> None:
+        """Take the key that opens the others, and the base URL where the chains are published."""
+        self._master = master
+        self._public_url = public_url.rstrip("/")
+        self._policy = policy
+        self._pens: dict[str, _Pen] = {}
+
+    def sign(
+        self,
+        call: Call,
+        *,
+        snapshot: Snapshot,
+        tenant: Tenant | None,
+        trunk: Trunk | None,
+        now: int,
+    ) -> Signed:
+        """Sign a call for a tenant (None: nobody's in particular). `now` is Unix seconds.
+
+        Raises MissingClaim, InvalidClaim, NotAllowed, NotConfigured.
+        """
+        iat = self._fresh(call.iat, now)
+        attest = _attest(call, tenant, trunk)
+        origid = _origid(call, trunk)
+        candidate, chosen = self._choose(snapshot, tenant, now)
+        pen = self._pen(snapshot.certificates[candidate.id])
+        claims = ShakenClaims(
+            attest=attest.value, dest=call.dest, iat=iat, orig=call.orig, origid=origid
+        )
+        token = sign(pen.header, claims, pen.key)
+        return Signed(token + pen.parameters, claims, candidate.id, chosen)
+
+    def x5u_of(self, row: StoredCertificate) -> str | None:
+        """Return the URL a signature names for this certificate, None: there is none."""
+        if row.x5u is not None:
+            return row.x5u
+        return f"{self._public_url}/certificates/{row.id}.pem" if self._public_url else None
+
+    def why_not_ready(self, snapshot: Snapshot, *, now: int) -> str | None:
+        """Say why no call could be signed now, or None: some could."""
+        usable = [
+            row
+            for row in snapshot.certificates.values()
+            if row.sealed_key is not None and row.not_before <= now <= row.not_after
+        ]
+        if not usable:
+            return "no STI certificate with a key is valid now; import one"
+        if not any(self.x5u_of(row) for row in usable):
+            return _NO_X5U
+        return None
+
+    def forget_all_but(self, kept: Container[str]) -> None:
+        """Drop the keys of certificates that are gone."""
+        self._pens = {name: pen for name, pen in self._pens.items() if name in kept}
+
+    def _fresh(self, iat: int | None, now: int) -> int:
+        if iat is None:
+            return now
+        oldest, newest = now - self._policy.freshness, now + self._policy.skew
+        if not oldest <= iat <= newest:
+            raise InvalidClaim(
+                "iat",
+                f"{iat} is not within {self._policy.freshness} s before and"
+                f" {self._policy.skew} s after now, which is {now}",
+            )
+        return iat
+
+    def _choose(
+        self, snapshot: Snapshot, tenant: Tenant | None, now: int
+    ) -> tuple[StiCandidate, Chosen]:
+        fallback = self._policy.fallback
+        if tenant is not None and tenant.fallback is Fallback.NONE:
+            fallback = Fallback.NONE
+        addresses = () if tenant is None else tenant.addresses
+        choice = snapshot.sti.for_tenant(addresses, now=now, fallback=fallback)
+        if choice is None:
+            who = "this call" if tenant is None else tenant.address
+            turned_off = fallback is Fallback.NONE and len(snapshot.sti) > 0
+            why = " and the fallback to others is off" if turned_off else ""
+            raise NotConfigured(
+                f"no STI certificate with a key is valid now for {who}{why}; import one"
+            )
+        return choice.candidate, choice.chosen
+
+    def _pen(self, row: StoredCertificate) -> _Pen:
+        pen = self._pens.get(row.id)
+        if pen is not None and pen.row is row:
+            return pen
+        x5u = self.x5u_of(row)
+        if x5u is None or row.sealed_key is None:
+            raise NotConfigured(_NO_X5U)
+        try:
+            key = unseal_private_key(self._master, row.sealed_key, record=row.id)
+        except SealError as error:
+            raise NotConfigured(f"the key of certificate {row.id} cannot be opened") from error
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise NotConfigured(f"certificate {row.id} has no P-256 key, SHAKEN needs one")
+        pen = _Pen(row, key, header_segment(x5u=x5u, ppt="shaken"), _parameters(x5u))
+        self._pens[row.id] = pen
+        return pen
+
+
+_NO_X5U = (
+    "no URL is known where verifiers find the certificate: set public_url to the https URL of"
+    " this service as carriers reach it, or import the certificate with its own x5u"
+)
+
+
+def _parameters(x5u: str) -> str:
+    """Return what follows a token of this certificate in an Identity header: `;info=` and so on."""
+    placeholder = "e30.e30.e30"
+    header = str(Identity(token=placeholder, info=x5u, alg="ES256", ppt="shaken"))
+    return header.removeprefix(placeholder)
+
+
+def _attest(call: Call, tenant: Tenant | None, trunk: Trunk | None) -> Attest:
+    if trunk is None:
+        if call.attest is None:
+            raise MissingClaim("attest")
+        return call.attest
+    number = call.orig.tn if isinstance(call.orig.tn, str) else None
+    numbers = () if tenant is None else tenant.numbers
+    level = attest_for(number, wanted=call.attest, policy=trunk.attest, numbers=numbers)
+    if level is None:
+        raise NotAllowed(
+            f"{call.orig} is none of the tenant's numbers, and trunk {trunk.name} refuses others"
+        )
+    return level
+
+
+def _origid(call: Call, trunk: Trunk | None) -> str:
+    if call.origid is not None:
+        if not _UUID.fullmatch(call.origid):
+            raise InvalidClaim("origid", "a UUID is expected (RFC 8588 §5)")
+        return call.origid
+    if trunk is None:
+        raise MissingClaim("origid")
+    return str(trunk.origid)

@@ -1,0 +1,102 @@
+"""What the hot paths read: all tenants, trunks, credentials and certificates at one moment.
+
+A snapshot is immutable; when the store's revision rises the next one is made, reading only the
+rows that changed. Chains stay in the store, keys stay sealed until one is used.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from shaken.credentials import Credential, CredentialIndex
+from shaken.store import tables, tenants
+from shaken.store.credentials import read_credential
+from shaken.tenants import Tenant, Trunk
+from trust.certificate import CertificateKind
+from trust.selection import StiCandidate, StiIndex
+from trust.store import certificates
+from trust.store.database import Database
+from trust.store.mirror import Mirror
+from trust.store.tables import certificates as certificate_table
+from trust.store.tables import revision as revision_table
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One consistent state of the store."""
+
+    revision: int
+    tenant_rows: Mirror[Tenant]
+    trunk_rows: Mirror[Trunk]
+    credential_rows: Mirror[Credential]
+    certificate_rows: Mirror[certificates.StoredCertificate]
+
+    @cached_property
+    def tenants(self) -> Mapping[str, Tenant]:
+        """Tenants by each of their addresses."""
+        return {
+            address: tenant
+            for tenant in self.tenant_rows.rows.values()
+            for address in tenant.addresses
+        }
+
+    @property
+    def trunks(self) -> Mapping[str, Trunk]:
+        """Trunks by name."""
+        return self.trunk_rows.rows
+
+    @cached_property
+    def credentials(self) -> CredentialIndex:
+        """Credentials, by what a request presents."""
+        return CredentialIndex(self.credential_rows.rows.values())
+
+    @property
+    def certificates(self) -> Mapping[str, certificates.StoredCertificate]:
+        """Certificates by id."""
+        return self.certificate_rows.rows
+
+    @cached_property
+    def sti(self) -> StiIndex:
+        """STI certificates, ordered for the choice."""
+        return StiIndex(
+            StiCandidate(
+                id=row.id,
+                names=row.names,
+                tenant=row.tenant,
+                not_before=row.not_before,
+                not_after=row.not_after,
+                has_key=row.sealed_key is not None,
+                sequence=row.sequence,
+            )
+            for row in self.certificates.values()
+            if row.kind is CertificateKind.STI
+        )
+
+
+_EMPTY = Snapshot(
+    revision=-1,
+    tenant_rows=Mirror(tables.tenants.c.address, tenants.TENANT_COLUMNS, tenants.read_tenant),
+    trunk_rows=Mirror(tables.trunks.c.name, tenants.TRUNK_COLUMNS, tenants.read_trunk),
+    credential_rows=Mirror(
+        tables.credentials.c.name, tuple(tables.credentials.columns), read_credential
+    ),
+    certificate_rows=Mirror(
+        certificate_table.c.id, certificates.SUMMARY_COLUMNS, certificates.read_row
+    ),
+)
+
+
+def take_snapshot(database: Database, previous: Snapshot | None = None) -> Snapshot:
+    """Read the store as it is now, starting from the previous snapshot. Raises StoreError."""
+    before = previous or _EMPTY
+    with database.reading() as connection:
+        taken = Snapshot(
+            revision=int(connection.execute(revision_table.select()).one().number),
+            tenant_rows=before.tenant_rows.follow(connection),
+            trunk_rows=before.trunk_rows.follow(connection),
+            credential_rows=before.credential_rows.follow(connection),
+            certificate_rows=before.certificate_rows.follow(connection),
+        )
+    # The tables made from the rows are made here, not by the first call that needs them.
+    _ = taken.tenants, taken.credentials, taken.sti
+    return taken

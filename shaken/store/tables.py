@@ -1,0 +1,83 @@
+"""Tables of the service. Times are Unix seconds in UTC; lists are JSON."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("numbers", JSON, nullable=False),
+    Column("aliases", JSON, nullable=False),
+    Column("fallback", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+)
+
+tenant_addresses = Table(
+    "tenant_addresses",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column(
+        "tenant",
+        Text,
+        ForeignKey("tenants.address", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+)
+
+trunks = Table(
+    "trunks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("tenant", Text, ForeignKey("tenants.address"), nullable=False, index=True),
+    Column("attest", Text, nullable=False),
+    Column("foreign_attest", Text, nullable=False),
+    Column("origid", Text, nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("networks", JSON, nullable=False),
+    Column("country", Text, nullable=True),
+    Column("answer", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("tenant", Text, ForeignKey("tenants.address"), nullable=True, index=True),
+    Column("trunk", Text, ForeignKey("trunks.name"), nullable=True, index=True),
+    Column("networks", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+)
+
+signed_calls = Table(
+    "signed_calls",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("credential", Text, nullable=False),
+    Column("tenant", Text, nullable=True),
+    Column("trunk", Text, nullable=True),
+    Column("orig", Text, nullable=False),
+    Column("dest", Text, nullable=False),
+    Column("attest", Text, nullable=False),
+    Column("origid", Text, nullable=False),
+    Column("certificate", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,188 @@
+"""Workers: processes that share one listening socket, restarted when they die.
+
+The supervisor binds the socket, so that a taken port is found before anything else; workers are
+forked from it and inherit socket and master key. It holds no threads and no event loop, which
+forking would tear. Should it be killed, its workers see the pipe to it close, and end.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shaken.config import Address
+from shaken.service import Prepared, StartError, serve
+
+BACKLOG = 1024
+"""Connections that wait to be accepted."""
+
+RESTART_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
+"""How long to wait before a worker that died is started again: longer each time in a row."""
+
+STEADY_SECONDS = 10.0
+"""A worker that lived this long starts again without having its earlier deaths counted."""
+
+READY_SECONDS = 30.0
+"""How long workers may take until they serve."""
+
+_log = logging.getLogger(__name__)
+
+
+def listen(address: Address) -> socket.socket:
+    """Bind a listening TCP socket. Raises StartError."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address.host, address.port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise StartError(
+            f"cannot listen on {address}: {error.strerror}; choose another address with [http]"
+            " address or SHAKEN_HTTP__ADDRESS"
+        ) from error
+    listener.settimeout(0)
+    return listener
+
+
+@dataclass
+class _Worker:
+    started: float
+    deaths: int
+
+
+class Supervisor:
+    """Starts workers, keeps their number, and stops them together."""
+
+    def __init__(self, prepared: Prepared, listener: socket.socket, *, workers: int) -> None:
+        """Take what each worker is built from, and how many there are."""
+        self._prepared = prepared
+        self._listener = listener
+        self._wanted = workers
+        self._workers: dict[int, _Worker] = {}
+        self._stopping = False
+        self._lifeline, self._held = os.pipe()
+
+    def run(self, *, on_ready: Callable[[], None]) -> int:
+        """Run until SIGTERM or SIGINT and return the exit code.
+
+        `on_ready` is called once, when all workers serve.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        ready, ready_end = os.pipe()
+        for _ in range(self._wanted):
+            self._start(deaths=0, ready=ready_end)
+        os.close(ready_end)
+        if self._all_ready(ready):
+            on_ready()
+        elif not self._stopping:
+            _log.error("the workers did not come up; the lines above say why")
+            self._stop(signal.SIGTERM, None)
+            self._reap_all()
+            return 1
+        while not self._stopping:
+            self._restart_one()
+        self._reap_all()
+        return 0
+
+    def _all_ready(self, ready: int) -> bool:
+        """Wait until each worker has written its byte; the pipe closes early when one dies."""
+        os.set_blocking(ready, False)
+        deadline = time.monotonic() + READY_SECONDS
+        seen = 0
+        while seen < self._wanted and not self._stopping and time.monotonic() < deadline:
+            try:
+                chunk = os.read(ready, self._wanted)
+            except BlockingIOError:
+                time.sleep(0.01)
+                continue
+            if not chunk:
+                break
+            seen += len(chunk)
+        os.close(ready)
+        return seen == self._wanted
+
+    def _start(self, *, deaths: int, ready: int | None) -> None:
+        blocked = {signal.SIGTERM, signal.SIGINT}
+        # A signal between fork and the child's own handlers would run the supervisor's.
+        signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+        pid = os.fork()
+        if pid == 0:
+            for number in blocked:
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+            os.close(self._held)
+            self._be_worker(ready)
+        self._workers[pid] = _Worker(time.monotonic(), deaths)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+
+    def _be_worker(self, ready: int | None) -> None:
+        code = 1
+        try:
+            serve(
+                self._prepared,
+                self._listener,
+                lifeline=self._lifeline,
+                on_ready=lambda: _tell(ready),
+            )
+            code = 0
+        except Exception:
+            _log.exception("worker %d failed", os.getpid())
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def _restart_one(self) -> None:
+        """Wait for a worker to end, and start another in its place."""
+        pid, status = os.wait()
+        worker = self._workers.pop(pid, None)
+        if worker is None or self._stopping:
+            return
+        lived = time.monotonic() - worker.started
+        deaths = 0 if lived > STEADY_SECONDS else worker.deaths + 1
+        pause = RESTART_SECONDS[min(deaths, len(RESTART_SECONDS) - 1)]
+        _log.error(
+            "worker %d ended (%s) after %.1f s; another starts in %.1f s",
+            pid,
+            _how(status),
+            lived,
+            pause,
+        )
+        resume = time.monotonic() + pause
+        while not self._stopping and time.monotonic() < resume:
+            time.sleep(0.05)
+        if not self._stopping:
+            self._start(deaths=deaths, ready=None)
+
+    def _stop(self, _number: int, _frame: object) -> None:
+        self._stopping = True
+        for pid in self._workers:
+            os.kill(pid, signal.SIGTERM)
+
+    def _reap_all(self) -> None:
+        # Workers started while the signal came in were not told.
+        for pid in self._workers:
+            os.kill(pid, signal.SIGTERM)
+        while self._workers:
+            pid, _ = os.wait()
+            self._workers.pop(pid, None)
+        self._listener.close()
+
+
+def _tell(ready: int | None) -> None:
+    if ready is not None:
+        os.write(ready, b"r")
+        os.close(ready)
+
+
+def _how(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return signal.Signals(os.WTERMSIG(status)).name
+    return f"exit code {os.waitstatus_to_exitcode(status)}"

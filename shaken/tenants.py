@@ -1,0 +1,74 @@
+"""Tenants and trunks: who signs, and how. Values and their rules; `shaken.store` keeps them.
+
+A tenant is known by its DNS addresses. A trunk belongs to a tenant and fills in what a signing
+request leaves out.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from uuid import UUID
+
+from shaken.attestation import AttestPolicy, NumberRule
+from trust.selection import Fallback
+
+Network = IPv4Network | IPv6Network
+
+
+class Direction(StrEnum):
+    """What a trunk's calls are: to be signed, to be verified, or told apart by their Identity."""
+
+    SIGN = "sign"
+    VERIFY = "verify"
+    AUTO = "auto"
+
+
+class AnswerForm(StrEnum):
+    """Which member of a signing answer holds the Identity."""
+
+    BOTH = "both"
+    ATIS = "atis"
+    """`identity` (ATIS-1000082)."""
+    THREE_GPP = "3gpp"
+    """`identityHeader` (3GPP TS 24.229 Annex V)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A customer with its addresses (A-labels, lower case), the first one its name."""
+
+    address: str
+    aliases: tuple[str, ...]
+    numbers: tuple[NumberRule, ...]
+    fallback: Fallback
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All names that mean this tenant."""
+        return (self.address, *self.aliases)
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """A PBX's line into the service. `country` reads national numbers, None: all are E.164."""
+
+    name: str
+    tenant: str
+    attest: AttestPolicy
+    origid: UUID
+    direction: Direction
+    networks: tuple[Network, ...]
+    country: str | None
+    answer: AnswerForm
+
+
+def within(networks: tuple[Network, ...], peer: str) -> bool:
+    """Say whether a peer's IP address lies in one of the networks; no networks: anywhere."""
+    if not networks:
+        return True
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return any((mapped or address) in network for network in networks)

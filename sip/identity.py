@@ -1,0 +1,236 @@
+"""The Identity header field (RFC 8224 §4): parse and format its value.
+
+A value is a PASSporT with the place of its certificate and, at choice, its algorithm and type; a
+message may carry several. `parse_identities` reads what others send, `str()` of an `Identity` is
+what is sent. What the PASSporT says, and whether to believe it, is left to callers.
+"""
+
+# ruff: noqa: ERA001 (the grammar quoted in comments looks like code)
+
+import re
+from dataclasses import dataclass
+
+MAX_FIELD_LENGTH = 16 * 1024
+"""Longest field value parsed, in characters: a PASSporT with rich call data takes two thousand."""
+
+MAX_IDENTITIES = 16
+"""Most PASSporTs in one field value: national rules know of five diversions beside the first."""
+
+_SHOWN_LENGTH = 32  # of a refused text, in an error's message
+
+# RFC 8224 §4, as corrected by erratum 6499:
+#   Identity               = "Identity" HCOLON signed-identity-digest SEMI
+#                            ident-info *( SEMI ident-info-params )
+#   signed-identity-digest = 1*(base64url-char / ".")
+#   base64url-char         = ALPHA / DIGIT / "-" / "_"
+#   ident-info             = "info" EQUAL ident-info-uri
+#   ident-info-uri         = LAQUOT absoluteURI RAQUOT
+#   ident-info-params      = ident-info-alg / ident-type / ident-info-extension
+#   ident-info-alg         = "alg" EQUAL token
+#   ident-type             = "ppt" EQUAL token
+#   ident-info-extension   = generic-param
+# `info` is taken at any place among the parameters, `alg` and `ppt` also in quotes, and several
+# values may stand behind each other, with commas (RFC 3261 §7.3.1): all of it is sent in practice.
+_DIGEST = r"[A-Za-z0-9_.-]+"
+
+# RFC 3261 §25.1:
+#   token       = 1*(alphanum / "-" / "." / "!" / "%" / "*" / "_" / "+" / "`" / "'" / "~" )
+_TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]+"  # noqa: S105
+
+#   absoluteURI = scheme ":" ( hier-part / opaque-part )
+#   scheme      = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )
+#   uric        = reserved / unreserved / escaped
+# The two parts are not told apart: either is made of uric. The brackets of an IPv6 address are
+# those of RFC 3986.
+_ABSOLUTE_URI = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*:"
+    r"(?:[A-Za-z0-9;/?:@&=+$,\-_.!~*'()\[\]]|%[0-9A-Fa-f]{2})+"
+)
+
+#   generic-param = token [ EQUAL gen-value ]
+#   gen-value     = token / host / quoted-string
+# A host is a token too, but for an IPv6 reference.
+_PLAIN_VALUE = rf"{_TOKEN}|\[[0-9A-Fa-f:.]+\]"
+
+#   quoted-string = SWS DQUOTE *(qdtext / quoted-pair ) DQUOTE
+#   qdtext        = LWS / %x21 / %x23-5B / %x5D-7E / UTF8-NONASCII
+#   quoted-pair   = "\" (%x00-09 / %x0B-0C / %x0E-7F)
+# Control characters are refused in pairs as well: nobody sends them for an honest reason.
+_QUOTED_TEXT = re.compile(r"[\t -~\u00a0-\ud7ff\ue000-\U0010ffff]*")
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+
+#   LWS   = [*WSP CRLF] 1*WSP
+#   SWS   = [LWS]
+#   SEMI  = SWS ";" SWS
+#   EQUAL = SWS "=" SWS
+# Folds are undone first, so that white space is blanks and tabs from then on. Each rule takes the
+# white space behind it, so that the next one never looks at it again.
+_FOLD = re.compile(r"\r\n[ \t]+")
+_SWS = r"[ \t]*"
+_SIGNED_IDENTITY_DIGEST = re.compile(rf"{_SWS}({_DIGEST}){_SWS}")
+_PARAMETER = re.compile(
+    rf";{_SWS}(?P<name>{_TOKEN}){_SWS}"
+    rf"(?:={_SWS}(?:"
+    r"<(?P<uri>[^<>]*)>"
+    r'|"(?P<quoted>(?:[^"\\]|\\.)*)"'
+    rf"|(?P<plain>{_PLAIN_VALUE})"
+    rf"){_SWS})?",
+    re.DOTALL,
+)
+
+_HEADER_NAME = re.compile(r"\A[ \t\r\n]*(?:Identity|y)[ \t]*:", re.IGNORECASE | re.ASCII)
+
+_RULE_OF_DIGEST = re.compile(_DIGEST)
+_RULE_OF_TOKEN = re.compile(_TOKEN)
+_RULE_OF_PLAIN_VALUE = re.compile(_PLAIN_VALUE)
+
+_OWN_PARAMETERS = frozenset({"info", "alg", "ppt"})
+
+Extensions = tuple[tuple[str, str | None], ...]
+
+
+class IdentityError(ValueError):
+    """A text is no Identity field value; the message is a short sentence that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One Identity field value: a PASSporT and what its sender says about it.
+
+    `token` is the PASSporT as sent, `info` the URI of its certificate without angle brackets, `alg`
+    and `ppt` are None when the sender leaves them out. `extensions` are the parameters RFC 8224
+    does not name, in the order sent: names in lower case, since they are compared without it, and
+    values without quotes, or None where there is no `=`.
+
+    Raises IdentityError when a part breaks the grammar, so that no value, wherever it comes from,
+    can put foreign matter into a message.
+    """
+
+    token: str
+    info: str
+    alg: str | None = None
+    ppt: str | None = None
+    extensions: Extensions = ()
+
+    def __post_init__(self) -> None:
+        if _RULE_OF_DIGEST.fullmatch(self.token) is None:
+            raise IdentityError(f"{_shown(self.token)} is not a PASSporT")
+        if _ABSOLUTE_URI.fullmatch(self.info) is None:
+            raise IdentityError(f"{_shown(self.info)} is not a URI for the info parameter")
+        if self.alg is not None and _RULE_OF_TOKEN.fullmatch(self.alg) is None:
+            raise IdentityError(f"{_shown(self.alg)} is not a value for the alg parameter")
+        if self.ppt is not None and _RULE_OF_TOKEN.fullmatch(self.ppt) is None:
+            raise IdentityError(f"{_shown(self.ppt)} is not a value for the ppt parameter")
+        for name, value in self.extensions:
+            _check_extension(name, value)
+
+    @property
+    def is_compact(self) -> bool:
+        """Whether the PASSporT is in compact form, its signature only (RFC 8225 §7)."""
+        return self.token.startswith("..")
+
+    def __str__(self) -> str:
+        """Format the value in the order and spelling carriers send: info, alg, ppt, the others."""
+        alg = "" if self.alg is None else f";alg={self.alg}"
+        ppt = "" if self.ppt is None else f";ppt={self.ppt}"
+        extensions = "".join(_format_extension(name, value) for name, value in self.extensions)
+        return f"{self.token};info=<{self.info}>{alg}{ppt}{extensions}"
+
+
+def parse_identities(value: str) -> tuple[Identity, ...]:
+    """Parse one Identity field value, which holds one or more PASSporTs (RFC 8224 §4).
+
+    `value` is what stands behind the colon, folded or not. Returns the identities in their order,
+    always at least one.
+
+    Raises IdentityError for anything else, and for more than `MAX_FIELD_LENGTH` characters or
+    `MAX_IDENTITIES` PASSporTs. Takes time proportional to the text, whatever it holds.
+    """
+    if len(value) > MAX_FIELD_LENGTH:
+        raise IdentityError(f"an Identity value has at most {MAX_FIELD_LENGTH} characters")
+    text = _FOLD.sub(" ", value)
+    identity, position = _parse_identity(text, 0)
+    identities = [identity]
+    while position < len(text):
+        if len(identities) == MAX_IDENTITIES:
+            raise IdentityError(f"an Identity value holds at most {MAX_IDENTITIES} PASSporTs")
+        identity, position = _parse_identity(text, position + len(","))
+        identities.append(identity)
+    return tuple(identities)
+
+
+def strip_header_name(line: str) -> str:
+    """Drop `Identity:` or its compact form `y:`, and the space around a line a person pasted.
+
+    A line without the name only loses the space around it. Never raises.
+    """
+    return _HEADER_NAME.sub("", line, count=1).strip(" \t\r\n")
+
+
+def _parse_identity(text: str, position: int) -> tuple[Identity, int]:
+    """Parse the identity that starts at `position`; returns it and where its end or comma is."""
+    digest = _SIGNED_IDENTITY_DIGEST.match(text, position)
+    if digest is None:
+        raise IdentityError(
+            f"there is no PASSporT at character {position + 1} of the Identity value"
+        )
+    position = digest.end()
+    own: dict[str, str | None] = {}
+    extensions: list[tuple[str, str | None]] = []
+    while parameter := _PARAMETER.match(text, position):
+        position = parameter.end()
+        name, value = _read_parameter(parameter)
+        if name not in _OWN_PARAMETERS:
+            extensions.append((name, value))
+        elif name in own:
+            raise IdentityError(f"the {name} parameter of the Identity value is there twice")
+        else:
+            own[name] = value
+    if position < len(text) and text[position] != ",":
+        raise IdentityError(
+            f"unexpected {text[position]!a} at character {position + 1} of the Identity value"
+        )
+    info = own.get("info")
+    if info is None:
+        raise IdentityError("the Identity value has no info parameter, the URI of a certificate")
+    identity = Identity(digest[1], info, own.get("alg"), own.get("ppt"), tuple(extensions))
+    return identity, position
+
+
+def _read_parameter(parameter: re.Match[str]) -> tuple[str, str | None]:
+    """Take name and value from a matched parameter; the name comes in lower case."""
+    name = parameter["name"].lower()
+    uri, quoted, plain = parameter["uri"], parameter["quoted"], parameter["plain"]
+    if name == "info" and uri is None:
+        raise IdentityError("the info parameter of an Identity value is a URI in angle brackets")
+    if name != "info" and uri is not None:
+        raise IdentityError("only the info parameter of an Identity value takes angle brackets")
+    value = plain if quoted is None else _QUOTED_PAIR.sub(r"\1", quoted)
+    if name in _OWN_PARAMETERS and uri is None and value is None:
+        raise IdentityError(f"the {name} parameter of the Identity value needs a value")
+    return name, value if uri is None else uri
+
+
+def _check_extension(name: str, value: str | None) -> None:
+    if _RULE_OF_TOKEN.fullmatch(name) is None:
+        raise IdentityError(f"{_shown(name)} is not a name for a parameter")
+    if name != name.lower():
+        raise IdentityError("the names of Identity parameters are kept in lower case")
+    if name in _OWN_PARAMETERS:
+        raise IdentityError(f"the {name} parameter is not an extension")
+    if value is not None and _QUOTED_TEXT.fullmatch(value) is None:
+        raise IdentityError(f"the {name[:_SHOWN_LENGTH]} parameter holds a control character")
+
+
+def _format_extension(name: str, value: str | None) -> str:
+    if value is None:
+        return f";{name}"
+    if _RULE_OF_PLAIN_VALUE.fullmatch(value) is not None:
+        return f";{name}={value}"
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f';{name}="{escaped}"'
+
+
+def _shown(text: str) -> str:
+    """Quote the start of a refused text so that it is safe to print."""
+    return ascii(text[:_SHOWN_LENGTH])

@@ -1,0 +1,307 @@
+"""A certificate chain as the rest of the service sees it, and the rules an STI certificate obeys.
+
+`Certificate` reads a chain's names, validity and TNAuthList (RFC 5280, RFC 8226) and stays calm
+whatever a CA put in; `check_sti` says whether a leaf may sign SHAKEN (ATIS-1000080). Reading
+pasted text is the business of `trust.pem`, trust in the issuer that of `trust.path`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from hashlib import sha256
+from typing import Literal, TypeAlias
+
+from cryptography import x509
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+
+from trust.tnauthlist import TN_AUTH_LIST_OID, TnAuthList, TnAuthListError
+
+Field: TypeAlias = Literal["certificate", "private_key", "passphrase", "x5u"]
+"""Which of the things an administrator handed in an error is about."""
+
+UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    InternalError,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What cryptography raises when asked for a part of a certificate or key it cannot read.
+
+InternalError is how it passes on an error of OpenSSL it did not expect.
+"""
+
+
+class CertificateKind(StrEnum):
+    """What a certificate is for."""
+
+    SYSTEM = "system"
+    """TLS of the service itself and of every name no domain certificate is for."""
+    DOMAIN = "domain"
+    """TLS of one tenant's domain, exact names only."""
+    STI = "sti"
+    """Signing of PASSporTs."""
+
+
+class CertificateRefused(Exception):  # noqa: N818 - the name says what happened, as faces show it
+    """A certificate or key that cannot be taken, and what to do about it.
+
+    `slug` is stable and for programs, `detail` a sentence for a person that never holds key
+    material, `field` what it is about.
+    """
+
+    def __init__(self, slug: str, detail: str, *, field: Field = "certificate") -> None:
+        super().__init__(detail)
+        self.slug = slug
+        self.detail = detail
+        self.field: Field = field
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate and the intermediates presented with it, leaf first, root usually left out.
+
+    Raises ValueError for an empty chain. Every property answers for the leaf.
+    """
+
+    chain: tuple[x509.Certificate, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a chain without a leaf."""
+        if not self.chain:
+            raise ValueError("a certificate chain needs at least its leaf")
+
+    @property
+    def leaf(self) -> x509.Certificate:
+        """The certificate the private key belongs to."""
+        return self.chain[0]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the leaf's DER, 64 lower-case hex digits."""
+        return self.leaf.fingerprint(hashes.SHA256()).hex()
+
+    @cached_property
+    def spki_sha256(self) -> str:
+        """SHA-256 of the leaf's SubjectPublicKeyInfo, 64 lower-case hex digits.
+
+        Raises ValueError or UnsupportedAlgorithm for a key this service cannot read.
+        """
+        info = self.leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return sha256(info).hexdigest()
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The DNS names and IP addresses it is for, lower-case, in the order of the certificate.
+
+        Without a subjectAltName (RFC 5280 §4.2.1.6), or with one that cannot be read, the
+        common names of the subject.
+        """
+        try:
+            extension = self.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        except (x509.ExtensionNotFound, *UNREADABLE):
+            return _common_names(self.leaf)
+        return tuple(
+            str(name.value).lower()
+            for name in extension.value
+            if isinstance(name, x509.DNSName | x509.IPAddress)
+        )
+
+    @property
+    def subject(self) -> str:
+        """The subject as an RFC 4514 string, empty when it is empty or cannot be read."""
+        return subject_of(self.leaf)
+
+    @property
+    def issuer(self) -> str:
+        """The issuer as an RFC 4514 string, empty when it is empty or cannot be read."""
+        try:
+            return self.leaf.issuer.rfc4514_string()
+        except UNREADABLE:
+            return ""
+
+    @property
+    def serial(self) -> str:
+        """The serial number in lower-case hex, without leading zeros."""
+        return f"{self.leaf.serial_number:x}"
+
+    @property
+    def not_before(self) -> datetime:
+        """The first moment of its validity, aware, UTC."""
+        return self.leaf.not_valid_before_utc
+
+    @property
+    def not_after(self) -> datetime:
+        """The last moment of its validity, aware, UTC."""
+        return self.leaf.not_valid_after_utc
+
+    @cached_property
+    def tn_auth_list(self) -> TnAuthList | None:
+        """The TNAuthList (RFC 8226 §9); None when there is none or it cannot be read.
+
+        `check_sti` tells these two apart.
+        """
+        try:
+            return _tn_auth_list(self.leaf.extensions)
+        except UNREADABLE:
+            return None
+
+    def pem(self) -> str:
+        """Return the whole chain in PEM, leaf first (RFC 7468 §5)."""
+        return "".join(one.public_bytes(Encoding.PEM).decode("ascii") for one in self.chain)
+
+
+def subject_of(certificate: x509.Certificate) -> str:
+    """Return the subject as an RFC 4514 string, empty when it is empty or cannot be read."""
+    try:
+        return certificate.subject.rfc4514_string()
+    except UNREADABLE:
+        return ""
+
+
+def weak_signature(certificate: x509.Certificate) -> str | None:
+    """Name the algorithm `certificate` is signed with when it proves nothing any more.
+
+    That is MD5, SHA-1, or one this service does not know (its OID is named); None for the rest.
+    """
+    try:
+        algorithm = certificate.signature_hash_algorithm
+    except UNREADABLE:
+        return certificate.signature_algorithm_oid.dotted_string
+    if isinstance(algorithm, hashes.MD5 | hashes.SHA1):
+        return algorithm.name.upper()
+    return None
+
+
+def is_ca(certificate: x509.Certificate) -> bool:
+    """Whether basicConstraints says cA (RFC 5280 §4.2.1.9)."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, *UNREADABLE):
+        return False
+
+
+def issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    """Whether `issuer` issued `certificate`, by name and signature; a root issued itself."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, TypeError, *UNREADABLE):
+        return False
+    return True
+
+
+def check_sti(certificate: Certificate, *, now: datetime) -> None:
+    """Raise CertificateRefused unless the leaf may sign SHAKEN PASSporTs (ATIS-1000080 §6.4).
+
+    `now` is aware UTC. A certificate that is not valid yet passes: it is uploaded ahead of its
+    time and chosen when that comes. Slugs: `not-p256`, `weak-hash`, `bad-extensions`,
+    `is-a-ca`, `key-usage`, `no-tn-auth-list`, `bad-tn-auth-list`, `expired`.
+    """
+    _check_key(certificate.leaf)
+    if algorithm := weak_signature(certificate.leaf):
+        raise CertificateRefused(
+            "weak-hash",
+            f"The certificate is signed with {algorithm}, which no verifier should accept. "
+            "Have the CA issue it anew, signed with ecdsa-with-SHA256.",
+        )
+    try:
+        extensions = certificate.leaf.extensions
+    except UNREADABLE:
+        raise CertificateRefused(
+            "bad-extensions",
+            "An extension of the certificate cannot be read, so no verifier will accept it. Look "
+            "with `openssl x509 -in cert.pem -noout -text` and have the CA issue it anew.",
+        ) from None
+    _check_purpose(extensions)
+    _check_tn_auth_list(extensions)
+    if certificate.not_after < now:
+        raise CertificateRefused(
+            "expired",
+            f"The certificate expired on {certificate.not_after:%Y-%m-%d %H:%M} UTC. Have it "
+            "renewed and upload the new one.",
+        )
+
+
+def _check_key(leaf: x509.Certificate) -> None:
+    found = _key_description(leaf)
+    if found != "P-256":
+        raise CertificateRefused(
+            "not-p256",
+            f"The certificate's key is {found}, but SHAKEN signs with ES256, which needs an "
+            "elliptic curve key on P-256. Make one with `openssl ecparam -name prime256v1 "
+            "-genkey -noout -out key.pem` and have a certificate issued for it.",
+        )
+
+
+def _key_description(leaf: x509.Certificate) -> str:
+    """Name the kind of the key as a person would."""
+    try:
+        key = leaf.public_key()
+    except UNREADABLE:
+        return f"of an unknown kind ({leaf.public_key_algorithm_oid.dotted_string})"
+    match key:
+        case ec.EllipticCurvePublicKey(curve=ec.SECP256R1()):
+            return "P-256"
+        case ec.EllipticCurvePublicKey():
+            return f"on the curve {key.curve.name}"
+        case rsa.RSAPublicKey():
+            return f"RSA with {key.key_size} bits"
+        case _:
+            return type(key).__name__.removesuffix("PublicKey")
+
+
+def _check_purpose(extensions: x509.Extensions) -> None:
+    for extension in extensions:
+        if isinstance(extension.value, x509.BasicConstraints) and extension.value.ca:
+            raise CertificateRefused(
+                "is-a-ca",
+                "The certificate is that of a certification authority; calls are signed with the "
+                "certificate the authority issued. Put that one first.",
+            )
+        if isinstance(extension.value, x509.KeyUsage) and not extension.value.digital_signature:
+            raise CertificateRefused(
+                "key-usage",
+                "The certificate's keyUsage does not include digitalSignature, so verifiers "
+                "refuse its signatures. Have the CA issue it anew.",
+            )
+
+
+def _check_tn_auth_list(extensions: x509.Extensions) -> None:
+    try:
+        tn_auth_list = _tn_auth_list(extensions)
+    except TnAuthListError as error:
+        raise CertificateRefused(
+            "bad-tn-auth-list",
+            f"The certificate's TNAuthList cannot be used: {error}. Have the CA issue it anew.",
+        ) from None
+    if tn_auth_list is None:
+        raise CertificateRefused(
+            "no-tn-auth-list",
+            "The certificate has no TNAuthList (extension 1.3.6.1.5.5.7.1.26), so it says for no "
+            "provider and no number; a TLS certificate cannot sign calls. Ask an STI-CA for an "
+            "STI certificate.",
+        )
+
+
+def _tn_auth_list(extensions: x509.Extensions) -> TnAuthList | None:
+    """Read the TNAuthList, None when there is none; TnAuthListError when it is malformed."""
+    try:
+        extension = extensions.get_extension_for_oid(TN_AUTH_LIST_OID)
+    except x509.ExtensionNotFound:
+        return None
+    return TnAuthList.decode(extension.value.public_bytes())
+
+
+def _common_names(leaf: x509.Certificate) -> tuple[str, ...]:
+    try:
+        attributes = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except UNREADABLE:
+        return ()
+    return tuple(str(attribute.value).lower() for attribute in attributes)

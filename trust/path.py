@@ -1,0 +1,90 @@
+"""From a certificate up to a root that is trusted: path validation by RFC 5280 §6.
+
+OpenSSL does the work, since STI certificates have neither a subjectAltName nor an extended key
+usage and the validators made for TLS insist on both. Which roots are trusted, and whether the
+validated certificate may speak for a number, is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Literal, TypeAlias
+
+from cryptography import x509
+from OpenSSL import crypto
+
+from trust.certificate import Certificate, subject_of, weak_signature
+
+Reason: TypeAlias = Literal["untrusted", "expired", "not-yet-valid", "bad-chain"]
+"""Why a path is refused, stable and for programs.
+
+`bad-chain` is a chain that reaches a root but breaks a rule on its way: a wrong signature, an
+issuer that is no CA, a critical extension nobody knows, a weak signature algorithm.
+"""
+
+_REASONS: dict[int, Reason] = {
+    9: "not-yet-valid",
+    10: "expired",
+    18: "untrusted",  # self-signed certificate
+    19: "untrusted",  # self-signed certificate in certificate chain
+    20: "untrusted",  # unable to get local issuer certificate
+}
+"""The X509_V_ERR numbers of OpenSSL (x509_vfy.h) that are not `bad-chain`."""
+
+
+class PathError(Exception):
+    """No valid path leads from the certificate to a trusted root; `detail` says where it ends."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason: Reason = reason
+        self.detail = detail
+
+
+def validate_path(
+    certificate: Certificate, *, roots: Sequence[x509.Certificate], at: datetime
+) -> tuple[x509.Certificate, ...]:
+    """Return the path from the leaf to one of `roots`, validated as of `at` (aware).
+
+    The rest of the certificate's chain serves as untrusted intermediates, in any order and with
+    strangers among them. Raises PathError. Revocation is not looked at.
+    """
+    try:
+        leaf = crypto.X509.from_cryptography(certificate.leaf)
+    except crypto.Error:
+        raise PathError("bad-chain", "OpenSSL cannot read the certificate") from None
+    store = crypto.X509Store()
+    # Whatever the operator trusts is an anchor (RFC 5280 §6.1.1 d), an intermediate CA as well.
+    store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
+    store.set_time(at.astimezone(UTC))
+    for root in _readable(roots):
+        store.add_cert(root)
+    context = crypto.X509StoreContext(store, leaf, [*_readable(certificate.chain[1:])])
+    try:
+        path = tuple(one.to_cryptography() for one in context.get_verified_chain())
+    except crypto.X509StoreContextError as error:
+        code, _, message = error.errors
+        culprit = subject_of(_culprit(error) or certificate.leaf)
+        raise PathError(_REASONS.get(code, "bad-chain"), f'"{culprit}": {message}') from None
+    # The root is trusted for what it is, not for the signature it put on itself.
+    for one in path[:-1]:
+        if algorithm := weak_signature(one):
+            raise PathError("bad-chain", f'"{subject_of(one)}": signed with {algorithm}')
+    return path
+
+
+def _readable(certificates: Sequence[x509.Certificate]) -> Iterator[crypto.X509]:
+    """Leave out what OpenSSL cannot read: it supports no path, and must not break the others."""
+    for certificate in certificates:
+        with suppress(crypto.Error):
+            yield crypto.X509.from_cryptography(certificate)
+
+
+def _culprit(error: crypto.X509StoreContextError) -> x509.Certificate | None:
+    """Return the certificate OpenSSL stopped at; None when it stopped before any."""
+    try:
+        return error.certificate.to_cryptography()
+    except crypto.Error:
+        return None

@@ -1,0 +1,399 @@
+"""Text a person pasted -> a certificate chain and its key, or an error that says what to fix.
+
+`read_pem` finds the certificates and keys in text (RFC 7468, and RFC 1421 headers of older
+encrypted keys) and forgives what pasting does to it: other text around the blocks, indentation,
+CRLF, line breaks lost or written as backslash-n. `assemble` makes a chain of them, leaf first.
+Whether the result is fit for a purpose is for `trust.certificate` and `trust.path` to say.
+
+Every complaint is a CertificateRefused; none holds any of the text between the markers.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from cryptography import x509
+from cryptography.hazmat import asn1
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, types
+from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
+
+from trust.certificate import (
+    UNREADABLE,
+    Certificate,
+    CertificateRefused,
+    Field,
+    is_ca,
+    issued,
+    subject_of,
+)
+
+PrivateKey: TypeAlias = (
+    ec.EllipticCurvePrivateKey
+    | rsa.RSAPrivateKey
+    | ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+)
+"""The kinds of keys certificates are issued for and TLS or PASSporTs are signed with."""
+
+MAX_TEXT_LENGTH = 256 * 1024
+"""Characters of one text. A long chain with its key has some 20 KiB."""
+
+MAX_BLOCKS = 64
+"""PEM blocks of one text: ordering a chain compares every certificate with every other."""
+
+MAX_NAME_LENGTH = 200
+"""Characters of a subject that a note or complaint quotes: a CA may have put much into it."""
+
+_MARKER = re.compile(r"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 .]{0,39})-----")
+_DEK_INFO = re.compile(r"AES-(128|192|256)-CBC,[0-9A-Fa-f]{32}|DES-EDE3-CBC,[0-9A-Fa-f]{16}")
+_HEADER = re.compile(r"^[ \t]*([A-Za-z][A-Za-z0-9-]*):(.*)$", re.MULTILINE)
+
+_CERTIFICATE_LABELS = {"CERTIFICATE", "X509 CERTIFICATE", "X.509 CERTIFICATE"}
+_KEY_LABELS = {
+    "PRIVATE KEY": "pkey",
+    "ENCRYPTED PRIVATE KEY": "pkey",
+    "EC PRIVATE KEY": "ec",
+    "RSA PRIVATE KEY": "rsa",
+    "DSA PRIVATE KEY": "dsa",
+}
+"""The labels of private keys, each with the openssl command that decrypts it."""
+
+_LEFT_OUT_LABELS = {"DH PARAMETERS", "PUBLIC KEY", "RSA PUBLIC KEY", "X509 CRL"}
+
+_USED_KEYS = "Use an elliptic curve key (P-256 for signing calls), RSA or Ed25519."
+
+_CONVERSIONS = {
+    "TRUSTED CERTIFICATE": "is in OpenSSL's own format, with trust settings in it. Convert it with "
+    "`openssl x509 -in cert.pem -out plain.pem` and paste plain.pem.",
+    "CERTIFICATE REQUEST": "is a request for a certificate, not a certificate. Send it to the CA "
+    "and paste what the CA returns.",
+    "PKCS7": "is a PKCS#7 bundle. Convert it with "
+    "`openssl pkcs7 -in chain.p7b -print_certs -out chain.pem` and paste chain.pem.",
+    "OPENSSH PRIVATE KEY": "is in OpenSSH's format. Convert it with "
+    "`ssh-keygen -p -m PKCS8 -f key` and paste the file.",
+}
+
+
+@dataclass(frozen=True)
+class PemContents:
+    """The certificates and private keys of a text, in its order; `notes` say what was left out."""
+
+    certificates: tuple[x509.Certificate, ...]
+    private_keys: tuple[PrivateKey, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A chain in order and the key of its leaf; `notes` tell a person what was put right."""
+
+    certificate: Certificate
+    private_key: PrivateKey | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Block:
+    number: int
+    label: str
+    body: str
+
+    @property
+    def field(self) -> Field:
+        return "private_key" if self.label.endswith("PRIVATE KEY") else "certificate"
+
+    def refused(
+        self, slug: str, complaint: str, *, field: Field | None = None
+    ) -> CertificateRefused:
+        """Name the block in front of what is wrong with it."""
+        detail = f"Block {self.number} ({self.label}) {complaint}"
+        return CertificateRefused(slug, detail, field=field or self.field)
+
+
+def read_pem(
+    text: str, *, passphrase: str | None = None, field: Field = "certificate"
+) -> PemContents:
+    """Read every certificate and private key in `text`.
+
+    `passphrase` opens encrypted keys and is not used otherwise; an empty one is none. `field`
+    says where the text was pasted, for complaints about the text as a whole.
+
+    Raises CertificateRefused: `too-large`, `too-many-blocks`, `not-pem`, `bad-pem`,
+    `unsupported-pem`, `unsupported-key`, `encrypted-key`, `wrong-passphrase`.
+    """
+    if len(text) > MAX_TEXT_LENGTH:
+        raise CertificateRefused(
+            "too-large",
+            f"The text has more than {MAX_TEXT_LENGTH // 1024} KiB. Paste only the certificate, "
+            "its intermediates and the key.",
+            field=field,
+        )
+    certificates: list[x509.Certificate] = []
+    private_keys: list[PrivateKey] = []
+    notes: list[str] = []
+    for block in _blocks(text, field):
+        if block.label in _CERTIFICATE_LABELS:
+            certificates.append(_certificate(block))
+        elif block.label in _KEY_LABELS:
+            private_keys.append(_private_key(block, passphrase or None))
+        elif block.label in _LEFT_OUT_LABELS:
+            notes.append(f"Block {block.number} ({block.label}) was left out: it is not needed.")
+        elif block.label != "EC PARAMETERS":  # beside every key of `openssl ecparam -genkey`
+            complaint = _CONVERSIONS.get(
+                block.label.removeprefix("NEW "),
+                "is neither a certificate nor a private key. Remove it.",
+            )
+            raise block.refused("unsupported-pem", complaint)
+    return PemContents(tuple(certificates), tuple(private_keys), tuple(notes))
+
+
+def assemble(*contents: PemContents) -> Assembled:
+    """Make one chain of what was pasted, in one text or several, with the key that fits it.
+
+    The leaf is the certificate the key fits, without a key the one that issued no other; the
+    intermediates follow by name and signature. Duplicates and a root are left out, with a note.
+
+    Raises CertificateRefused: `no-certificate`, `several-keys`, `key-mismatch`,
+    `foreign-certificate`, `unsupported-key`.
+    """
+    notes = [note for one in contents for note in one.notes]
+    certificates = _distinct(contents, notes)
+    if not certificates:
+        raise CertificateRefused(
+            "no-certificate",
+            "There is no certificate in the text, only other blocks. Paste the block that starts "
+            "with -----BEGIN CERTIFICATE----- too.",
+        )
+    private_key = _only_key([key for one in contents for key in one.private_keys])
+    leaf = _leaf(certificates, private_key)
+    chain = _chain(leaf, certificates, notes)
+    if [one for one in certificates if one in chain] != chain:
+        notes.append("The certificates were put in order: the leaf, then each issuer.")
+    if len(chain) > 1 and issued(chain[-1], chain[-1]):
+        root = chain.pop()
+        notes.append(f"The root {_name(root)} was left out: who verifies has it already.")
+    return Assembled(Certificate(tuple(chain)), private_key, tuple(notes))
+
+
+def _blocks(text: str, field: Field) -> Iterator[_Block]:
+    """Cut `text` at its markers, RFC 7468 §2 and §3."""
+    markers = list(_MARKER.finditer(text))
+    if not markers:
+        raise CertificateRefused(
+            "not-pem",
+            "The text holds no PEM block. Paste all of it, from the line -----BEGIN …----- to the "
+            "line -----END …-----. A binary file is converted with `openssl x509 -inform DER -in "
+            "cert.der -out cert.pem`, or `openssl pkcs12 -in file.p12 -nodes -out all.pem`.",
+            field=field,
+        )
+    if sum(marker[1] == "BEGIN" for marker in markers) > MAX_BLOCKS:
+        raise CertificateRefused(
+            "too-many-blocks",
+            f"The text holds more than {MAX_BLOCKS} blocks. Paste only the certificate, its "
+            "intermediates and the key.",
+            field=field,
+        )
+    pairs = iter(markers)
+    for number, begin in enumerate(pairs, start=1):
+        block = _Block(number, begin[2], "")
+        if begin[1] == "END":
+            raise block.refused("bad-pem", "has no line -----BEGIN …----- before its END.")
+        end = next(pairs, None)
+        if end is None or end.groups() != ("END", begin[2]):
+            raise block.refused(
+                "bad-pem", f"is cut off: no line -----END {begin[2]}----- follows its BEGIN."
+            )
+        body = text[begin.end() : end.start()]
+        # Keys that went through JSON or an environment variable have escapes for line breaks.
+        yield _Block(number, begin[2], body.replace("\\r", "").replace("\\n", "\n"))
+
+
+def _payload(block: _Block) -> bytes:
+    """Decode the base64 of a block."""
+    try:
+        payload = base64.b64decode("".join(_HEADER.sub("", block.body).split()), validate=True)
+    except ValueError:
+        raise block.refused(
+            "bad-pem",
+            "is damaged: what stands between BEGIN and END is not base64. Copy it again.",
+        ) from None
+    if not payload:
+        raise block.refused("bad-pem", "is empty. Copy it again.")
+    return payload
+
+
+def _der(block: _Block) -> bytes:
+    """Decode the base64 of a block that holds one DER value, all of it."""
+    payload = _payload(block)
+    try:
+        asn1.decode_der(asn1.TLV, payload)
+    except ValueError:
+        raise block.refused(
+            "bad-pem",
+            "is damaged: some of its lines are missing or doubled. Copy it again.",
+        ) from None
+    return payload
+
+
+def _certificate(block: _Block) -> x509.Certificate:
+    der = _der(block)
+    try:
+        return x509.load_der_x509_certificate(der)
+    except (ValueError, x509.InvalidVersion):
+        raise block.refused(
+            "bad-pem",
+            "holds no X.509 certificate that can be read. Check it with "
+            "`openssl x509 -in cert.pem -noout -text`.",
+        ) from None
+
+
+def _private_key(block: _Block, passphrase: str | None) -> PrivateKey:
+    headers = {header[1]: header[2].strip() for header in _HEADER.finditer(block.body)}
+    if block.label == "ENCRYPTED PRIVATE KEY" or "ENCRYPTED" in headers.get("Proc-Type", ""):
+        key = _encrypted_key(block, headers, passphrase)
+    else:
+        key = _plain_key(block)
+    if not isinstance(key, PrivateKey):
+        raise block.refused("unsupported-key", f"holds a key of a kind not used here. {_USED_KEYS}")
+    return key
+
+
+def _plain_key(block: _Block) -> types.PrivateKeyTypes:
+    der = _der(block)
+    try:
+        return load_der_private_key(der, None)
+    except (*UNREADABLE, TypeError):
+        raise block.refused(
+            "bad-pem",
+            "holds no private key that can be read. Check it with "
+            "`openssl pkey -in key.pem -noout -check`.",
+        ) from None
+
+
+def _encrypted_key(
+    block: _Block, headers: dict[str, str], passphrase: str | None
+) -> types.PrivateKeyTypes:
+    command = f"`openssl {_KEY_LABELS[block.label]} -in key.pem -out decrypted.pem`"
+    if passphrase is None:
+        raise block.refused(
+            "encrypted-key",
+            f"is encrypted. Give its passphrase, or decrypt it with {command} and paste "
+            "decrypted.pem.",
+            field="passphrase",
+        )
+    secret = passphrase.encode("utf-8", "surrogatepass")
+    try:
+        if "Proc-Type" in headers:
+            return load_pem_private_key(_encapsulated(block, headers), secret)
+        return load_der_private_key(_der(block), secret)
+    except (*UNREADABLE, TypeError):
+        raise block.refused(
+            "wrong-passphrase",
+            "does not open with this passphrase. If it is the right one, decrypt the key with "
+            f"{command} and paste decrypted.pem.",
+            field="passphrase",
+        ) from None
+
+
+def _encapsulated(block: _Block, headers: dict[str, str]) -> bytes:
+    """Write the block as RFC 1421 has it: these keys are decrypted by their header lines.
+
+    Raises ValueError for a DEK-Info of another cipher, or damaged.
+    """
+    dek_info = headers.get("DEK-Info", "")
+    # The parser behind aborts, past every `except ValueError`, over a vector too short.
+    if not _DEK_INFO.fullmatch(dek_info):
+        raise ValueError("unknown DEK-Info")
+    body = base64.encodebytes(_payload(block)).decode("ascii")
+    head = f"-----BEGIN {block.label}-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: {dek_info}\n\n"
+    return f"{head}{body}-----END {block.label}-----\n".encode("ascii")
+
+
+def _distinct(contents: Iterable[PemContents], notes: list[str]) -> list[x509.Certificate]:
+    certificates: list[x509.Certificate] = []
+    for certificate in (one for part in contents for one in part.certificates):
+        if certificate in certificates:
+            notes.append(f"{_name(certificate)} stood there more than once.")
+        else:
+            certificates.append(certificate)
+    return certificates
+
+
+def _only_key(keys: Sequence[PrivateKey]) -> PrivateKey | None:
+    if any(key.public_key() != keys[0].public_key() for key in keys):
+        raise CertificateRefused(
+            "several-keys",
+            "There are several private keys. Paste only the one that belongs to the certificate.",
+            field="private_key",
+        )
+    return keys[0] if keys else None
+
+
+def _leaf(
+    certificates: Sequence[x509.Certificate], private_key: PrivateKey | None
+) -> x509.Certificate:
+    fitting = [
+        one
+        for one in certificates
+        if private_key is None or _public_key(one) == private_key.public_key()
+    ]
+    if not fitting:
+        raise CertificateRefused(
+            "key-mismatch",
+            "The private key belongs to none of the certificates. `openssl x509 -in cert.pem "
+            "-noout -pubkey` and `openssl pkey -in key.pem -pubout` print the same for a pair.",
+            field="private_key",
+        )
+    ends = [
+        one
+        for one in fitting
+        if not any(issued(one, other) for other in certificates if other != one)
+    ]
+    leaf = min(ends or fitting, key=is_ca)
+    if _public_key(leaf) is None:
+        raise CertificateRefused(
+            "unsupported-key", f"The key in {_name(leaf)} is of a kind not used here. {_USED_KEYS}"
+        )
+    return leaf
+
+
+def _chain(
+    leaf: x509.Certificate, certificates: Sequence[x509.Certificate], notes: list[str]
+) -> list[x509.Certificate]:
+    """Follow the issuers from the leaf; every certificate must be the issuer of another."""
+    belonging = [leaf]
+    for certificate in belonging:
+        belonging += [
+            one for one in certificates if one not in belonging and issued(one, certificate)
+        ]
+    chain = [leaf]
+    for certificate in belonging:
+        if certificate not in chain and issued(certificate, chain[-1]):
+            chain.append(certificate)
+    for certificate in certificates:
+        if certificate not in belonging:
+            raise CertificateRefused(
+                "foreign-certificate",
+                f"{_name(certificate)} (serial {certificate.serial_number:x}) issued no "
+                f"certificate in the chain of {_name(leaf)}. Remove it, or add the intermediate "
+                "that is missing between them.",
+            )
+        if certificate not in chain:
+            notes.append(f"{_name(certificate)} was left out: the chain is complete without it.")
+    return chain
+
+
+def _public_key(certificate: x509.Certificate) -> types.CertificatePublicKeyTypes | None:
+    try:
+        return certificate.public_key()
+    except UNREADABLE:
+        return None
+
+
+def _name(certificate: x509.Certificate) -> str:
+    subject = subject_of(certificate)[:MAX_NAME_LENGTH]
+    return f'"{subject}"' if subject else "A certificate without a name"
