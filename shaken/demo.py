@@ -174,7 +174,7 @@ def _known_secrets(file: Path, snapshot: Snapshot) -> dict[str, dict[str, str]] 
         secrets = {member: dict(document[member]) for member in CREDENTIALS}
         stored = [snapshot.credential_rows.rows[entry["name"]] for entry in secrets.values()]
         digests = [digest_of(entry["secret"]) for entry in secrets.values()]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return secrets if [entry.digest for entry in stored] == digests else None
 

@@ -135,7 +135,7 @@ async def _serve(
         shutdown_timeout=DRAIN_SECONDS,
         keepalive_timeout=KEEP_ALIVE_SECONDS,
     )
-    _warn_when_not_ready(signer, follower)
+    _warn_when_not_ready(config, signer, follower)
     recorder.start()
     following = asyncio.create_task(follower.run())
     await runner.setup()
@@ -143,6 +143,7 @@ async def _serve(
     # What was loaded stays: the collector need not look at ten thousand tenants again and again.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     on_ready()
     await stop.wait()
     loop.remove_reader(lifeline)
@@ -154,10 +155,15 @@ async def _serve(
     database.close()
 
 
-def _warn_when_not_ready(signer: Signer, follower: SnapshotFollower) -> None:
+def _warn_when_not_ready(config: Config, signer: Signer, follower: SnapshotFollower) -> None:
     why_not = signer.why_not_ready(follower.current, now=int(time.time()))
     if why_not is not None:
         _log.warning("no call can be signed yet: %s", why_not)
+    if not config.public_url:
+        _log.warning(
+            "public_url is not set: certificates imported without their own x5u cannot sign;"
+            " set it to the https URL of this service as carriers reach it"
+        )
 
 
 def _master_key(config: Config, data_dir: Path, database: Database) -> MasterKey:

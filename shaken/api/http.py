@@ -28,6 +28,9 @@ from trust.store.database import StoreError
 MAX_API_BODY = 1024 * 1024
 """Bytes of a request to the administration API: twice the largest PEM text, escaped."""
 
+BODY_SECONDS = 20
+"""How long a body may take to arrive."""
+
 _NO_CONTENT_TYPE = frozenset({204, 304})
 _log = logging.getLogger(__name__)
 
@@ -91,7 +94,7 @@ class HttpApi:
 
     async def _answer_stir(self, request: web.Request) -> web.Response:
         headers = request.headers
-        body = await request.read() if 0 < body_length(headers) <= MAX_BODY else b""
+        body = await _small_body(request) if 0 < body_length(headers) <= MAX_BODY else b""
         remote = request.remote or ""
         url = request.rel_url
         answer = self._stir.answer(
@@ -120,6 +123,8 @@ class HttpApi:
                 return await self._run(route, request)
             except Problem as problem:
                 return _problem(problem)
+            except web.HTTPException:
+                raise
             except StoreError as error:
                 _log.error("%s %s: %s", request.method, request.path, error)
                 return _problem(
@@ -200,13 +205,28 @@ class HttpApi:
         return _problem(problem, **headers)
 
 
+async def _small_body(request: web.Request) -> bytes:
+    """Read a body whose announced length is known to be small."""
+    content = request.content
+    # It mostly came in one piece with the headers, and is there without waiting.
+    return content.read_nowait() if content.is_eof() else await _whole_body(request)
+
+
+async def _whole_body(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except TimeoutError as error:
+        raise web.HTTPRequestTimeout(text=f"send the body within {BODY_SECONDS} s") from error
+
+
 async def _body(route: Route, request: web.Request) -> Any:  # noqa: ANN401 - of route.takes
     if route.takes is None:
         return None
     if request.content_type != "application/json":
         raise Problem(415, "unsupported-media-type", "send Content-Type: application/json")
     try:
-        document = parse_object(await request.read())
+        document = parse_object(await _whole_body(request))
         _refuse_surrogates(document)
         return msgspec.convert(document, route.takes)
     except web.HTTPRequestEntityTooLarge as error:

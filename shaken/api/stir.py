@@ -43,6 +43,7 @@ MAX_BODY = 64 * 1024
 """Bytes of a request body; a signing request has under 1 KiB."""
 
 _JSON = "application/json"
+_TOO_LARGE = f"larger than {MAX_BODY} bytes"
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _PORT = re.compile(r":[0-9]+\Z")
 
@@ -230,7 +231,7 @@ def _check_headers(headers: Mapping[str, str]) -> None:
     if accept is not None and accept not in {"*/*", _JSON} and not _accepts_json(accept):
         raise StirError(StirFault.NOT_ACCEPTABLE, ascii_only(accept))
     if body_length(headers) > MAX_BODY:
-        raise StirError(StirFault.TOO_LARGE, f"larger than {MAX_BODY} bytes")
+        raise StirError(StirFault.TOO_LARGE, _TOO_LARGE)
 
 
 def _accepts_json(accept: str) -> bool:
@@ -245,6 +246,8 @@ def body_length(headers: Mapping[str, str]) -> int:
 
 
 def _document(request: StirRequest) -> dict[str, object]:
+    if len(request.body) > MAX_BODY:  # longer than announced: it was compressed
+        raise StirError(StirFault.TOO_LARGE, _TOO_LARGE)
     try:
         return parse_object(request.body)
     except JsonError as error:

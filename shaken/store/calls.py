@@ -1,12 +1,19 @@
 """The record of signed calls in the store."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
-from sqlalchemy import BindParameter, bindparam, delete, insert
+from sqlalchemy import BindParameter, Connection, Dialect, bindparam, delete, insert
+from sqlalchemy.engine.interfaces import Compiled
 
 from shaken.store.tables import signed_calls
 from trust.store.database import Database
+
+ROWS = 200
+"""Records of one statement. One statement for each record would let go of the interpreter's lock
+and take it again for each, which costs the thread that signs more than the record is worth."""
 
 
 class SignedCall(NamedTuple):
@@ -24,21 +31,42 @@ class SignedCall(NamedTuple):
     request_id: str
 
 
-_PLACES: dict[str, BindParameter[object]] = {name: bindparam(name) for name in SignedCall._fields}
-
-
 def add_calls(database: Database, calls: Sequence[SignedCall]) -> None:
     """Write records in one transaction. Raises StoreError."""
+    whole = len(calls) - len(calls) % ROWS
     with database.recording() as connection:
-        dialect = connection.engine.dialect
-        statement = insert(signed_calls).values(_PLACES).compile(dialect=dialect)
-        # The compiled text takes the rows as they are; going through `execute` for thousands of
-        # them a second costs more than the database does.
-        rows = calls if statement.positional else [call._asdict() for call in calls]
-        connection.exec_driver_sql(str(statement), rows)
+        for start in range(0, whole, ROWS):
+            _insert(connection, calls[start : start + ROWS])
+        for call in calls[whole:]:
+            _insert(connection, [call])
 
 
 def forget_calls(database: Database, *, before: int) -> int:
     """Remove records older than a time; say how many."""
     with database.recording() as connection:
         return connection.execute(delete(signed_calls).where(signed_calls.c.at < before)).rowcount
+
+
+def _insert(connection: Connection, calls: Sequence[SignedCall]) -> None:
+    statement = _statement(connection.dialect, len(calls))
+    values = chain.from_iterable(calls)
+    if connection.dialect.positional:
+        connection.exec_driver_sql(str(statement), tuple(values))
+    else:
+        connection.exec_driver_sql(
+            str(statement), dict(zip(_names(len(calls)), values, strict=True))
+        )
+
+
+@lru_cache(maxsize=8)
+def _statement(dialect: Dialect, rows: int) -> Compiled:
+    """Compile the insertion of some rows; its parameters stand row by row."""
+    names = iter(_names(rows))
+    places: list[dict[str, BindParameter[object]]] = [
+        {field: bindparam(next(names)) for field in SignedCall._fields} for _ in range(rows)
+    ]
+    return insert(signed_calls).values(places).compile(dialect=dialect)
+
+
+def _names(rows: int) -> list[str]:
+    return [f"{field}_{row}" for row in range(rows) for field in SignedCall._fields]

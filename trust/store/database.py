@@ -15,9 +15,10 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, select, update
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from trust.store.tables import revision as revision_table
@@ -55,7 +56,14 @@ class Database:
 
     def __init__(self, url: str) -> None:
         """Open the database that an SQLAlchemy URL names. Raises StoreError."""
-        parsed = make_url(url)
+        try:
+            parsed = make_url(url)
+        except (ArgumentError, ValueError):
+            # The text is not repeated: it may hold a password.
+            raise StoreError(
+                "cannot open the database its URL names: it is no URL, which looks like"
+                " sqlite:////var/lib/shaken/shaken.sqlite"
+            ) from None
         self.name = parsed.render_as_string(hide_password=True)
         try:
             if parsed.get_backend_name() == "sqlite":
@@ -110,7 +118,13 @@ class Database:
                 config.set_main_option("path_separator", "os")
                 config.attributes["connection"] = connection
                 config.attributes["version_table"] = history.version_table
-                command.upgrade(config, "head")
+                try:
+                    command.upgrade(config, "head")
+                except CommandError as error:
+                    raise StoreError(
+                        f"the tables in {self.name} are not known to this version of the program;"
+                        f" a newer one has migrated them ({error})"
+                    ) from error
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

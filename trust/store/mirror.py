@@ -28,7 +28,7 @@ class Mirror(Generic[T]):
     def follow(self, connection: Connection) -> "Mirror[T]":
         """Return the table as it is now, reading only rows written since this copy."""
         current: dict[str, int] = dict(
-            connection.execute(select(self.key, self.key.table.c.revision)).tuples().all()
+            connection.execute(select(self.key, self.key.table.c.revision)).all()
         )
         if current == self.revisions:
             return self

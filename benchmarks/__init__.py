@@ -1,0 +1,1 @@
+"""Measurements: `make bench`. Timing belongs here, never in a test."""

@@ -1,0 +1,81 @@
+"""`make bench`: how fast calls are signed, through the whole service, on one core.
+
+wrk sends signing requests over HTTP to a service with authentication, selection, policy and the
+record of calls on. OpenSSL's own signing rate on the same core, measured in turn with it, is the
+measure. Exit code 1 when a target is missed.
+"""
+
+import statistics
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.dataset import make_dataset
+from benchmarks.load import openssl_rate, serving
+
+MANY = 10_000
+ROUNDS = 5
+SECONDS = 4
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the table."""
+
+    what: str
+    figure: str
+    target: str
+    reached: bool | None = None
+
+
+def main() -> int:
+    """Measure, print the table, and say whether every target was reached."""
+    with tempfile.TemporaryDirectory() as scratch:
+        say("writing a store with 1 tenant, and one with 10,000 tenants and certificates")
+        one = make_dataset(Path(scratch, "one"), tenants=1)
+        many = make_dataset(Path(scratch, "many"), tenants=MANY)
+        with serving(one) as small, serving(many) as large:
+            say("opening each of the 10,000 keys once: keys are parsed when first used")
+            small.load(2)
+            large.load(6, in_turn=True)
+            raw, rate_one, rate_many = [], [], []
+            for number in range(1, ROUNDS + 1):
+                raw.append(openssl_rate())
+                rate_one.append(small.load(SECONDS))
+                rate_many.append(large.load(SECONDS))
+                say(
+                    f"round {number} of {ROUNDS}: openssl {raw[-1]:,.0f}/s,"
+                    f" 1 tenant {rate_one[-1]:,.0f}/s, 10,000 tenants {rate_many[-1]:,.0f}/s"
+                )
+            lines = table(raw, rate_one, rate_many, large.start_seconds)
+    width = max(len(line.what) for line in lines)
+    for line in lines:
+        mark = {None: "", True: "reached", False: "MISSED"}[line.reached]
+        print(f"{line.what:<{width}}  {line.figure:>12}  {line.target:<22}{mark}")
+    return 1 if any(line.reached is False for line in lines) else 0
+
+
+def table(
+    raw: list[float], rate_one: list[float], rate_many: list[float], start: float
+) -> list[Line]:
+    """Turn rounds into rows: medians, and ratios of rates measured side by side."""
+    share = statistics.median(a / b for a, b in zip(rate_one, raw, strict=True))
+    slower = 1 - statistics.median(b / a for a, b in zip(rate_one, rate_many, strict=True))
+    return [
+        Line("openssl speed ecdsap256, signatures/s", f"{statistics.median(raw):,.0f}", ""),
+        Line("signing requests/s, 1 tenant", f"{statistics.median(rate_one):,.0f}", ""),
+        Line("signing requests/s, 10,000 tenants", f"{statistics.median(rate_many):,.0f}", ""),
+        Line("share of openssl's rate", f"{share:.1%}", "at least 20 %", share >= 0.2),
+        Line("slower with 10,000 tenants by", f"{slower:.1%}", "at most 5 %", slower <= 0.05),
+        Line("start with 10,000 tenants", f"{start:.2f} s", "under 3 s", start < 3),
+    ]
+
+
+def say(text: str) -> None:
+    """Tell how far it is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

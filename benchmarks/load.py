@@ -1,0 +1,105 @@
+"""A running service on one core, and wrk as the PBXs that call it."""
+
+import contextlib
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.dataset import Dataset
+
+SERVICE_CORE = 0
+CONNECTIONS = 32
+START_SECONDS = 30
+LUA = Path(__file__).with_name("signing.lua")
+
+_RATE = re.compile(r"Requests/sec:\s+([0-9.]+)")
+_FAILED = re.compile(r"Non-2xx or 3xx responses: ([0-9]+)")
+_OPENSSL = re.compile(r"ecdsa \(nistp256\)\s+\S+\s+\S+\s+([0-9.]+)\s+([0-9.]+)")
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service: where, how long it took to start, and wrk's file of secrets."""
+
+    url: str
+    start_seconds: float
+    secrets: Path
+    worker: int
+
+    def load(self, seconds: int, *, in_turn: bool = False) -> float:
+        """Sign with wrk for some seconds and return requests per second.
+
+        The tenants are taken at random, or each in turn. Raises RuntimeError when any request
+        was refused.
+        """
+        order = "turn" if in_turn else "random"
+        command = [
+            "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(LUA),
+            f"{self.url}/stir/v1/signing", "--", str(self.secrets), order,
+        ]  # fmt: skip
+        ran = subprocess.run(command, check=True, capture_output=True, text=True)
+        if failed := _FAILED.search(ran.stdout):
+            raise RuntimeError(f"{failed[1]} requests were refused")
+        rate = _RATE.search(ran.stdout)
+        if rate is None:
+            raise RuntimeError(f"wrk said {ran.stdout}")
+        return float(rate[1])
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time the worker has used."""
+        fields = Path(f"/proc/{self.worker}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def serving(dataset: Dataset) -> Iterator[Service]:
+    """Run the service on a dataset, its one worker pinned to one core."""
+    port = _free_port()
+    secrets = dataset.folder / "secrets.txt"
+    secrets.write_text("\n".join(dataset.secrets) + "\n")
+    environment = {
+        **os.environ,
+        "SHAKEN_HTTP__ADDRESS": f"127.0.0.1:{port}",
+        "SHAKEN_PUBLIC_URL": "https://sti.example.com",
+        "SHAKEN_LOG__LEVEL": "WARNING",
+    }
+    command = [sys.executable, "-m", "shaken", "serve", "--data-dir", str(dataset.folder)]
+    began = time.monotonic()
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        os.sched_setaffinity(process.pid, {SERVICE_CORE})
+        line = process.stderr.readline() if process.stderr else ""
+        took = time.monotonic() - began
+        if "serves on" not in line:
+            raise RuntimeError(f"the service did not start: {line}")
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        yield Service(f"http://127.0.0.1:{port}", took, secrets, int(children[0]))
+    finally:
+        process.terminate()
+        process.wait(START_SECONDS)
+        if process.stderr:
+            process.stderr.close()
+
+
+def openssl_rate() -> float:
+    """Return what `openssl speed` signs per second on the service's core."""
+    command = ["openssl", "speed", "-seconds", "2", "ecdsap256"]
+    ran = subprocess.run(
+        ["taskset", "-c", str(SERVICE_CORE), *command], check=True, capture_output=True, text=True
+    )
+    found = _OPENSSL.search(ran.stdout)
+    if found is None:
+        raise RuntimeError(f"openssl said {ran.stdout}")
+    return float(found[1])
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
