@@ -14,7 +14,8 @@ from pathlib import Path
 from benchmarks.dataset import Dataset
 
 SERVICE_CORE = 0
-CONNECTIONS = 32
+CONNECTIONS = 64
+"""Of a site with many PBXs: each keeps its connection open, as SIP servers' HTTP clients do."""
 START_SECONDS = 30
 LUA = Path(__file__).with_name("signing.lua")
 

@@ -94,6 +94,8 @@ class CallRecorder:
 
     def _forget(self, before: int) -> None:
         try:
-            forget_calls(self._database, before=before)
+            while forget_calls(self._database, before=before, limit=BATCH) == BATCH:
+                if self._stopping.is_set():
+                    return
         except StoreError as error:
             _log.error("cannot remove old records of calls: %s", error)

@@ -4,6 +4,7 @@ Joins what `trust` knows (PEM, STI rules, sealing, the store) with tenants. Take
 argument; each function is one transaction or takes part in one.
 """
 
+import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -145,7 +146,7 @@ def _row(
     return StoredCertificate(
         id=identity,
         kind=upload.kind,
-        names=tuple(_spelled(name) for name in certificate.names),
+        names=_names(certificate),
         subject=certificate.subject,
         issuer=certificate.issuer,
         serial=certificate.serial,
@@ -160,9 +161,13 @@ def _row(
     )
 
 
-def _spelled(name: str) -> str:
-    """Spell a DNS name as tenants' addresses are spelled; leave other names as they are."""
-    try:
-        return dns_name(name)
-    except DnsNameError:
-        return name
+def _names(certificate: Certificate) -> tuple[str, ...]:
+    """List the host names of a certificate, as tenants' addresses are spelled; leave others out.
+
+    The common name of an STI certificate, `SHAKEN 1234`, is no host name.
+    """
+    spelled = []
+    for name in certificate.names:
+        with contextlib.suppress(DnsNameError):
+            spelled.append(dns_name(name))
+    return tuple(dict.fromkeys(spelled))

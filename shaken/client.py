@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 TIMEOUT_SECONDS = 30
 """How long one request may take."""
@@ -38,7 +38,7 @@ class Client:
 
     def send(self, method: str, path: str, body: object = None) -> Response:
         """Send one request. Raises ClientError when there is no answer."""
-        parts = urlsplit(self.url)
+        parts = self._address()
         connection = self._connection(parts.scheme, parts.hostname or "", parts.port)
         headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json"}
         payload = None if body is None else json.dumps(body).encode()
@@ -58,7 +58,10 @@ class Client:
         answer = self.send(method, path, body)
         if answer.status >= 400:
             raise ClientError(_words(answer))
-        return answer.json()
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise ClientError(f"{self.url} answers, but not as this service does") from error
 
     def items(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """List all items of a resource, page after page. Raises ClientError."""
@@ -69,6 +72,20 @@ class Client:
             if page["next"] is None:
                 return
             after = {"after": page["next"]}
+
+    def _address(self) -> SplitResult:
+        if not self.token.isascii() or not self.token.isprintable():
+            raise ClientError(
+                "the token is none of this service: it holds other than printable ASCII"
+            )
+        try:
+            parts = urlsplit(self.url)
+            usable = parts.port != 0 and parts.hostname and parts.scheme in {"http", "https"}
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ClientError(f"{self.url!a} is no URL of a service, as in http://127.0.0.1:8080")
+        return parts
 
     @staticmethod
     def _connection(scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:

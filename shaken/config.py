@@ -5,20 +5,26 @@ Read from `shaken.toml`, each also from the environment as `SHAKEN_SECTION__NAME
 """
 
 import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 import msgspec
 
+from trust.keys import MasterKey, MasterKeyError
 from trust.selection import Fallback
 
-CLIENT_VARIABLES = frozenset({"SHAKEN_URL", "SHAKEN_TOKEN"})
-"""Variables that the administration commands read; they are no settings."""
+CLIENT_VARIABLES = frozenset({"SHAKEN_URL", "SHAKEN_TOKEN", "SHAKEN_PASSPHRASE"})
+"""Variables that the other commands read; they are no settings."""
 
 _PREFIX = "SHAKEN_"
+
+# absoluteURI of RFC 3261 §25.1, which an Identity header holds, and the "#" that is refused later.
+_URL_CHARACTERS = re.compile(r"(?:[A-Za-z0-9;/?:@&=+$,\-_.!~*'()\[\]#]|%[0-9A-Fa-f]{2})*")
+_PORT = re.compile(r"[0-9]{1,5}")
 
 
 class ConfigError(Exception):
@@ -41,9 +47,9 @@ class Address(msgspec.Struct, frozen=True):
         except ValueError as error:
             raise ValueError(expected) from error
         bracketed = host.startswith("[") and host.endswith("]")
-        if not colon or not port.isascii() or not port.isdecimal() or int(port) > 65535:
+        if not colon or not _PORT.fullmatch(port) or int(port) > 65535:
             raise ValueError(expected)
-        if (ip.version == 6) != bracketed:
+        if (ip.version == 6) != bracketed or (ip.version == 4 and host != str(ip)):
             raise ValueError(expected)
         return cls(str(ip), int(port))
 
@@ -140,8 +146,11 @@ def check_x5u(url: str, *, lab: bool) -> None:
 
     `lab` allows plain http and any port.
     """
-    if not url.isascii() or not url.isprintable() or any(mark in url for mark in ' <>"\\'):
-        raise ValueError("a URL is printable ASCII without spaces, quotes or angle brackets")
+    if not _URL_CHARACTERS.fullmatch(url):
+        raise ValueError(
+            'a URL is printable ASCII; a space and any of <>"{}|\\^` and a lone % must be written'
+            " percent-encoded, as in %20"
+        )
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -174,10 +183,36 @@ def _listed(value: str) -> list[str]:
 
 def _readable(error: msgspec.ValidationError) -> str:
     """Turn `Object contains unknown field `x` - at `$.http`` into words about settings."""
-    text, _, path = str(error).partition(" - at `")
-    where = path.rstrip("`").removeprefix("$").removeprefix(".")
-    text = text.replace("Object contains unknown field", "unknown setting")
-    return f"[{where}] {text}" if where else text
+    text, _, path = str(error).partition(" - at `$")
+    parts = [part for part in path.rstrip("`").split(".") if part]
+    if "unknown field" in text:
+        name = text.partition("`")[2].rstrip("`")
+        text = f"unknown setting {name!a}; there are {', '.join(_settings(parts))}"
+    elif "got `" in text and len(parts) == 1 and parts[0] in _SECTIONS:
+        text = f"this is a section; it holds {', '.join(_settings(parts))}"
+    elif "enum" in text:
+        text = f"{text}; one of {', '.join(_words(parts))} is expected"
+    text = text.replace("Expected `int`, got", "an integer is expected, not")
+    where = f"[{parts[0]}] {parts[1]}: " if len(parts) > 1 else f"[{parts[0]}] " if parts else ""
+    return where + text.replace("`", "'")
+
+
+_SECTIONS = {
+    name: kind
+    for name, kind in Config.__annotations__.items()
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+}
+
+
+def _settings(parts: list[str]) -> tuple[str, ...]:
+    """Name the settings of a section, or of the top level."""
+    return (_SECTIONS[parts[0]] if parts else Config).__struct_fields__
+
+
+def _words(parts: list[str]) -> list[str]:
+    """List the words that a setting may be."""
+    kind = _SECTIONS[parts[0]].__annotations__[parts[1]]
+    return [str(word) for word in (get_args(kind) or kind)]
 
 
 def _check(config: Config) -> None:
@@ -190,6 +225,15 @@ def _check(config: Config) -> None:
             ipaddress.ip_network(network)
         except ValueError as error:
             raise ConfigError(f"[http] trusted_proxies: {error}") from error
+    if config.database.url and "://" not in config.database.url:
+        raise ConfigError(
+            "[database] url: a URL is expected, as in sqlite:////var/lib/shaken.sqlite"
+        )
+    if config.keys.master_key:
+        try:
+            MasterKey.from_text(config.keys.master_key)
+        except MasterKeyError as error:
+            raise ConfigError(f"[keys] master_key: {error}") from error
     if config.public_url:
         try:
             check_x5u(config.public_url, lab=config.signing.lab_urls)

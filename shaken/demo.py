@@ -7,7 +7,6 @@ that is whole. The lab authority's own keys are not kept.
 """
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from shaken.client import Client, ClientError
 from shaken.config import Config
 from shaken.credentials import Credential, Role, digest_of, new_secret
 from shaken.passport import decode
+from shaken.private_files import write_private
 from shaken.service import Prepared
 from shaken.snapshot import Snapshot, take_snapshot
 from shaken.store.credentials import add_credential, remove_credential
@@ -80,7 +80,7 @@ def prepare_demo(prepared: Prepared, data_dir: Path, *, now: int) -> Demo:
             **secrets,
             "sti_root": root,
         }
-        _write_private(file, json.dumps(document, indent=2) + "\n")
+        write_private(file, json.dumps(document, indent=2) + "\n")
         return Demo(document, file)
     finally:
         database.close()
@@ -153,7 +153,7 @@ def _ensure_certificate(prepared: Prepared, database: Database, file: Path, *, n
     issued = root.intermediate("Lab STI Intermediate", now=moment).issue_sti(spc=SPC, now=moment)
     file.parent.mkdir(mode=0o700, exist_ok=True)
     # The root comes first: a kill in between leaves a root without a certificate, made anew.
-    _write_private(file, root.root_pem)
+    write_private(file, root.root_pem)
     upload = Upload(
         kind=CertificateKind.STI,
         certificate=issued.chain_pem,
@@ -191,12 +191,3 @@ def _new_secrets(database: Database, *, now: int) -> dict[str, dict[str, str]]:
             add_credential(change, credential, now=now)
             made[member] = {"name": name, "secret": secret}
     return made
-
-
-def _write_private(file: Path, text: str) -> None:
-    """Write a file of mode 0600, whole or not at all."""
-    partial = file.with_name(f"{file.name}.new")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    partial.replace(file)

@@ -133,9 +133,13 @@ def _json_segment(segment: str, what: str) -> dict[str, Any]:
 
 def _bytes_segment(segment: str, what: str) -> bytes:
     try:
-        return urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+        decoded = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     except binascii.Error as error:
         raise PassportError(f"the {what} is not base64url") from error
+    # One text for each value (RFC 4648 §3.5): else a token could be altered and still verify.
+    if base64url_encode(decoded) != segment.encode("ascii"):
+        raise PassportError(f"the {what} is not base64url as it is written")
+    return decoded
 
 
 def _shown(value: object) -> str:

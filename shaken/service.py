@@ -22,7 +22,7 @@ from pathlib import Path
 import uvloop
 from aiohttp import web
 
-from shaken.api.http import HttpApi
+from shaken.api.http import ARRIVALS, GarbageFilter, HttpApi
 from shaken.api.routes import Resources
 from shaken.api.stir import StirApi
 from shaken.audit import CallRecorder
@@ -38,6 +38,9 @@ from trust.store.database import Database, StoreError
 
 DRAIN_SECONDS = 15
 """How long requests in flight may take after the worker was told to stop."""
+
+ARRIVAL_SECONDS = 10
+"""How much of this time clients have to send the rest of what they began to send."""
 
 KEEP_ALIVE_SECONDS = 75
 """How long an idle connection is kept: SIP servers' HTTP clients reuse theirs."""
@@ -66,11 +69,17 @@ def prepare(config: Config, data_dir: Path) -> Prepared:
     """Make folder, database and master key ready. Raises StartError."""
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        data_dir.chmod(0o700)
+        if data_dir.stat().st_uid == os.geteuid():
+            data_dir.chmod(0o700)
     except OSError as error:
-        raise StartError(f"cannot use the data folder {data_dir}: {error.strerror}") from error
+        raise StartError(
+            f"cannot use the data folder {data_dir}: {error.strerror}; choose another one with"
+            " --data-dir"
+        ) from error
     if not os.access(data_dir, os.W_OK | os.X_OK):
-        raise StartError(f"cannot write to the data folder {data_dir}")
+        raise StartError(
+            f"cannot write to the data folder {data_dir}; choose another one with --data-dir"
+        )
     url = config.database.url or f"sqlite:///{(data_dir / 'shaken.sqlite').resolve()}"
     try:
         database = Database(url)
@@ -79,7 +88,11 @@ def prepare(config: Config, data_dir: Path) -> Prepared:
             master = _master_key(config, data_dir, database)
         finally:
             database.close()
-    except (StoreError, MasterKeyError) as error:
+    except StoreError as error:
+        raise StartError(
+            f"{error}; [database] url or --data-dir may name another database"
+        ) from error
+    except MasterKeyError as error:
         raise StartError(str(error)) from error
     return Prepared(config, url, master)
 
@@ -123,23 +136,28 @@ async def _serve(
         take_snapshot(database),
         on_change=lambda snapshot: signer.forget_all_but(snapshot.certificates),
     )
+    application = HttpApi(
+        resources=Resources(config, database, prepared.master, signer),
+        stir=StirApi(signer, record=recorder.add),
+        snapshots=follower,
+        trusted_proxies=tuple(ip_network(text) for text in config.http.trusted_proxies),
+        version=version("shaken"),
+    ).application()
+    logging.getLogger("aiohttp.server").addFilter(GarbageFilter())
     runner = web.AppRunner(
-        HttpApi(
-            resources=Resources(config, database, prepared.master, signer),
-            stir=StirApi(signer, record=recorder.add),
-            snapshots=follower,
-            trusted_proxies=tuple(ip_network(text) for text in config.http.trusted_proxies),
-            version=version("shaken"),
-        ).application(),
+        application,
         access_log=None,
-        shutdown_timeout=DRAIN_SECONDS,
+        # No client has reason to compress a kilobyte, and what does not unpack cannot blow up.
+        auto_decompress=False,
+        shutdown_timeout=DRAIN_SECONDS - ARRIVAL_SECONDS,
         keepalive_timeout=KEEP_ALIVE_SECONDS,
     )
     _warn_when_not_ready(config, signer, follower)
     recorder.start()
     following = asyncio.create_task(follower.run())
     await runner.setup()
-    await web.SockSite(runner, listener).start()
+    site = web.SockSite(runner, listener)
+    await site.start()
     # What was loaded stays: the collector need not look at ten thousand tenants again and again.
     gc.collect()
     gc.freeze()
@@ -147,6 +165,9 @@ async def _serve(
     on_ready()
     await stop.wait()
     loop.remove_reader(lifeline)
+    await site.stop()
+    # From `cleanup` on, aiohttp throws away what still arrives, also of bodies it waits for.
+    await application[ARRIVALS].over(seconds=ARRIVAL_SECONDS)
     await runner.cleanup()
     following.cancel()
     with contextlib.suppress(asyncio.CancelledError):

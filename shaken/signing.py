@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from shaken.attestation import Attest, attest_for
+from shaken.attestation import Attest, AttestPolicy, ForeignAttest, attest_for
 from shaken.passport import Parties, Party, ShakenClaims, header_segment, sign
 from shaken.snapshot import Snapshot
 from shaken.tenants import Tenant, Trunk
@@ -208,17 +208,20 @@ def _parameters(x5u: str) -> str:
     return header.removeprefix(placeholder)
 
 
+# Without a trunk nobody has said that foreign numbers may have more than partial attestation.
+_NO_TRUNK = AttestPolicy(Attest.A, ForeignAttest.B)
+
+
 def _attest(call: Call, tenant: Tenant | None, trunk: Trunk | None) -> Attest:
-    if trunk is None:
-        if call.attest is None:
-            raise MissingClaim("attest")
-        return call.attest
+    if trunk is None and call.attest is None:
+        raise MissingClaim("attest")
+    policy = _NO_TRUNK if trunk is None else trunk.attest
     number = call.orig.tn if isinstance(call.orig.tn, str) else None
     numbers = () if tenant is None else tenant.numbers
-    level = attest_for(number, wanted=call.attest, policy=trunk.attest, numbers=numbers)
+    level = attest_for(number, wanted=call.attest, policy=policy, numbers=numbers)
     if level is None:
         raise NotAllowed(
-            f"{call.orig} is none of the tenant's numbers, and trunk {trunk.name} refuses others"
+            f"{call.orig} is none of the tenant's numbers, and the trunk refuses others"
         )
     return level
 
@@ -226,7 +229,7 @@ def _attest(call: Call, tenant: Tenant | None, trunk: Trunk | None) -> Attest:
 def _origid(call: Call, trunk: Trunk | None) -> str:
     if call.origid is not None:
         if not _UUID.fullmatch(call.origid):
-            raise InvalidClaim("origid", "a UUID is expected (RFC 8588 §5)")
+            raise InvalidClaim("origid", "a UUID is expected (RFC 8588 section 5)")
         return call.origid
     if trunk is None:
         raise MissingClaim("origid")

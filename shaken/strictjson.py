@@ -1,10 +1,12 @@
 """JSON objects from strangers: UTF-8, no duplicate keys, bounded depth, finite numbers only.
 
 RFC 8259 §4 leaves duplicate keys open, so two programs may read two things in one text; where a
-signature or a permission hangs on it, the text is refused.
+signature or a permission hangs on it, the text is refused. So it is where an escape stands for half
+a character (RFC 7493 §2.1), which nothing behind could write again.
 """
 
 import json
+from collections import Counter
 from typing import Any, NoReturn
 
 MAX_DEPTH = 16
@@ -37,6 +39,8 @@ def parse_object(text: bytes) -> dict[str, Any]:
     # Every level opens with a bracket: only a text with many needs its depth measured.
     if decoded.count("{") + decoded.count("[") > MAX_DEPTH:
         _check_depth(value)
+    if "\\u" in decoded:
+        _check_characters(value)
     return value
 
 
@@ -53,17 +57,24 @@ def _check_depth(value: object) -> None:
         raise JsonError(_TOO_DEEP)
 
 
+def _check_characters(value: object) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise JsonError("an escape stands for half a character (a lone surrogate)") from error
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in found if names.count(name) > 1)
+        count = Counter(name for name, _ in pairs)
+        twice = next(name for name in found if count[name] > 1)
         raise JsonError(f"duplicate key {ascii(twice)[:64]}")
     return found
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
+    if len(digits.removeprefix("-")) > MAX_DIGITS:
         raise JsonError(f"a number has more than {MAX_DIGITS} digits")
     return int(digits)
 

@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from shaken.config import Address
@@ -164,16 +165,19 @@ class Supervisor:
     def _stop(self, _number: int, _frame: object) -> None:
         self._stopping = True
         for pid in self._workers:
-            os.kill(pid, signal.SIGTERM)
+            # The signal may come between a worker's end and its leaving the list.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
     def _reap_all(self) -> None:
+        # While workers finish what is begun, newcomers are turned away instead of left waiting.
+        self._listener.close()
         # Workers started while the signal came in were not told.
         for pid in self._workers:
             os.kill(pid, signal.SIGTERM)
         while self._workers:
             pid, _ = os.wait()
             self._workers.pop(pid, None)
-        self._listener.close()
 
 
 def _tell(ready: int | None) -> None:

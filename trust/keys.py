@@ -54,7 +54,9 @@ class MasterKey:
         try:
             secret = base64.b64decode(text.strip(), validate=True)
         except (binascii.Error, ValueError) as error:
-            raise MasterKeyError("the master key is not base64") from error
+            raise MasterKeyError(
+                "the master key is not base64; `openssl rand -base64 32` makes one"
+            ) from error
         if len(secret) != MASTER_KEY_BYTES:
             raise MasterKeyError(
                 f"the master key has {len(secret)} bytes, {MASTER_KEY_BYTES} are needed;"
@@ -89,7 +91,10 @@ def read_master_key(path: Path) -> MasterKey:
     try:
         return MasterKey.from_text(path.read_text("ascii"))
     except FileNotFoundError as error:
-        raise MasterKeyError(f"there is no master key at {path}") from error
+        raise MasterKeyError(
+            f"there is no master key at {path}: put back the one that the database's keys are"
+            " sealed with"
+        ) from error
     except (OSError, UnicodeError) as error:
         raise MasterKeyError(f"cannot read the master key at {path}: {error}") from error
     except MasterKeyError as error:

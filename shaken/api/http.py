@@ -7,11 +7,13 @@ answer. What a request means is the handlers' business.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 import msgspec
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
+from aiohttp.http import HttpProcessingError
 
 from shaken.api import certificates, credentials, health, tenants, trunks
 from shaken.api.openapi import openapi_document
@@ -48,6 +50,44 @@ class SnapshotSource(Protocol):
         """Take a new snapshot now, if the store has changed."""
 
 
+class Arrivals:
+    """Bodies that clients are about to send: a worker that ends waits for them."""
+
+    def __init__(self) -> None:
+        self._bodies = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Count a body while it is read."""
+        self._bodies += 1
+        self._none.clear()
+        try:
+            yield
+        finally:
+            self._bodies -= 1
+            if not self._bodies:
+                self._none.set()
+
+    async def over(self, *, seconds: float) -> None:
+        """Wait until no body is on its way, at most so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._none.wait()
+
+
+class GarbageFilter(logging.Filter):
+    """Keeps what is no HTTP out of the log: anybody can send it, and secrets may stand in it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let through all but complaints about how a request is written."""
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+ARRIVALS = web.AppKey("arrivals", Arrivals)
+
+
 class HttpApi:
     """The routes of the service as an aiohttp application."""
 
@@ -78,6 +118,7 @@ class HttpApi:
     def application(self) -> web.Application:
         """Build the application."""
         app = web.Application(client_max_size=MAX_API_BODY)
+        app[ARRIVALS] = Arrivals()
         app.router.add_route("*", "/stir/v1/signing", self._answer_stir)
         app.router.add_route("*", "/stir/{rest:.*}", self._answer_stir)
         app.router.add_get("/openapi.json", self._answer_openapi)
@@ -123,8 +164,6 @@ class HttpApi:
                 return await self._run(route, request)
             except Problem as problem:
                 return _problem(problem)
-            except web.HTTPException:
-                raise
             except StoreError as error:
                 _log.error("%s %s: %s", request.method, request.path, error)
                 return _problem(
@@ -205,19 +244,27 @@ class HttpApi:
         return _problem(problem, **headers)
 
 
-async def _small_body(request: web.Request) -> bytes:
-    """Read a body whose announced length is known to be small."""
+async def _small_body(request: web.Request) -> bytes | None:
+    """Read a body whose announced length is known to be small; None: it is late."""
     content = request.content
     # It mostly came in one piece with the headers, and is there without waiting.
-    return content.read_nowait() if content.is_eof() else await _whole_body(request)
+    if content.is_eof():
+        return content.read_nowait()
+    try:
+        return await _whole_body(request)
+    except TimeoutError:
+        return None
 
 
 async def _whole_body(request: web.Request) -> bytes:
+    """Read a body. Raises TimeoutError when it is late."""
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await request.read()
-    except TimeoutError as error:
-        raise web.HTTPRequestTimeout(text=f"send the body within {BODY_SECONDS} s") from error
+        with request.app[ARRIVALS].one():
+            async with asyncio.timeout(BODY_SECONDS):
+                return await request.read()
+    except (ConnectionError, ClientPayloadError, HttpProcessingError) as error:
+        # The client went away or sent chunks that are none: nothing of ours failed.
+        raise web.HTTPBadRequest(text="the body did not come whole") from error
 
 
 async def _body(route: Route, request: web.Request) -> Any:  # noqa: ANN401 - of route.takes
@@ -229,6 +276,10 @@ async def _body(route: Route, request: web.Request) -> Any:  # noqa: ANN401 - of
         document = parse_object(await _whole_body(request))
         _refuse_surrogates(document)
         return msgspec.convert(document, route.takes)
+    except TimeoutError as error:
+        raise Problem(408, "too-slow", f"send the body within {BODY_SECONDS} s") from error
+    except web.HTTPBadRequest as error:
+        raise Problem(400, "incomplete", "the body did not come whole; send it again") from error
     except web.HTTPRequestEntityTooLarge as error:
         raise Problem(413, "too-large", f"send at most {MAX_API_BODY} bytes") from error
     except JsonError as error:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import UNSET
 
-from shaken.api.stir_errors import StirError, StirFault, ascii_only
+from shaken.api.stir_errors import StirError, StirFault
 from shaken.api.stir_messages import (
     SigningMessage,
     SigningResponse,
@@ -42,8 +42,10 @@ SIGNING_PATH = "/stir/v1/signing"
 MAX_BODY = 64 * 1024
 """Bytes of a request body; a signing request has under 1 KiB."""
 
+MAX_QUERY_FIELDS = 16
+"""Fields of a query; `tenant` is the only one that means something."""
+
 _JSON = "application/json"
-_TOO_LARGE = f"larger than {MAX_BODY} bytes"
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _PORT = re.compile(r":[0-9]+\Z")
 
@@ -51,13 +53,16 @@ _log = logging.getLogger(__name__)
 
 
 class StirRequest(msgspec.Struct, frozen=True):
-    """A request as it came. Header names are looked up in any case; `peer` is an IP address."""
+    """A request as it came. Header names are looked up in any case; `peer` is an IP address.
+
+    `body` None: it did not arrive in time.
+    """
 
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes | None
     peer: str
 
 
@@ -200,15 +205,24 @@ def _authorize(request: StirRequest, snapshot: Snapshot) -> _Line:
 
 def _tenant(request: StirRequest, credential: Credential, snapshot: Snapshot) -> Tenant | None:
     """Find the tenant a credential without a trunk signs for: its own, `?tenant=`, or the Host."""
-    named = parse_qs(request.query, max_num_fields=16).get("tenant") if request.query else None
-    if named:
-        tenant = _tenant_at(named[0], snapshot)
+    named = _tenant_named(request.query) if request.query else None
+    if named is not None:
+        tenant = _tenant_at(named, snapshot)
         if tenant is None or credential.tenant not in {None, tenant.address}:
             raise StirError(StirFault.INVALID, "tenant", "no tenant of yours has this address")
         return tenant
     if credential.tenant is not None:
         return snapshot.tenants[credential.tenant]
     return _tenant_at(_PORT.sub("", request.headers.get("Host", "")), snapshot)
+
+
+def _tenant_named(query: str) -> str | None:
+    try:
+        named = parse_qs(query, max_num_fields=MAX_QUERY_FIELDS).get("tenant")
+    except ValueError as error:
+        why = f"the query has more than {MAX_QUERY_FIELDS} fields"
+        raise StirError(StirFault.INVALID, "tenant", why) from error
+    return named[0] if named else None
 
 
 def _tenant_at(address: str, snapshot: Snapshot) -> Tenant | None:
@@ -229,9 +243,9 @@ def _check_headers(headers: Mapping[str, str]) -> None:
         raise StirError(StirFault.MEDIA_TYPE, _JSON)
     accept = headers.get("Accept")
     if accept is not None and accept not in {"*/*", _JSON} and not _accepts_json(accept):
-        raise StirError(StirFault.NOT_ACCEPTABLE, ascii_only(accept))
+        raise StirError(StirFault.NOT_ACCEPTABLE, accept)
     if body_length(headers) > MAX_BODY:
-        raise StirError(StirFault.TOO_LARGE, _TOO_LARGE)
+        raise StirError(StirFault.TOO_LARGE, f"larger than {MAX_BODY} bytes")
 
 
 def _accepts_json(accept: str) -> bool:
@@ -246,8 +260,8 @@ def body_length(headers: Mapping[str, str]) -> int:
 
 
 def _document(request: StirRequest) -> dict[str, object]:
-    if len(request.body) > MAX_BODY:  # longer than announced: it was compressed
-        raise StirError(StirFault.TOO_LARGE, _TOO_LARGE)
+    if request.body is None:
+        raise StirError(StirFault.TOO_SLOW, "it did not arrive in time")
     try:
         return parse_object(request.body)
     except JsonError as error:

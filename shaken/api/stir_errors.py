@@ -58,6 +58,12 @@ class StirFault(Enum):
         "Error: Failed to parse received message body: %1.",
         "Message Body Too Large",
     )
+    TOO_SLOW = _Row(
+        408,
+        "SVC4006",
+        "Error: Failed to parse received message body: %1.",
+        "Request Timeout",
+    )
     NO_LENGTH = _Row(
         411,
         "SVC4007",

@@ -3,7 +3,7 @@
 Decoding validates: what comes out is a `Call` with canonical numbers and URIs.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -19,7 +19,7 @@ MAX_DESTINATIONS = 64
 """Destinations of one call; a call list of a conference bridge has some dozen."""
 
 Text = Annotated[str, Meta(max_length=2048)]
-RequestId = Annotated[str, Meta(max_length=128, pattern=r"^[\x20-\x7e]*$")]
+RequestId = Annotated[str, Meta(max_length=128, pattern=r"^[\x20-\x7e]*$(?!\n)")]
 
 
 class OrigMessage(msgspec.Struct, frozen=True):
@@ -41,7 +41,7 @@ class SigningMessage(msgspec.Struct, frozen=True, rename="camel"):
 
     dest: DestMessage
     orig: OrigMessage
-    attest: Literal["A", "B", "C"] | UnsetType = UNSET
+    attest: Attest | UnsetType = UNSET
     iat: int | UnsetType = UNSET
     origid: Text | UnsetType = UNSET
     ppt: Text | UnsetType = UNSET
@@ -106,7 +106,7 @@ def call_of(message: SigningMessage, *, country: str | None) -> Call:
             uri=tuple(_uri("dest", text) for text in uris) or UNSET,
         ),
         iat=None if message.iat is UNSET else message.iat,
-        attest=None if message.attest is UNSET else Attest(message.attest),
+        attest=None if message.attest is UNSET else message.attest,
         origid=None if message.origid is UNSET else message.origid,
     )
 

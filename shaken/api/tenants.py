@@ -81,7 +81,8 @@ def show(call: ApiCall) -> Reply:
 
 
 def replace(call: ApiCall) -> Reply:
-    """Replace the settings of a tenant."""
+    """Replace the settings of a tenant; not by its own admin, whom its numbers bind."""
+    call.require_everything()
     tenant = _tenant(_visible(call).address, call.body)
     with call.resources.database.changing() as change:
         try:

@@ -15,7 +15,7 @@ from shaken.store import tenants as stored
 from shaken.tenants import AnswerForm, Direction, Network, Trunk
 from sip.number import is_country
 
-ThingName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+ThingName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)")]
 """Names of trunks and credentials: safe in URLs, in Basic authentication, in logs."""
 
 Networks = Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=100)]

@@ -89,12 +89,15 @@ def _shown(value: object) -> str:
 
 
 def _given(**values: object) -> dict[str, object]:
-    """Keep what was given, with the API's names."""
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in values.items()
-        if value is not None
-    }
+    """Keep what was given, with the API's names. A list given as one empty text is empty."""
+    given: dict[str, object] = {}
+    for name, value in values.items():
+        if isinstance(value, tuple):
+            if value:
+                given[name] = [] if value == ("",) else list(value)
+        elif value is not None:
+            given[name] = value
+    return given
 
 
 @click.group()
@@ -218,7 +221,10 @@ def show_tenant(client: Client, printer: _Printer, address: str) -> None:
 @_tenant_settings
 @_client_options
 def update_tenant(client: Client, printer: _Printer, address: str, **settings: object) -> None:
-    """Change some settings of a tenant; lists that are given replace the old ones."""
+    """Change some settings of a tenant.
+
+    A list that is given replaces the old one; `--alias ""` and `--number ""` empty them.
+    """
     path = f"/api/v1/tenants/{segment(address)}"
     printer.record(client.call("PUT", path, _merged(client.call("GET", path), settings)))
 
@@ -285,7 +291,10 @@ def show_trunk(client: Client, printer: _Printer, name: str) -> None:
 @_trunk_settings
 @_client_options
 def update_trunk(client: Client, printer: _Printer, name: str, **settings: object) -> None:
-    """Change some settings of a trunk; lists that are given replace the old ones."""
+    """Change some settings of a trunk.
+
+    Networks that are given replace the old ones; `--network ""` allows all.
+    """
     path = f"/api/v1/trunks/{segment(name)}"
     printer.record(client.call("PUT", path, _merged(client.call("GET", path), settings)))
 
@@ -339,5 +348,5 @@ def revoke_credential(client: Client, printer: _Printer, name: str) -> None:
 
 def _merged(record: dict[str, Any], settings: dict[str, object]) -> dict[str, object]:
     """Lay the settings that were given over a record; its name stands in the path."""
-    given = {name: value for name, value in _given(**settings).items() if value != []}
-    return {**{name: record[name] for name in record if name not in {"name", "address"}}, **given}
+    kept = {name: record[name] for name in record if name not in {"name", "address"}}
+    return {**kept, **_given(**settings)}

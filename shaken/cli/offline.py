@@ -219,7 +219,11 @@ def _text(argument: str) -> str:
         return sys.stdin.read()
     if len(argument) < 1024 and "\n" not in argument and "\0" not in argument:
         file = Path(argument)
-        if file.is_file():
+        try:
+            found = file.is_file()
+        except OSError:  # a header is longer than a file's name can be
+            found = False
+        if found:
             return read_file(file)
     return argument
 

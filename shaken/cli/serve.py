@@ -10,7 +10,8 @@ import click
 
 from shaken.client import ClientError
 from shaken.config import Address, Config, ConfigError, load_config
-from shaken.demo import demo_config, prepare_demo, sign_demo_call
+from shaken.demo import Demo, demo_config, prepare_demo, sign_demo_call
+from shaken.first_admin import ensure_admin
 from shaken.service import StartError, prepare
 from shaken.supervisor import Supervisor, listen
 from trust.store.database import StoreError
@@ -25,12 +26,12 @@ DEFAULT_CONFIG = Path("shaken.toml")
 @click.option(
     "--config",
     "config_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="Settings file; without it ./shaken.toml is read if it exists.",
 )
 @click.option(
     "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     default=Path("data"),
     show_default=True,
     help="Folder of the embedded database and the master key; made if missing.",
@@ -78,18 +79,14 @@ def _run(config: Config, data_dir: Path, workers: int, *, demo: bool) -> int:
     # The port comes first: where it is taken, nothing has been made or changed yet.
     listener = listen(Address.parse(config.http.address))
     prepared = prepare(config, data_dir)
-    on_ready = _announce(config)
-    if demo:
-        try:
-            made = prepare_demo(prepared, data_dir, now=int(time.time()))
-        except OSError as error:
-            raise StartError(f"cannot write to {data_dir}: {error}") from error
-
-        def on_ready() -> None:
-            for line in sign_demo_call(made):
-                click.echo(line)
-            click.echo(f"shaken serves on http://{config.http.address}; Ctrl-C ends it")
-
+    now = int(time.time())
+    try:
+        if demo:
+            on_ready = _tell_demo(config, prepare_demo(prepared, data_dir, now=now))
+        else:
+            on_ready = _announce(config, ensure_admin(prepared, data_dir, now=now))
+    except OSError as error:
+        raise StartError(f"cannot write to {data_dir}: {error}") from error
     supervisor = Supervisor(prepared, listener, workers=workers)
     try:
         return supervisor.run(on_ready=on_ready)
@@ -97,8 +94,22 @@ def _run(config: Config, data_dir: Path, workers: int, *, demo: bool) -> int:
         raise StartError(str(error)) from error
 
 
-def _announce(config: Config) -> Callable[[], None]:
-    return lambda: click.echo(f"shaken serves on http://{config.http.address}", err=True)
+def _tell_demo(config: Config, demo: Demo) -> Callable[[], None]:
+    def tell() -> None:
+        for line in sign_demo_call(demo):
+            click.echo(line)
+        click.echo(f"shaken serves on http://{config.http.address}; Ctrl-C ends it")
+
+    return tell
+
+
+def _announce(config: Config, admin: Path | None) -> Callable[[], None]:
+    def tell() -> None:
+        if admin is not None:
+            click.echo(f"the first admin credential is in {admin}; keep its secret", err=True)
+        click.echo(f"shaken serves on http://{config.http.address}", err=True)
+
+    return tell
 
 
 def _config(file: Path | None, *, demo: bool) -> Config:

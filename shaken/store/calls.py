@@ -5,7 +5,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
-from sqlalchemy import BindParameter, Connection, Dialect, bindparam, delete, insert
+from sqlalchemy import BindParameter, Connection, Dialect, bindparam, delete, insert, select
 from sqlalchemy.engine.interfaces import Compiled
 
 from shaken.store.tables import signed_calls
@@ -41,10 +41,15 @@ def add_calls(database: Database, calls: Sequence[SignedCall]) -> None:
             _insert(connection, [call])
 
 
-def forget_calls(database: Database, *, before: int) -> int:
-    """Remove records older than a time; say how many."""
+def forget_calls(database: Database, *, before: int, limit: int) -> int:
+    """Remove at most `limit` records older than a time, the oldest first; say how many.
+
+    Records are written in the order of time, so that only their beginning is looked at.
+    """
+    oldest = select(signed_calls.c.sequence).order_by(signed_calls.c.sequence).limit(limit)
+    old = signed_calls.c.sequence.in_(oldest) & (signed_calls.c.at < before)
     with database.recording() as connection:
-        return connection.execute(delete(signed_calls).where(signed_calls.c.at < before)).rowcount
+        return connection.execute(delete(signed_calls).where(old)).rowcount
 
 
 def _insert(connection: Connection, calls: Sequence[SignedCall]) -> None:

@@ -102,6 +102,8 @@ def test_allows_64_characters_of_text_and_not_65() -> None:
         ("01 42 34 56 78", "FR", "33142345678"),
         ("06 1234 5678", "IT", "390612345678"),
         ("98765 43210", "IN", "919876543210"),
+        ("33142345678", "DE", "4933142345678"),  # with +33 it were a number in Paris
+        ("0999 999 9999", "GB", "449999999999"),  # not in use, but as long as others
     ],
 )
 def test_adds_the_country_code_to_a_national_number(

@@ -8,6 +8,8 @@ Dialects differ here and nowhere else: callers speak SQLAlchemy Core.
 """
 
 import os
+import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +27,9 @@ from trust.store.tables import revision as revision_table
 
 BUSY_TIMEOUT_SECONDS = 15
 """How long a writer waits for another process's transaction before it gives up."""
+
+_WAL_RETRY_SECONDS = 0.01
+"""How long to wait before a new file is asked again to become WAL."""
 
 
 class StoreError(Exception):
@@ -153,8 +158,24 @@ def _prepare_sqlite(connection: object, _: ConnectionPoolEntry) -> None:
     # The driver's own transaction control begins late and never "immediate": it is turned off,
     # and `_begin_sqlite` says when a transaction begins and of which kind.
     connection.isolation_level = None  # type: ignore[attr-defined]
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    _enter_wal(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")  # type: ignore[attr-defined]
+
+
+def _enter_wal(connection: object) -> None:
+    """Turn the file to WAL: of all statements this one does not wait while others have it open."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")  # type: ignore[attr-defined]
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # whatever it extends
+            if not busy or time.monotonic() >= deadline:
+                raise
+            time.sleep(_WAL_RETRY_SECONDS)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -1,0 +1,34 @@
+"""The first admin credential of a new store: somebody must be able to make the others."""
+
+import json
+from pathlib import Path
+
+from shaken.credentials import Credential, Role, digest_of, new_secret
+from shaken.private_files import write_private
+from shaken.service import Prepared
+from shaken.snapshot import take_snapshot
+from shaken.store.credentials import add_credential, remove_credential
+
+NAME = "admin"
+
+
+def ensure_admin(prepared: Prepared, data_dir: Path, *, now: int) -> Path | None:
+    """Make an admin credential unless there is one; return the file that holds its secret.
+
+    The file comes first: a kill in between leaves a secret that opens nothing, made anew at the
+    next start. Raises StoreError, OSError.
+    """
+    database = prepared.open_database()
+    try:
+        credentials = take_snapshot(database).credential_rows.rows.values()
+        if any(entry.role is Role.ADMIN and entry.tenant is None for entry in credentials):
+            return None
+        file, secret = data_dir / "admin.json", new_secret()
+        write_private(file, json.dumps({"name": NAME, "secret": secret}) + "\n")
+        with database.changing() as change:
+            remove_credential(change, NAME)
+            credential = Credential(NAME, Role.ADMIN, digest_of(secret), None, None, ())
+            add_credential(change, credential, now=now)
+        return file
+    finally:
+        database.close()
