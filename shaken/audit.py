@@ -76,6 +76,8 @@ class CallRecorder:
                 self._forget(int(cleaned) - self._keep_seconds)
             if stopping:
                 self._write_waiting()
+                if self._waiting:
+                    _log.error("records of %d signed calls are lost", len(self._waiting))
                 return
 
     def _write_waiting(self) -> None:

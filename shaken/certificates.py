@@ -74,7 +74,9 @@ def import_certificate(
     """
     if upload.kind is not CertificateKind.STI:
         raise CertificateRefused(
-            "kind-not-supported", "this version keeps STI certificates only: send kind 'sti'"
+            "kind-not-supported",
+            "this version keeps STI certificates only: send kind 'sti'",
+            field="kind",
         )
     contents = [read_pem(upload.certificate, passphrase=upload.passphrase, field="certificate")]
     if upload.private_key:

@@ -6,10 +6,10 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from sip.identity import Identity, IdentityError, parse_identities, strip_header_name
 
 from shaken.config import check_x5u
 from shaken.passport import Passport, PassportError, decode
+from sip.identity import Identity, IdentityError, parse_identities, strip_header_name
 from trust.certificate import Certificate, CertificateRefused, check_sti
 from trust.pem import read_pem
 from trust.tnauthlist import Spc, TnAuthListError, TnRange
@@ -39,14 +39,14 @@ def explain(text: str, *, now: datetime) -> Iterator[str]:
     """
     stripped = text.strip()
     if "-----BEGIN" in stripped:
-        return _certificates(stripped, now)
+        return map(_printable, _certificates(stripped, now))
     if ";" not in stripped and stripped.count(".") == 2:
-        return _passport(_decoded(stripped), now)
+        return map(_printable, _passport(_decoded(stripped), now))
     try:
         identities = parse_identities(strip_header_name(stripped))
     except IdentityError as error:
         raise NotExplained(f"this is no Identity header: {error}") from error
-    return _identities(identities, now)
+    return map(_printable, _identities(identities, now))
 
 
 def explain_certificate(certificate: Certificate, *, now: datetime) -> Iterator[str]:
@@ -100,7 +100,7 @@ def _decoded(token: str) -> Passport:
 def _passport(passport: Passport, now: datetime) -> Iterator[str]:
     claims = passport.claims
     yield "PASSporT (not verified: that needs the certificate, see `shaken verify`)"
-    yield f"  x5u          {passport.x5u}"
+    yield f"  x5u          {passport.x5u or 'missing'}"
     yield f"  orig         {_parties(claims.get('orig'))}: who calls"
     yield f"  dest         {_parties(claims.get('dest'))}: who is called"
     yield f"  iat          {_time(claims.get('iat'), now)}"
@@ -182,7 +182,11 @@ def _parties(value: object) -> str:
     found: list[Any] = []
     for member in value.values():
         found.extend(member if isinstance(member, list) else [member])
-    return ", ".join(ascii(each)[1:-1] for each in found) or "empty"
+    return ", ".join(map(_party, found)) or "empty"
+
+
+def _party(value: object) -> str:
+    return ascii(value)[1:-1] if isinstance(value, str) else f"{value!a} (not a text)"
 
 
 def _time(value: object, now: datetime) -> str:
@@ -195,3 +199,10 @@ def _time(value: object, now: datetime) -> str:
     age = int((now - moment).total_seconds())
     when = f"{age} s ago" if age >= 0 else f"{-age} s in the future"
     return f"{value}, {moment:%Y-%m-%d %H:%M:%S} UTC, {when}; most verifiers allow 60 s"
+
+
+def _printable(line: str) -> str:
+    """Show characters that would move the cursor, colour or reorder the line as escapes."""
+    if line.isprintable():
+        return line
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)

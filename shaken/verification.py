@@ -11,11 +11,11 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from sip.identity import Identity
 
 from shaken.attestation import Attest
 from shaken.passport import Passport, PassportError, decode, signature_fits
-from trust.certificate import Certificate, CertificateRefused, check_sti
+from sip.identity import Identity
+from trust.certificate import Certificate, CertificateRefused, check_sti, subject_of
 from trust.path import PathError, validate_path
 
 REASONS = {
@@ -105,7 +105,8 @@ def _header(identity: Identity, passport: Passport) -> Iterator[Step]:
     if passport.header.get("ppt") != "shaken" or identity.ppt not in {None, "shaken"}:
         yield Step("ppt is not shaken", 438)
     if passport.x5u != identity.info:
-        yield Step(f"info <{identity.info}> is not the PASSporT's x5u <{passport.x5u}>", 438)
+        x5u = _shown(passport.x5u)
+        yield Step(f"info <{identity.info}> is not the PASSporT's x5u, which is {x5u}", 438)
     yield Step(f"info and x5u both name {identity.info}")
 
 
@@ -124,7 +125,7 @@ def _certificate(
     except PathError as error:
         yield Step(f"no trusted path from the certificate: {error.detail}", 437)
         return
-    yield Step(f"the certificate leads to the root {path[-1].subject.rfc4514_string()}")
+    yield Step(f"the certificate leads to the root {subject_of(path[-1])}")
 
 
 def _freshness(claims: dict[str, Any], expectation: Expectation) -> Step:
@@ -143,15 +144,17 @@ def _freshness(claims: dict[str, Any], expectation: Expectation) -> Step:
 
 def _claims(claims: dict[str, Any], expectation: Expectation) -> Iterator[Step]:
     orig, dest = claims.get("orig"), claims.get("dest")
-    if not isinstance(orig, dict) or expectation.orig not in orig.values():
+    # RFC 8225 §5.2.1: orig names one identity, by one member.
+    if orig not in ({"tn": expectation.orig}, {"uri": expectation.orig}):
         yield Step(f"orig is {_shown(orig)}, the call comes from {expectation.orig}", 438)
     if not isinstance(dest, dict) or not any(
-        isinstance(each, list) and expectation.dest in each for each in dest.values()
+        isinstance(each, list) and expectation.dest in each
+        for each in (dest.get("tn"), dest.get("uri"))
     ):
         yield Step(f"dest is {_shown(dest)}, the call goes to {expectation.dest}", 438)
     yield Step(f"orig and dest are those of the call: {expectation.orig} to {expectation.dest}")
     attest = claims.get("attest")
-    if attest not in set(Attest):
+    if attest not in list(Attest):
         yield Step("attest is none of A, B, C", 438)
     if not isinstance(claims.get("origid"), str):
         yield Step("origid is missing", 438)

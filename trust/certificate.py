@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from trust.tnauthlist import TN_AUTH_LIST_OID, TnAuthList, TnAuthListError
 
-Field: TypeAlias = Literal["certificate", "private_key", "passphrase", "x5u"]
+Field: TypeAlias = Literal["kind", "certificate", "private_key", "passphrase", "x5u"]
 """Which of the things an administrator handed in an error is about."""
 
 UNREADABLE = (
@@ -123,7 +123,7 @@ class Certificate:
     def issuer(self) -> str:
         """The issuer as an RFC 4514 string, empty when it is empty or cannot be read."""
         try:
-            return self.leaf.issuer.rfc4514_string()
+            return _shown(self.leaf.issuer)
         except UNREADABLE:
             return ""
 
@@ -161,7 +161,7 @@ class Certificate:
 def subject_of(certificate: x509.Certificate) -> str:
     """Return the subject as an RFC 4514 string, empty when it is empty or cannot be read."""
     try:
-        return certificate.subject.rfc4514_string()
+        return _shown(certificate.subject)
     except UNREADABLE:
         return ""
 
@@ -297,6 +297,14 @@ def _tn_auth_list(extensions: x509.Extensions) -> TnAuthList | None:
     except x509.ExtensionNotFound:
         return None
     return TnAuthList.decode(extension.value.public_bytes())
+
+
+def _shown(name: x509.Name) -> str:
+    """Return a name as RFC 4514 has it; what does not print is written as octets (§2.4)."""
+    return "".join(
+        each if each.isprintable() else "".join(f"\\{octet:02X}" for octet in each.encode())
+        for each in name.rfc4514_string()
+    )
 
 
 def _common_names(leaf: x509.Certificate) -> tuple[str, ...]:

@@ -24,12 +24,17 @@ def peer_of(remote: str, headers: Mapping[str, str], trusted: tuple[Network, ...
     if not trusted or not within(trusted, remote):
         return Peer(remote, _is_loopback(remote))
     client = remote
-    for hop in reversed(headers.get("X-Forwarded-For", "").split(",")):
+    for hop in reversed(_lines(headers, "x-forwarded-for").split(",")):
         client = hop.strip() or client
         if not within(trusted, client):
             break
-    proto = headers.get("X-Forwarded-Proto", "").strip().lower()
+    proto = _lines(headers, "x-forwarded-proto").strip().lower()
     return Peer(client, proto == "https" or (not proto and _is_loopback(client)))
+
+
+def _lines(headers: Mapping[str, str], wanted: str) -> str:
+    """Join all lines of a header (RFC 9110 §5.3): a proxy may add its own below the client's."""
+    return ",".join(text for name, text in headers.items() if name.lower() == wanted)
 
 
 def _is_loopback(address: str) -> bool:

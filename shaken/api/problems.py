@@ -7,6 +7,9 @@ import msgspec
 
 CONTENT_TYPE = "application/problem+json"
 
+MAX_REPEATED = 40
+"""Characters of a request's own text that an error repeats: so much of a key is no secret."""
+
 
 class FieldError(msgspec.Struct, frozen=True):
     """What is wrong with one member of a request."""
@@ -63,12 +66,27 @@ def not_found(what: str) -> Problem:
 
 def from_validation(error: msgspec.ValidationError) -> Problem:
     """Turn msgspec's words (`Expected …  - at `$.a`` ) into a problem."""
-    text, _, path = str(error).partition(" - at `$")
+    words = str(error)
+    text, marker, path = words.rpartition(" - at `$")
+    if not marker:
+        text, path = words, ""
     where = path.rstrip("`").removeprefix(".")
-    text = text.replace("`", "'").replace("Object contains", "there is an")
-    text = text.replace("Object missing required field", "this is missing:")
-    name = text.split("'")[1] if "unknown field" in text or "is missing" in text else ""
-    return invalid(".".join(part for part in (where, name) if part), text)
+    for sentence, said in _QUOTING.items():
+        if text.startswith(sentence):
+            quoted = text.removeprefix(sentence)[2:-1]
+            shown = quoted if len(quoted) <= MAX_REPEATED else f"{quoted[:MAX_REPEATED]}…"
+            if "enum" not in sentence:
+                where = f"{where}.{shown}" if where else shown
+            return invalid(where, f"{said} {shown!r}")
+    return invalid(where, text.replace("`", "'"))
+
+
+_QUOTING = {
+    "Object contains unknown field": "there is an unknown field",
+    "Object missing required field": "this is missing:",
+    "Invalid enum value": "none of the words that are known here:",
+}
+"""How msgspec begins to speak of a text of the request or of its type, and what is said instead."""
 
 
 def unauthorized() -> Problem:

@@ -54,7 +54,8 @@ class ApiCall:
     def limit(self) -> int:
         """Return the wanted length of a page. Raises Problem."""
         text = self.query.get("limit", str(DEFAULT_LIMIT))
-        if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= MAX_LIMIT:
+        is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_LIMIT))
+        if not is_number or not 1 <= int(text) <= MAX_LIMIT:
             raise invalid("limit", f"a number from 1 to {MAX_LIMIT} is expected")
         return int(text)
 

@@ -45,6 +45,7 @@ MAX_BODY = 64 * 1024
 MAX_QUERY_FIELDS = 16
 """Fields of a query; `tenant` is the only one that means something."""
 
+_LENGTH_DIGITS = 16
 _JSON = "application/json"
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _PORT = re.compile(r":[0-9]+\Z")
@@ -254,9 +255,11 @@ def _accepts_json(accept: str) -> bool:
 
 
 def body_length(headers: Mapping[str, str]) -> int:
-    """Return the length of the body that the headers announce, in bytes."""
+    """Return the length of the body that the headers announce, in bytes; a number too long to be one is too large."""
     length = headers.get("Content-Length", "0")
-    return int(length) if length.isascii() and length.isdecimal() and len(length) < 16 else 0
+    if not length.isascii() or not length.isdecimal():
+        return 0
+    return int(length) if len(length) < _LENGTH_DIGITS else MAX_BODY + 1
 
 
 def _document(request: StirRequest) -> dict[str, object]:

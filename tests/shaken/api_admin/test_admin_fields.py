@@ -1,0 +1,328 @@
+"""Every field of every request, wrong in every way: a problem that names it, and nothing stored."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.shaken.api_admin.arranging import new_tenant, new_trunk, state, unused, upload
+from tests.system.caller import Answer, Caller
+from tests.system.process import Service
+from trust.authority import Authority
+
+LONE_SURROGATE = "\ud800"
+
+TEXT = {
+    "a number": 5,
+    "a fraction": 1.5,
+    "a truth": True,
+    "a list": ["text"],
+    "an object": {"text": "text"},
+    "empty": "",
+    "too long": "x" * 300_000,
+    "a control character": "a\x07b",
+    "a line break": "a\nb",
+    "NUL": "a\x00b",
+    "a lone surrogate": f"a{LONE_SURROGATE}b",
+}
+
+LIST = {
+    "a number": 5,
+    "a truth": True,
+    "a text": "text",
+    "an object": {"text": "text"},
+    "nothing": None,
+    "a number in it": [5],
+    "nothing in it": [None],
+    "a list in it": [["text"]],
+    "an object in it": [{LONE_SURROGATE: LONE_SURROGATE}],
+    "an empty text in it": [""],
+    "a text in it that is too long": ["1" * 70_000],
+    "too many": ["+12155550100"] * 20_000,
+    "a control character in it": ["a\x07b"],
+    "NUL in it": ["a\x00b"],
+    "a lone surrogate in it": [LONE_SURROGATE],
+}
+
+TRUTH = {"a number": 1, "a text": "true", "nothing": None, "a list": [], "an object": {}}
+
+
+@dataclass(frozen=True)
+class Field:
+    """What a field takes: defects of its type, and which of them it bears."""
+
+    defects: Mapping[str, object]
+    required: bool = False
+    nullable: bool = False
+    bears: frozenset[str] = frozenset()
+
+
+NAME = Field(TEXT, required=True)
+OPTIONAL = Field(TEXT, nullable=True)
+WORD = Field(TEXT)
+WORDS = Field(LIST)
+
+TRUNK = {
+    "attest": WORD,
+    "foreign_attest": WORD,
+    "origid": OPTIONAL,
+    "direction": WORD,
+    "networks": WORDS,
+    "country": OPTIONAL,
+    "answer": WORD,
+}
+TENANT = {"aliases": WORDS, "numbers": WORDS, "fallback": WORD, "managed": Field(TRUTH)}
+
+REQUESTS: dict[str, dict[str, Field]] = {
+    "POST /api/v1/certificates": {
+        "kind": NAME,
+        "certificate": NAME,
+        "private_key": Field(TEXT, nullable=True),
+        # A passphrase that no key needs may hold what it will.
+        "passphrase": Field(
+            TEXT,
+            nullable=True,
+            bears=frozenset({"empty", "a control character", "a line break"}),
+        ),
+        "tenant": OPTIONAL,
+        "x5u": OPTIONAL,
+    },
+    "POST /api/v1/tenants": {"address": NAME, **TENANT},
+    "PUT /api/v1/tenants/{tenant}": TENANT,
+    "POST /api/v1/trunks": {"name": NAME, "tenant": NAME, **TRUNK},
+    "PUT /api/v1/trunks/{trunk}": {"tenant": OPTIONAL, **TRUNK},
+    "POST /api/v1/credentials": {
+        "name": NAME,
+        "role": NAME,
+        "tenant": OPTIONAL,
+        "trunk": OPTIONAL,
+        "networks": WORDS,
+    },
+}
+
+
+class Desk:
+    """Sends requests that are whole but for one field."""
+
+    def __init__(self, admin: Caller, authority: Authority, now: datetime) -> None:
+        self.admin = admin
+        self.tenant = new_tenant(admin)
+        self.trunk = new_trunk(admin, self.tenant)["name"]
+        self._valid: dict[str, Callable[[], dict[str, object]]] = {
+            "POST /api/v1/certificates": lambda: upload(
+                authority.issue_sti(spc="1234", now=now), tenant=self.tenant
+            ),
+            "POST /api/v1/tenants": lambda: {"address": f"{unused('field')}.example.com"},
+            "POST /api/v1/trunks": lambda: {"name": unused("trunk"), "tenant": self.tenant},
+            "POST /api/v1/credentials": lambda: {"name": unused("viewer"), "role": "viewer"},
+        }
+
+    def valid(self, request: str) -> dict[str, object]:
+        """Return a body that is taken."""
+        return self._valid[request]() if request in self._valid else {}
+
+    def send(self, request: str, body: object) -> Answer:
+        """Send it."""
+        method, path = request.split()
+        return self.admin.call(method, path.format(tenant=self.tenant, trunk=self.trunk), body)
+
+
+@pytest.fixture(scope="module")
+def desk(admin: Caller, sti_ca: Authority, moment: datetime) -> Desk:
+    return Desk(admin, sti_ca, moment)
+
+
+def named(answer: Answer) -> list[str]:
+    assert answer.headers["content-type"] == "application/problem+json", answer
+    document = answer.json()
+    assert document["status"] == answer.status
+    assert document["type"]
+    assert document["detail"]
+    return [error["field"] for error in document.get("errors", [])]
+
+
+def as_text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+FIELDS = [(request, field) for request, fields in REQUESTS.items() for field in fields]
+
+
+def defects(field: Field) -> Iterator[tuple[str, object]]:
+    yield from field.defects.items()
+    if not field.nullable and None not in field.defects.values():
+        yield "nothing", None
+
+
+@pytest.mark.parametrize("request_line", REQUESTS)
+def test_a_request_without_fault_is_taken(desk: Desk, request_line: str) -> None:
+    assert desk.send(request_line, desk.valid(request_line)).status in {200, 201}
+
+
+@pytest.mark.parametrize(("request_line", "name"), FIELDS)
+def test_a_field_that_is_wrong_is_named(
+    service: Service, desk: Desk, request_line: str, name: str
+) -> None:
+    field = REQUESTS[request_line][name]
+    before = state(service.data)
+    for defect, value in defects(field):
+        if defect in field.bears:
+            continue
+        answer = desk.send(request_line, {**desk.valid(request_line), name: value})
+
+        assert answer.status == 400, (defect, answer)
+        if LONE_SURROGATE in as_text(value):
+            assert answer.json()["type"] == "not-json"
+        else:
+            (place,) = named(answer)
+            assert re.fullmatch(rf"{name}(\[\d+\])?", place), (defect, answer)
+        assert len(answer.body) < 2_000, defect
+    assert state(service.data) == before
+
+
+@pytest.mark.parametrize(("request_line", "name"), FIELDS)
+def test_a_field_that_is_missing_is_named_unless_it_may_be(
+    desk: Desk, request_line: str, name: str
+) -> None:
+    field = REQUESTS[request_line][name]
+    body = {key: value for key, value in desk.valid(request_line).items() if key != name}
+
+    answer = desk.send(request_line, body)
+
+    if field.required:
+        assert (answer.status, named(answer)) == (400, [name])
+    elif name == "private_key":
+        assert (answer.status, named(answer)) == (400, ["private_key"])
+    else:
+        assert answer.status in {200, 201}
+
+
+@pytest.mark.parametrize(("request_line", "name"), FIELDS)
+def test_a_field_that_may_be_null_is_as_if_left_out(
+    desk: Desk, request_line: str, name: str
+) -> None:
+    if not REQUESTS[request_line][name].nullable:
+        return
+
+    answer = desk.send(request_line, {**desk.valid(request_line), name: None})
+
+    assert answer.status == (
+        400 if name == "private_key" else 200 if "PUT" in request_line else 201
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nonsense",
+        "Address",
+        "id",
+        "a.b",
+        "it's",
+        "back`tick",
+        "",
+        "b\u00fccher",
+        "a\x00b",
+        f"a{LONE_SURROGATE}b",
+        "x" * 100_000,
+    ],
+)
+@pytest.mark.parametrize("request_line", REQUESTS)
+def test_a_field_that_is_not_known_is_named(
+    service: Service, desk: Desk, request_line: str, name: str
+) -> None:
+    before = state(service.data)
+
+    for value in ("text", LONE_SURROGATE, None, 5):
+        answer = desk.send(request_line, {**desk.valid(request_line), name: value})
+
+        assert answer.status == 400, answer
+        if LONE_SURROGATE in f"{name}{value}":
+            assert answer.json()["type"] == "not-json"
+        else:
+            assert named(answer) == [name if len(name) <= 40 else f"{name[:40]}…"]
+        assert len(answer.body) < 2_000
+    assert state(service.data) == before
+
+
+@pytest.mark.parametrize("request_line", [line for line in REQUESTS if line.startswith("PUT")])
+def test_a_name_stands_in_the_path_and_not_in_the_body(desk: Desk, request_line: str) -> None:
+    for name in ("address", "name"):
+        answer = desk.send(request_line, {name: "other.example.com"})
+
+        assert (answer.status, named(answer)) == (400, [name])
+
+
+@pytest.mark.parametrize("request_line", REQUESTS)
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'"text"', b"\xff", b'{"a":1,"a":2}', b"{}\x00"]
+)
+def test_what_is_no_json_object_is_said(
+    service: Service, desk: Desk, request_line: str, body: bytes
+) -> None:
+    before = state(service.data)
+
+    answer = desk.send(request_line, body)
+
+    assert (answer.status, answer.json()["type"]) == (400, "not-json")
+    assert state(service.data) == before
+
+
+HOSTILE = [
+    "%00",
+    "%0A",
+    "%ED%A0%80",
+    "%FF",
+    "%2e%2e",
+    "..%2F..",
+    "a" * 4000,
+    "%25",
+    "'--",
+    "\u0661",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("resource", ["certificates", "tenants", "trunks", "credentials"])
+def test_no_path_and_no_query_makes_the_service_fail(
+    admin: Caller, resource: str, text: str
+) -> None:
+    quoted = text.encode().decode("latin-1") if text.isascii() else "%D9%A1"
+    base = f"/api/v1/{resource}"
+    queries = ("after", "limit", "tenant", "name", "kind", "expires_before", quoted)
+    answers: list[tuple[str, Answer]] = [
+        (query, admin.get(f"{base}?{query}={quoted}")) for query in queries
+    ]
+    for method, body in (("GET", None), ("PUT", {}), ("DELETE", None)):
+        answers.append((method, admin.call(method, f"{base}/{quoted}", body)))
+
+    for what, answer in answers:
+        assert answer.status in {200, 400, 404, 405}, (what, answer)
+
+
+def test_the_service_logged_no_failure(service: Service, desk: Desk) -> None:
+    desk.send("POST /api/v1/tenants", {})
+
+    logged: list[str] = service.stderr.read_text().splitlines()
+    assert [line for line in logged if " ERROR " in line or "Traceback" in line] == []
+
+
+def test_the_table_names_every_field_of_the_description(admin: Caller) -> None:
+    document: dict[str, Any] = admin.get("/openapi.json").json()
+    described = {}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if path.startswith("/api/") and "requestBody" in operation:
+                schema = operation["requestBody"]["content"]["application/json"]["schema"]
+                name = schema["$ref"].rpartition("/")[2]
+                fields = document["components"]["schemas"][name]["properties"]
+                line = path.replace("{address}", "{tenant}").replace("{name}", "{trunk}")
+                described[f"{method.upper()} {line}"] = set(fields)
+
+    assert described == {line: set(fields) for line, fields in REQUESTS.items()}, json.dumps(
+        sorted(described)
+    )

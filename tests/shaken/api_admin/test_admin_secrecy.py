@@ -1,0 +1,222 @@
+"""No answer and no line of the log holds a private key, a secret's digest or the master key."""
+
+import base64
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from http.client import HTTPConnection
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+
+from tests.shaken.api_admin.arranging import new_tenant, new_trunk, unused, upload
+from tests.system.caller import Answer, Caller
+from tests.system.process import Service
+from trust.authority import Authority, Issued
+
+
+def spellings(secret: bytes) -> Iterator[bytes]:
+    """Write bytes in every way an answer could hold them, whatever stands before or after."""
+    yield secret
+    yield secret.hex().encode()
+    yield secret.hex().upper().encode()
+    yield secret.hex(":").encode()
+    for offset in range(3):
+        # Base64 of the same bytes looks different at each offset; its ends depend on the rest.
+        text = base64.b64encode(bytes(offset) + secret)[4:-4]
+        yield text
+        yield text.replace(b"+", b"-").replace(b"/", b"_")
+    yield repr(secret)[2:-1].encode()
+    yield str(int.from_bytes(secret, "big")).encode()
+
+
+def of_key(key: ec.EllipticCurvePrivateKey) -> Iterator[bytes]:
+    """Write a private key in every way an answer could hold it."""
+    number = key.private_numbers().private_value.to_bytes(32, "big")
+    yield from spellings(number)
+    for kind in (PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL):
+        der = key.private_bytes(Encoding.DER, kind, NoEncryption())
+        yield der
+        yield base64.b64encode(der)
+        yield from key.private_bytes(Encoding.PEM, kind, NoEncryption()).splitlines()[1:-1]
+
+
+@dataclass(frozen=True)
+class Listener(Caller):
+    """A caller that keeps every answer."""
+
+    heard: list[tuple[str, Answer]] = field(default_factory=list)
+
+    def call(
+        self, method: str, path: str, body: object = None, *, over: HTTPConnection | None = None
+    ) -> Answer:
+        answer = super().call(method, path, body, over=over)
+        self.heard.append((f"{method} {path}", answer))
+        return answer
+
+
+@pytest.fixture(scope="module")
+def issued(sti_ca: Authority, moment: datetime) -> Issued:
+    return sti_ca.issue_sti(spc="1234", now=moment)
+
+
+@pytest.fixture(scope="module")
+def heard(
+    admin: Caller, issued: Issued, sti_ca: Authority, moment: datetime
+) -> list[tuple[str, Answer]]:
+    """Every answer of a life with one certificate: uploads good and bad, all that can be read."""
+    caller = Listener(admin.url, admin.secret)
+    tenant = new_tenant(caller)
+    trunk = new_trunk(caller, tenant)["name"]
+    key = issued.key_pem
+    encrypted = issued.private_key.private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"open sesame")
+    ).decode()
+    other = sti_ca.issue_sti(spc="1234", now=moment)
+    mistakes: list[dict[str, object]] = [
+        {"certificate": key},
+        {"certificate": key, "private_key": other.chain_pem},
+        {"certificate": other.chain_pem},
+        {"certificate": key[:-40]},
+        {"private_key": key[:-40]},
+        {"private_key": key.replace("A", "?", 1)},
+        {"private_key": encrypted},
+        {"private_key": encrypted, "passphrase": "wrong"},
+        {"private_key": key + other.key_pem},
+        {"kind": key},
+        {"tenant": key},
+        {"x5u": key},
+        {"passphrase": key, "kind": "domain"},
+        {key: key},
+        {"private_key": [key]},
+        {"certificate": {"private_key": key}},
+    ]
+    for mistake in mistakes:
+        assert caller.post("/api/v1/certificates", upload(issued, **mistake)).status == 400
+    caller.post("/api/v1/certificates", key.encode())
+    caller.post("/api/v1/tenants", {"address": key})
+    caller.get(f"/api/v1/certificates?name={base64.urlsafe_b64encode(key.encode()).decode()}")
+    identity = caller.post("/api/v1/certificates", upload(issued, tenant=tenant)).json()["id"]
+    caller.post("/api/v1/certificates", upload(issued))
+    made = caller.post(
+        "/api/v1/credentials", {"name": unused("signer"), "role": "signer", "trunk": trunk}
+    ).json()
+    caller.having(made["secret"]).sign()
+    for path in (
+        "/api/v1/certificates",
+        f"/api/v1/certificates/{identity}",
+        f"/api/v1/certificates/{identity}/pem",
+        f"/certificates/{identity}.pem",
+        "/api/v1/tenants",
+        f"/api/v1/tenants/{tenant}",
+        "/api/v1/trunks",
+        f"/api/v1/trunks/{trunk}",
+        "/api/v1/credentials",
+        "/openapi.json",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/docs",
+        "/admin",
+        f"/api/v1/listeners/certificate?server_name={tenant}",
+        f"/api/v1/certificates/{identity}/key",
+        f"/certificates/{identity}.key",
+    ):
+        caller.get(path)
+    caller.delete(f"/api/v1/certificates/{identity}")
+    return caller.heard
+
+
+def found_in(heard: list[tuple[str, Answer]], needles: set[bytes]) -> list[tuple[str, bytes]]:
+    """Name the answers that hold one of the needles, in their JSON escapes or without them."""
+    return [
+        (what, needle)
+        for what, answer in heard
+        for needle in needles
+        for text in (answer.body, repr(answer.headers).encode())
+        if needle in text or needle in text.replace(b"\\n", b"\n").replace(b"\\/", b"/")
+    ]
+
+
+def test_no_answer_holds_the_private_key(heard: list[tuple[str, Answer]], issued: Issued) -> None:
+    assert len(heard) > 40
+
+    mentions = {b"-----BEGIN CERTIFICATE-----"}
+    assert found_in(heard, mentions) != []
+    assert found_in(heard, set(of_key(issued.private_key))) == []
+
+
+def stored(service: Service, query: str) -> list[bytes]:
+    connection = sqlite3.connect(f"file:{service.data / 'shaken.sqlite'}?mode=ro", uri=True)
+    rows = connection.execute(query).fetchall()
+    connection.close()
+    return [bytes(value) for (value,) in rows]
+
+
+def test_no_answer_holds_the_digest_of_a_secret(
+    service: Service, heard: list[tuple[str, Answer]], admin: Caller
+) -> None:
+    digests = stored(service, "SELECT digest FROM credentials")
+    assert hashlib.sha256((admin.secret or "").encode()).digest() in digests
+
+    for digest in digests:
+        assert found_in(heard, set(spellings(digest))) == []
+
+
+def test_no_answer_holds_the_secret_of_whoever_asks(
+    heard: list[tuple[str, Answer]], admin: Caller
+) -> None:
+    assert found_in(heard, {(admin.secret or "").encode()}) == []
+
+
+def test_no_answer_holds_the_master_key_or_a_sealed_key(
+    service: Service, heard: list[tuple[str, Answer]], admin: Caller, issued: Issued
+) -> None:
+    assert admin.post("/api/v1/certificates", upload(issued)).status == 201
+    assert admin.get(f"/api/v1/certificates/{issued.certificate.fingerprint}").status == 200
+    text = (service.data / "master.key").read_text().strip()
+    master = set(spellings(base64.b64decode(text)))
+
+    assert found_in(heard, {text.encode(), *master}) == []
+    for sealed in stored(service, "SELECT sealed_key FROM certificates"):
+        assert found_in(heard, set(spellings(sealed))) == []
+
+
+def test_the_log_holds_none_of_them(
+    service: Service, heard: list[tuple[str, Answer]], admin: Caller, issued: Issued
+) -> None:
+    log = service.stderr.read_bytes() + service.stdout.read_bytes()
+    secrets = [
+        answer.json()["secret"].encode()
+        for what, answer in heard
+        if what == "POST /api/v1/credentials" and answer.status == 201
+    ]
+    needles = {*of_key(issued.private_key), *secrets, (admin.secret or "").encode()}
+
+    assert len(secrets) == 1
+    assert b"POST /api/v1/certificates" in log
+    assert [needle for needle in needles if needle in log] == []
+
+
+def test_the_search_would_find_a_key_that_leaked(issued: Issued) -> None:
+    der = issued.private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    leaks = {
+        "PEM": issued.key_pem.encode(),
+        "PEM in JSON": issued.key_pem.replace("\n", "\\n").encode(),
+        "DER": b"before" + der + b"after",
+        "base64 at another offset": base64.b64encode(b"x" + der),
+        "URL-safe base64": base64.urlsafe_b64encode(b"xy" + der),
+        "hex": der.hex().encode(),
+    }
+
+    for leak in leaks.values():
+        answer = Answer(200, {}, leak)
+        assert found_in([("GET /", answer)], set(of_key(issued.private_key))) != []

@@ -1,0 +1,261 @@
+"""The record of every signature, on its way to the store."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, select, text
+
+from shaken.audit import BATCH, CallRecorder
+from shaken.store import HISTORY as SERVICE_HISTORY
+from shaken.store.calls import SignedCall, add_calls
+from shaken.store.tables import signed_calls
+from trust.store.database import HISTORY as TRUST_HISTORY
+from trust.store.database import Database, StoreError
+
+DAY = 86_400
+PATIENCE_SECONDS = 20
+
+
+class WatchedDatabase(Database):
+    """A store that tells when something is recorded, and can be told to fail."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.recorded = threading.Event()
+        self.before_recording: Callable[[], None] = lambda: None
+
+    @contextmanager
+    def recording(self) -> Iterator[Connection]:
+        self.before_recording()
+        with super().recording() as connection:
+            yield connection
+        self.recorded.set()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[WatchedDatabase]:
+    opened = WatchedDatabase(f"sqlite:///{tmp_path}/shaken.sqlite")
+    opened.migrate([TRUST_HISTORY, SERVICE_HISTORY])
+    yield opened
+    opened.close()
+
+
+def call(request_id: str, *, at: int = 1_780_000_000) -> SignedCall:
+    return SignedCall(
+        at=at,
+        credential="pbx",
+        tenant="pbx.example.com",
+        trunk=None,
+        orig="12155550100",
+        dest="12155559999,sip:bob@example.com",
+        attest="A",
+        origid="de305d54-75b4-431b-adb2-eb6b9e546014",
+        certificate="f" * 64,
+        request_id=request_id,
+    )
+
+
+def stored(database: Database) -> list[SignedCall]:
+    columns = [signed_calls.c[name] for name in SignedCall._fields]
+    with database.reading() as connection:
+        rows = connection.execute(select(*columns).order_by(signed_calls.c.sequence))
+        return [SignedCall(*row) for row in rows]
+
+
+def stored_ids(database: Database) -> list[str]:
+    return [each.request_id for each in stored(database)]
+
+
+def recorder_for(
+    database: Database, *, capacity: int = 1000, now: float = 1_780_000_000.0
+) -> CallRecorder:
+    return CallRecorder(database, capacity=capacity, keep_seconds=30 * DAY, clock=lambda: now)
+
+
+def test_records_reach_the_store_without_anybody_waiting_for_it(database: WatchedDatabase) -> None:
+    recorder = recorder_for(database)
+    recorder.add(call("1"))
+    recorder.start()
+
+    assert database.recorded.wait(PATIENCE_SECONDS)
+
+    assert stored(database) == [call("1")]
+    recorder.close()
+
+
+def test_closing_writes_what_waits(database: WatchedDatabase) -> None:
+    recorder = recorder_for(database)
+    for number in range(5):
+        recorder.add(call(str(number)))
+    recorder.start()
+
+    recorder.close()
+
+    assert stored_ids(database) == ["0", "1", "2", "3", "4"]
+    assert recorder.dropped == 0
+
+
+def test_closing_with_nothing_to_write_just_ends(database: WatchedDatabase) -> None:
+    recorder = recorder_for(database)
+    recorder.start()
+
+    recorder.close()
+
+    assert stored(database) == []
+
+
+@pytest.mark.parametrize("count", [BATCH, BATCH + 1])
+def test_any_number_of_records_is_written_in_their_order(
+    database: WatchedDatabase, count: int
+) -> None:
+    recorder = recorder_for(database, capacity=count)
+    for number in range(count):
+        recorder.add(call(str(number)))
+    recorder.start()
+
+    recorder.close()
+
+    assert stored_ids(database) == [str(number) for number in range(count)]
+
+
+def test_what_does_not_fit_into_memory_is_dropped_counted_and_said(
+    database: WatchedDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = recorder_for(database, capacity=3)
+    for number in range(5):
+        recorder.add(call(str(number)))
+    recorder.start()
+
+    recorder.close()
+
+    assert recorder.dropped == 2
+    assert stored_ids(database) == ["0", "1", "2"]
+    assert "records of signed calls dropped since start: 2" in caplog.text
+
+
+def test_there_is_room_again_when_records_were_written(database: WatchedDatabase) -> None:
+    recorder = recorder_for(database, capacity=1)
+    recorder.add(call("1"))
+    recorder.start()
+    assert database.recorded.wait(PATIENCE_SECONDS)
+
+    recorder.add(call("2"))
+
+    recorder.close()
+    assert recorder.dropped == 0
+    assert stored_ids(database) == ["1", "2"]
+
+
+class FirstError(logging.Handler):
+    """Tells when the first error is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.seen = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        assert record.levelno == logging.ERROR
+        self.seen.set()
+
+
+@pytest.fixture
+def first_error() -> Iterator[threading.Event]:
+    """An event that is set when the recorder logs an error."""
+    handler = FirstError()
+    logging.getLogger("shaken.audit").addHandler(handler)
+    yield handler.seen
+    logging.getLogger("shaken.audit").removeHandler(handler)
+
+
+def rename(database: Database, before: str, after: str) -> None:
+    with database.recording() as connection:
+        connection.execute(text(f"ALTER TABLE {before} RENAME TO {after}"))
+
+
+def test_a_store_that_fails_gets_the_records_when_it_works_again(
+    database: WatchedDatabase, first_error: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = recorder_for(database)
+    rename(database, "signed_calls", "not_there")
+    recorder.start()
+    recorder.add(call("1"))
+    recorder.add(call("2"))
+    assert first_error.wait(PATIENCE_SECONDS)
+    recorder.add(call("3"))
+    rename(database, "not_there", "signed_calls")
+
+    recorder.close()
+
+    assert stored_ids(database) == ["1", "2", "3"]
+    assert recorder.dropped == 0
+    assert "no such table: signed_calls" in caplog.text
+
+
+def test_a_store_that_fails_for_long_costs_the_oldest_records(database: WatchedDatabase) -> None:
+    recorder = recorder_for(database, capacity=3)
+    for number in range(3):
+        recorder.add(call(str(number)))
+    database.before_recording = fail_once_while(lambda: recorder.add(call("new")))
+    recorder.start()
+
+    recorder.close()
+
+    assert stored_ids(database) == ["1", "2", "new"]
+    assert recorder.dropped == 1
+
+
+def fail_once_while(act: Callable[[], None]) -> Callable[[], None]:
+    """Return what makes a store fail the first time, after something else has happened."""
+    remaining = [act]
+
+    def fail() -> None:
+        if remaining:
+            remaining.pop()()
+            raise StoreError("the store is full")
+
+    return fail
+
+
+def test_closing_ends_although_the_store_fails(
+    database: WatchedDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = recorder_for(database)
+    recorder.add(call("1"))
+    rename(database, "signed_calls", "not_there")
+    recorder.start()
+
+    recorder.close()
+
+    assert "cannot write the records of 1 calls" in caplog.text
+
+
+def test_records_past_their_time_are_removed(database: WatchedDatabase) -> None:
+    now = 1_780_000_000
+    oldest_kept = call("kept", at=now - 30 * DAY)
+    add_calls(database, [call("old", at=now - 30 * DAY - 1), oldest_kept])
+    recorder = recorder_for(database, now=now)
+    recorder.start()
+    recorder.add(call("new", at=now))
+
+    recorder.close()
+
+    assert stored_ids(database) == ["kept", "new"]
+
+
+def test_records_that_cannot_be_removed_are_no_reason_to_stop(
+    database: WatchedDatabase, first_error: threading.Event
+) -> None:
+    recorder = recorder_for(database)
+    rename(database, "signed_calls", "not_there")
+    recorder.start()
+    assert first_error.wait(PATIENCE_SECONDS)
+    rename(database, "not_there", "signed_calls")
+    recorder.add(call("1"))
+
+    recorder.close()
+
+    assert stored_ids(database) == ["1"]

@@ -1,0 +1,199 @@
+"""The service as a real process: started on a free port of the loopback, waited for, ended."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shaken.config import load_config
+from shaken.credentials import Credential, Role, digest_of, new_secret
+from shaken.service import prepare
+from shaken.store.credentials import add_credential
+
+SHAKEN = (sys.executable, "-m", "shaken")
+
+DEADLINE_SECONDS = 60
+"""How long a start or an end may take on a machine that is busy with other things."""
+
+_READY = re.compile(r"^shaken serves on (http://\S+?);?(?: |$)", re.MULTILINE)
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Return the environment of a child: no setting from outside, coverage where it is measured."""
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith("SHAKEN_")}
+    if "COVERAGE_PROCESS_START" in inherited:
+        # Children run in folders of their own, where a relative path leads nowhere.
+        rules = Path(inherited["COVERAGE_PROCESS_START"]).resolve()
+        inherited["COVERAGE_PROCESS_START"] = str(rules)
+        inherited.setdefault("COVERAGE_FILE", str(rules.parent / ".coverage"))
+    return {**inherited, **settings}
+
+
+def run_shaken(
+    *arguments: str | Path, folder: Path, stdin: str = "", **settings: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run a command that ends by itself."""
+    return subprocess.run(
+        [*SHAKEN, *map(str, arguments)],
+        cwd=folder,
+        env=environment(**settings),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+
+
+def run_program(*arguments: str | Path, stdin: bytes = b"") -> str:
+    """Run a program of the machine, such as openssl or curl; it must be there and exit with 0."""
+    run = subprocess.run([*map(str, arguments)], input=stdin, capture_output=True, check=False)
+    assert run.returncode == 0, run.stderr.decode()
+    return run.stdout.decode()
+
+
+def free_port() -> int:
+    """Find a port of the loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(what: str, *, seconds: float = DEADLINE_SECONDS) -> Iterator[None]:
+    """Loop until the caller breaks out; fail when `what` has not come by the deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        yield
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process of `shaken serve` that leads a process group of its own."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    data: Path
+    stdout: Path
+    stderr: Path
+
+    @property
+    def url(self) -> str:
+        """The base URL."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def wait_until_ready(self) -> None:
+        """Wait until it says that it serves."""
+        for _ in until("the service says that it serves"):
+            said = self.stdout.read_text() + self.stderr.read_text()
+            if _READY.search(said):
+                return
+            assert self.process.poll() is None, said
+
+    def workers(self) -> set[int]:
+        """List the process ids of its workers."""
+        pid = self.process.pid
+        return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+    def listens(self) -> bool:
+        """Say whether anybody accepts connections on its port."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send a signal to the process that was started, not to its workers."""
+        self.process.send_signal(number)
+
+    def tell_group(self, number: signal.Signals) -> None:
+        """Send a signal to all of its processes, as a terminal does."""
+        os.killpg(self.process.pid, number)
+
+    def wait(self) -> int:
+        """Wait for its end and return the exit code."""
+        return self.process.wait(DEADLINE_SECONDS)
+
+    def kill(self) -> None:
+        """Kill all of its processes at once, and wait until they are gone."""
+        workers = self.workers()
+        self.tell_group(signal.SIGKILL)
+        self.wait()
+        for _ in until("the killed workers are gone"):
+            if not any(map(is_alive, workers)):
+                return
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it as an administrator does; it must end well."""
+        self.tell(number)
+        assert self.wait() == 0, self.stderr.read_text()
+        assert "Traceback" not in self.stderr.read_text()
+
+
+def start(
+    folder: Path, *options: str, port: int | None = None, settings: dict[str, str] | None = None
+) -> Service:
+    """Start `shaken serve` with its data in `folder`/data; it may not be ready yet."""
+    port = port or free_port()
+    stdout, stderr = folder / "stdout.txt", folder / "stderr.txt"
+    address = {"SHAKEN_HTTP__ADDRESS": f"127.0.0.1:{port}"}
+    with stdout.open("wb") as out, stderr.open("wb") as err:
+        process = subprocess.Popen(
+            [*SHAKEN, "serve", "--data-dir", str(folder / "data"), *options],
+            cwd=folder,
+            env=environment(**address, **(settings or {})),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+    return Service(process, port, folder / "data", stdout, stderr)
+
+
+@contextmanager
+def running(
+    folder: Path, *options: str, port: int | None = None, settings: dict[str, str] | None = None
+) -> Iterator[Service]:
+    """Run the service for a while; it must come up, end by SIGTERM, and end well."""
+    service = start(folder, *options, port=port, settings=settings)
+    try:
+        service.wait_until_ready()
+        yield service
+        if service.process.poll() is None:
+            service.end()
+    finally:
+        if service.process.poll() is None:
+            service.kill()
+
+
+def seed_credential(data: Path, *, role: Role, name: str = "seed") -> str:
+    """Make a store with one credential for all tenants, before any service runs on it."""
+    secret = new_secret()
+    database = prepare(load_config(None, {}), data).open_database()
+    with database.changing() as change:
+        add_credential(change, Credential(name, role, digest_of(secret), None, None, ()), now=0)
+    database.close()
+    return secret
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether a process runs; one that only waits to be reaped does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+def read_demo(data: Path) -> dict[str, Any]:
+    """Read `demo.json` of a data folder."""
+    document: dict[str, Any] = json.loads((data / "demo.json").read_text())
+    return document

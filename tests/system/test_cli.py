@@ -1,0 +1,447 @@
+"""The `shaken` command as a person uses it: files, pipes, exit codes, words."""
+
+import json
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.system.process import Service, read_demo, run_shaken, running
+from trust.certificate import Certificate
+from trust.pem import read_pem
+
+ORIG, DEST = "+1 (215) 555-0100", "+12155550199"
+X5U = "https://sti.example.com/1234.pem"
+
+
+def shaken(folder: Path, *arguments: str | Path, stdin: str = "", code: int = 0) -> str:
+    """Run a command that must end with this code; return what it prints."""
+    run = run_shaken(*arguments, folder=folder, stdin=stdin)
+    assert run.returncode == code, run
+    assert "Traceback" not in run.stderr
+    return run.stdout
+
+
+def complaint(folder: Path, *arguments: str | Path, stdin: str = "", **settings: str) -> str:
+    """Run a command that must fail with code 1 and one line on stderr; return the line."""
+    run = run_shaken(*arguments, folder=folder, stdin=stdin, **settings)
+    assert (run.returncode, run.stdout) == (1, ""), run
+    (line,) = run.stderr.splitlines()
+    assert line.startswith("Error: ")
+    return line.removeprefix("Error: ")
+
+
+def misuse(folder: Path, *arguments: str | Path) -> str:
+    """Run a command that must be refused as wrongly put, with code 2; return its last line."""
+    run = run_shaken(*arguments, folder=folder)
+    assert (run.returncode, run.stdout) == (2, ""), run
+    assert run.stderr.startswith("Usage: ")
+    return run.stderr.splitlines()[-1].removeprefix("Error: ")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files of `shaken lab-ca` in `lab`, and of another one in `other`."""
+    folder = tmp_path_factory.mktemp("cli")
+    shaken(folder, "lab-ca", "--spc", "1234")
+    shaken(folder, "lab-ca", "--tn", "+12155550100", "--out", "other")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def identity(lab: Path) -> str:
+    """The Identity header of a call from ORIG to DEST."""
+    parties = ("--orig", ORIG, "--dest", DEST)
+    files = ("--certificate", "lab/sti.pem", "--key", "lab/sti.key", "--x5u", X5U)
+    return shaken(lab, "sign", *parties, *files).strip()
+
+
+HELP = {
+    "": ["serve", "sign", "verify", "inspect", "lab-ca", "certificates", "tenants", "trunks"],
+    "serve": ["--config", "--data-dir", "--workers", "--demo", "--check", "SHAKEN_SECTION__NAME"],
+    "sign": ["--orig", "--dest", "--attest", "--certificate", "--key", "--x5u"],
+    "verify": ["--orig", "--dest", "--roots", "--certificate", "IDENTITY", "exit 0"],
+    "inspect": ["IDENTITY_OR_PEM", "standard input"],
+    "lab-ca": ["--spc", "--tn", "--out", "not overwritten"],
+    "certificates": ["list", "import", "show", "delete"],
+    "certificates import": ["--key", "--tenant", "--url", "--token", "--json", "SHAKEN_TOKEN"],
+    "certificates list": ["--kind", "--tenant", "--name", "--expires-before"],
+    "certificates show": ["--pem"],
+    "certificates delete": ["ID"],
+    "tenants": ["list", "create", "show", "update", "delete"],
+    "tenants create": ["ADDRESS", "--alias", "--number", "--fallback"],
+    "trunks": ["list", "create", "show", "update", "delete"],
+    "trunks create": ["--tenant", "--attest", "--foreign-attest", "--network", "--country"],
+    "credentials": ["list", "create", "revoke"],
+    "credentials create": ["--role", "--tenant", "--trunk", "--network", "once"],
+    "credentials revoke": ["NAME", "within a second"],
+}
+
+
+@pytest.mark.parametrize("command", HELP)
+def test_each_command_explains_itself(lab: Path, command: str) -> None:
+    said = shaken(lab, *command.split(), "--help")
+
+    assert [text for text in HELP[command] if text not in said] == []
+
+
+def test_a_signed_call_verifies_against_the_lab_root(lab: Path, identity: str) -> None:
+    call = ("--orig", "+12155550100", "--dest", DEST)
+    files = ("--certificate", "lab/sti.pem", "--roots", "lab/root.pem")
+
+    assert identity.endswith(f";info=<{X5U}>;alg=ES256;ppt=shaken")
+    assert shaken(lab, "verify", *call, *files, identity) == "TN-Validation-Passed\n"
+
+
+def test_a_header_can_come_through_a_pipe_and_each_check_is_told(lab: Path, identity: str) -> None:
+    call = ("--orig", ORIG, "--dest", DEST, "--certificate", "lab/sti.pem")
+
+    said = shaken(lab, "verify", "-v", *call, "-", stdin=f"Identity: {identity}\r\n")
+
+    lines = said.splitlines()
+    assert lines[-1] == "TN-Validation-Passed"
+    assert all(line.startswith("ok ") for line in lines[:-1])
+    assert f"info and x5u both name {X5U}" in said
+    assert "orig and dest are those of the call: 12155550100 to 12155550199" in said
+
+
+FAILURES = {
+    "another caller": (["--orig", "+12155550101"], "438 Invalid Identity Header"),
+    "another callee": (["--dest", "+12155550198"], "438 Invalid Identity Header"),
+    "an hour later": (["--at", "HOUR"], "403 Stale Date"),
+    "another root": (["--roots", "other/root.pem"], "437 Unsupported Credential"),
+    "another certificate": (["--certificate", "other/sti.pem"], "438 Invalid Identity Header"),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+def test_a_header_that_does_not_hold_ends_with_one_and_says_why(
+    lab: Path, identity: str, case: str
+) -> None:
+    changed, expected = FAILURES[case]
+    options = {
+        "--orig": ORIG,
+        "--dest": DEST,
+        "--certificate": "lab/sti.pem",
+        **dict(zip(changed[::2], changed[1::2], strict=True)),
+    }
+    if "--at" in options:
+        options["--at"] = str(int(time.time()) + 3600)
+
+    said = shaken(
+        lab, "verify", *(word for pair in options.items() for word in pair), identity, code=1
+    )
+
+    why, verdict = said.splitlines()
+    assert why.startswith("FAILED ")
+    assert verdict == f"TN-Validation-Failed: {expected}"
+
+
+def test_a_header_signed_an_hour_ago_is_stale_unless_more_is_allowed(lab: Path) -> None:
+    call = ("--orig", ORIG, "--dest", DEST, "--certificate", "lab/sti.pem")
+    an_hour_ago = str(int(time.time()) - 3600)
+    old = shaken(
+        lab, "sign", *call, "--key", "lab/sti.key", "--x5u", X5U, "--iat", an_hour_ago
+    ).strip()
+
+    assert "403 Stale Date" in shaken(lab, "verify", *call, old, code=1)
+    assert shaken(lab, "verify", *call, "--freshness", "4000", old) == "TN-Validation-Passed\n"
+
+
+def test_an_altered_header_does_not_hold(lab: Path, identity: str) -> None:
+    head, _, rest = identity.partition(";")
+    header, claims, signature = head.split(".")
+    altered = f"{header}.{claims}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]};{rest}"
+    call = ("--orig", ORIG, "--dest", DEST, "--certificate", "lab/sti.pem")
+
+    said = shaken(lab, "verify", *call, altered, code=1)
+
+    assert "TN-Validation-Failed: 438 Invalid Identity Header" in said
+
+
+def test_verify_says_how_to_get_the_certificate_that_is_missing(lab: Path, identity: str) -> None:
+    said = misuse(lab, "verify", "--orig", ORIG, "--dest", DEST, identity)
+
+    assert said.endswith(
+        f"give the signer's chain with --certificate FILE; `curl -o FILE {X5U}` saves it"
+    )
+
+
+WRONG_CALLS = {
+    "a number that is none": (["--orig", "Alice"], 2, "--orig"),
+    "no such level": (["--attest", "D"], 2, "--attest"),
+    "an origid that is no UUID": (["--origid", "1"], 2, "--origid"),
+    "no such file": (["--certificate", "lab/nothing.pem"], 2, "lab/nothing.pem"),
+    "no PEM": (["--certificate", "text"], 1, "no PEM block"),
+    "a foreign key": (["--key", "other/sti.key"], 1, "belongs to none"),
+    "a certificate without key": (["--key", "lab/root.pem"], 1, "private key is missing"),
+    "a URL nobody fetches": (["--x5u", "ftp://sti.example.com/1"], 1, "https URLs only"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_CALLS)
+def test_sign_refuses_what_it_cannot_sign(lab: Path, case: str) -> None:
+    changed, code, expected = WRONG_CALLS[case]
+    (lab / "text").write_text("hello")
+    options = {
+        "--orig": ORIG,
+        "--dest": DEST,
+        "--certificate": "lab/sti.pem",
+        "--key": "lab/sti.key",
+        "--x5u": X5U,
+        **dict(zip(changed[::2], changed[1::2], strict=True)),
+    }
+    words = ["sign", *(word for pair in options.items() for word in pair)]
+
+    said = misuse(lab, *words) if code == 2 else complaint(lab, *words)
+
+    assert expected in said
+
+
+def test_inspect_explains_a_header(lab: Path, identity: str) -> None:
+    said = shaken(lab, "inspect", identity)
+
+    for words in (
+        X5U,
+        "12155550100: who calls",
+        "12155550199: who is called",
+        "attest       A: full",
+    ):
+        assert words in said
+
+
+def test_inspect_explains_a_file_and_warns_of_the_key_in_it(lab: Path) -> None:
+    both = (lab / "lab/sti.pem").read_text() + (lab / "lab/sti.key").read_text()
+
+    from_file = shaken(lab, "inspect", "lab/sti.pem")
+    from_pipe = shaken(lab, "inspect", "-", stdin=both)
+
+    assert "CN=SHAKEN 1234" in from_file
+    assert "provider 1234" in from_file
+    assert "It is fit to sign SHAKEN calls" in from_file
+    assert "The text holds a private key too" in from_pipe
+    assert "PRIVATE KEY-----" not in from_pipe
+
+
+def test_inspect_says_what_a_text_is_not(lab: Path) -> None:
+    assert "no Identity header" in complaint(lab, "inspect", "hello")
+
+
+def test_lab_files_are_private_where_they_must_be(lab: Path) -> None:
+    modes = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in (lab / "lab").iterdir()}
+
+    assert modes == {
+        "root.pem": "0o644",
+        "root.key": "0o600",
+        "intermediate.pem": "0o644",
+        "intermediate.key": "0o600",
+        "sti.pem": "0o644",
+        "sti.key": "0o600",
+    }
+    assert oct(stat.S_IMODE((lab / "lab").stat().st_mode)) == "0o700"
+
+
+def test_lab_files_that_exist_are_not_overwritten(lab: Path) -> None:
+    before = {path: path.read_bytes() for path in (lab / "lab").iterdir()}
+
+    said = complaint(lab, "lab-ca", "--spc", "9999")
+
+    assert "exists; choose another folder with --out" in said
+    assert {path: path.read_bytes() for path in (lab / "lab").iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], "--spc"),
+        (["--spc", "1234\u00e9"], "printable ASCII"),
+        (["--tn", "Alice"], "--tn"),
+    ],
+)
+def test_lab_ca_says_what_it_needs(tmp_path: Path, options: list[str], expected: str) -> None:
+    assert expected in misuse(tmp_path, "lab-ca", *options)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Administrator:
+    """Runs administration commands against one service."""
+
+    def __init__(self, service: Service, folder: Path) -> None:
+        self.folder = folder
+        self.settings = {
+            "SHAKEN_URL": service.url,
+            "SHAKEN_TOKEN": read_demo(service.data)["admin"]["secret"],
+        }
+
+    def run(self, *arguments: str | Path) -> str:
+        """Run a command that must succeed; return what it prints."""
+        run = run_shaken(*arguments, folder=self.folder, **self.settings)
+        assert (run.returncode, run.stderr) == (0, ""), run
+        return run.stdout
+
+    def json(self, *arguments: str | Path) -> list[dict[str, object]]:
+        """Run a command that lists records, with `--json`."""
+        found: list[dict[str, object]] = json.loads(self.run(*arguments, "--json"))
+        return found
+
+    def complaint(self, *arguments: str | Path, **settings: str) -> str:
+        """Run a command that must fail with one line; return the line."""
+        return complaint(self.folder, *arguments, **{**self.settings, **settings})
+
+
+@pytest.fixture(scope="module")
+def administrator(tmp_path_factory: pytest.TempPathFactory, lab: Path) -> Iterator[Administrator]:
+    with running(tmp_path_factory.mktemp("administered"), "--demo") as service:
+        yield Administrator(service, lab)
+
+
+def test_a_certificate_is_imported_listed_shown_and_deleted(
+    administrator: Administrator, lab: Path
+) -> None:
+    identity = read_certificate(lab / "lab/sti.pem").fingerprint
+    files = ("lab/sti.pem", "--key", "lab/sti.key")
+
+    imported = administrator.run(
+        "certificates", "import", *files, "--tenant", "PBX.example.com", "--x5u", X5U
+    )
+    listed = administrator.json("certificates", "list", "--tenant", "pbx.example.com")
+    table = administrator.run("certificates", "list", "--kind", "sti")
+    shown = administrator.run("certificates", "show", identity)
+    chain = administrator.run("certificates", "show", identity, "--pem")
+    again = administrator.complaint("certificates", "import", *files)
+    deleted = administrator.run("certificates", "delete", identity)
+    gone = administrator.complaint("certificates", "show", identity)
+
+    assert identity in imported
+    assert [entry["x5u"] for entry in listed if entry["id"] == identity] == [X5U]
+    assert table.splitlines()[0].split() == [
+        *("id", "kind", "subject", "tenant", "not_after", "status")
+    ]
+    assert len([line for line in table.splitlines() if line.startswith(identity)]) == 1
+    assert "CN=SHAKEN 1234" in shown
+    assert "spc=1234" in shown
+    assert chain == (lab / "lab/sti.pem").read_text()
+    assert again == f"this certificate is stored as {identity} (409 already-stored)"
+    assert deleted == f"deleted {identity}\n"
+    assert gone == "there is no such certificate (404 not-found)"
+
+
+def test_a_certificate_that_is_refused_is_explained(administrator: Administrator) -> None:
+    said = administrator.complaint("certificates", "import", "lab/sti.pem")
+
+    assert said.endswith("(400 no-key)")
+    assert "private key" in said
+
+
+def test_a_tenant_and_its_trunk_are_made_changed_and_deleted(administrator: Administrator) -> None:
+    numbers = ("--number", "+12155550100", "--number", "+1215777*")
+    administrator.run("tenants", "create", "b\u00fccher.example", "--alias", "b.example", *numbers)
+    administrator.run("trunks", "create", "books", "--tenant", "b.example", "--attest", "B")
+
+    administrator.run("tenants", "update", "b.example", "--fallback", "none")
+    changed = administrator.run("trunks", "update", "books", "--network", "192.0.2.0/24")
+    tenants = {each["address"]: each for each in administrator.json("tenants", "list")}
+    (trunk,) = [each for each in administrator.json("trunks", "list") if each["name"] == "books"]
+    in_use = administrator.complaint("tenants", "delete", "b.example")
+
+    assert tenants["xn--bcher-kva.example"] == {
+        "address": "xn--bcher-kva.example",
+        "aliases": ["b.example"],
+        "numbers": ["+12155550100", "+1215777*"],
+        "fallback": "none",
+        "managed": False,
+    }
+    assert (trunk["attest"], trunk["networks"]) == ("B", ["192.0.2.0/24"])
+    assert str(trunk["origid"]) in changed
+    assert "(409 in-use)" in in_use
+    assert administrator.run("trunks", "delete", "books") == "deleted books\n"
+    assert administrator.run("tenants", "delete", "b.example") == "deleted b.example\n"
+
+
+def test_a_credential_is_made_used_and_revoked(administrator: Administrator) -> None:
+    made = json.loads(
+        administrator.run("credentials", "create", "looker", "--role", "viewer", "--json")
+    )
+    looks = run_shaken(
+        "tenants",
+        "list",
+        folder=administrator.folder,
+        SHAKEN_URL=administrator.settings["SHAKEN_URL"],
+        SHAKEN_TOKEN=made["secret"],
+    )
+    table = administrator.run("credentials", "list")
+    may_not = administrator.complaint("tenants", "create", "c.example", SHAKEN_TOKEN=made["secret"])
+    revoked = administrator.run("credentials", "revoke", "looker")
+    shut_out = administrator.complaint("tenants", "list", SHAKEN_TOKEN=made["secret"])
+
+    assert looks.returncode == 0
+    assert "looker" in table
+    assert made["secret"] not in table
+    assert may_not.endswith("(403 forbidden)")
+    assert revoked == "revoked looker\n"
+    assert shut_out.endswith("(401 unauthorized)")
+
+
+NOWHERE = "http://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"SHAKEN_URL": NOWHERE}, "is the service up?"),
+        ({"SHAKEN_URL": "http://127.0.0.1:http"}, "'http://127.0.0.1:http' is no URL of a service"),
+        ({"SHAKEN_URL": "http://[::1"}, "'http://[::1' is no URL of a service"),
+        ({"SHAKEN_URL": "127.0.0.1:8080"}, "as in http://127.0.0.1:8080"),
+        ({"SHAKEN_TOKEN": "shk_wrong"}, "(401 unauthorized)"),
+        ({"SHAKEN_TOKEN": "shk_\u00fc\u4e16"}, "token"),
+        ({"SHAKEN_TOKEN": "two\nlines"}, "token"),
+    ],
+)
+def test_what_stands_in_the_way_is_said_in_one_line(
+    administrator: Administrator, settings: dict[str, str], expected: str
+) -> None:
+    assert expected in administrator.complaint("tenants", "list", **settings)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("certificates", "show", "0" * 64),
+        ("certificates", "delete", "../tenants"),
+        ("tenants", "show", "nobody.example"),
+        ("trunks", "delete", "nothing"),
+        ("credentials", "revoke", "nobody"),
+    ],
+)
+def test_what_is_not_there_is_not_found(administrator: Administrator, words: tuple[str]) -> None:
+    assert administrator.complaint(*words).endswith("(404 not-found)")
+
+
+class _OtherServer(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>It works!</html>")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_another_web_server_is_not_taken_for_the_service(lab: Path) -> None:
+    with HTTPServer(("127.0.0.1", 0), _OtherServer) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        settings = {"SHAKEN_URL": f"http://127.0.0.1:{server.server_port}", "SHAKEN_TOKEN": "shk_"}
+
+        said = complaint(lab, "tenants", "list", **settings)
+
+        thread.join()
+    assert "answers, but not as this service does" in said
+
+
+def read_certificate(file: Path) -> Certificate:
+    return Certificate(read_pem(file.read_text()).certificates)

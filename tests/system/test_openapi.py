@@ -1,0 +1,154 @@
+"""`/openapi.json` describes what the service does; `/healthz` and `/readyz` tell how it is."""
+
+import json
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+import pytest
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+import shaken.api
+from shaken.api.routes import Route
+from tests.system.caller import Caller
+from tests.system.process import Service, read_demo, running, until
+from trust.authority import Authority
+
+ID = "0" * 64
+PARAMETERS = {"id": ID, "fingerprint": ID, "address": "nobody.example", "name": "nothing"}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with running(tmp_path_factory.mktemp("described"), "--demo") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def admin(service: Service) -> Caller:
+    return Caller(service.url, read_demo(service.data)["admin"]["secret"])
+
+
+@pytest.fixture(scope="module")
+def document(service: Service) -> dict[str, Any]:
+    answer = Caller(service.url).get("/openapi.json")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (method.upper(), path): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def registered() -> list[Route]:
+    modules = (
+        import_module(f"shaken.api.{found.name}") for found in iter_modules(shaken.api.__path__)
+    )
+    return [route for module in modules for route in getattr(module, "ROUTES", ())]
+
+
+def test_the_document_is_valid(document: dict[str, Any]) -> None:
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_every_registered_route_is_described(document: dict[str, Any]) -> None:
+    routes = {(route.method, route.path) for route in registered()}
+
+    assert len(routes) > 20
+    assert set(operations(document)) == {*routes, ("POST", "/stir/v1/signing")}
+
+
+def test_every_described_route_is_there(document: dict[str, Any], admin: Caller) -> None:
+    for method, path in operations(document):
+        answer = admin.call(method, path.format_map(PARAMETERS))
+
+        assert answer.status != 405, (method, path)
+        assert b"see /openapi.json" not in answer.body, (method, path)
+
+
+def test_every_operation_has_a_name_of_its_own_and_says_its_role(document: dict[str, Any]) -> None:
+    described = operations(document)
+    names = [operation["operationId"] for operation in described.values()]
+
+    assert len(set(names)) == len(names)
+    for (method, path), operation in described.items():
+        is_open = path in {"/healthz", "/readyz"} or path.startswith("/certificates/")
+        assert ("security" in operation) != is_open, (method, path)
+        assert is_open or operation["description"].startswith("Role: ")
+
+
+def test_answers_are_as_described(document: dict[str, Any], admin: Caller) -> None:
+    certificate = admin.items("/api/v1/certificates")[0]["id"]
+    existing = {"id": certificate, "address": "pbx.example.com", "name": "demo"}
+    for (method, path), operation in operations(document).items():
+        content = operation["responses"].get("200", {}).get("content", {})
+        if method != "GET" or "application/json" not in content:
+            continue
+        answer = admin.get(path.format_map(existing))
+
+        schema = {**content["application/json"]["schema"], "components": document["components"]}
+        OAS31Validator(schema).validate(answer.json())
+        assert answer.status == 200
+
+
+def test_problems_are_as_described(document: dict[str, Any], admin: Caller) -> None:
+    schema = document["paths"]["/api/v1/tenants"]["post"]["responses"]["default"]["content"]
+    problem = {**schema["application/problem+json"]["schema"], "components": document["components"]}
+
+    answer = admin.post("/api/v1/tenants", {"address": ""})
+
+    assert answer.headers["content-type"] == "application/problem+json"
+    OAS31Validator(problem).validate(answer.json())
+    assert answer.status == 400
+
+
+def test_a_worker_that_lives_says_so_to_anybody(service: Service) -> None:
+    answer = Caller(service.url).get("/healthz")
+
+    assert (answer.status, answer.json()) == (200, {"status": "ok"})
+
+
+def test_a_service_without_a_certificate_is_not_ready_until_one_is_uploaded(
+    service: Service, admin: Caller, sti_upload: dict[str, str]
+) -> None:
+    anybody = Caller(service.url)
+    assert anybody.get("/readyz").json() == {"status": "ready"}
+    (only,) = admin.items("/api/v1/certificates")
+
+    assert admin.delete(f"/api/v1/certificates/{only['id']}").status == 204
+
+    not_ready = anybody.get("/readyz")
+    assert not_ready.status == 503
+    assert not_ready.json() == {
+        "status": "not-ready",
+        "detail": "no STI certificate with a key is valid now; import one",
+    }
+    assert anybody.get("/healthz").status == 200
+
+    assert admin.post("/api/v1/certificates", sti_upload).status == 201
+    for _ in until("the service is ready", seconds=1):
+        if anybody.get("/readyz").status == 200:
+            break
+
+
+@pytest.fixture
+def sti_upload(now: Any) -> dict[str, str]:
+    issued = Authority.create("Lab root", now=now).issue_sti(spc="1234", now=now)
+    return {"kind": "sti", "certificate": issued.chain_pem, "private_key": issued.key_pem}
+
+
+def test_the_document_is_the_same_for_everybody_and_holds_no_secret(
+    service: Service, document: dict[str, Any], admin: Caller
+) -> None:
+    text = json.dumps(document)
+
+    assert admin.get("/openapi.json").json() == document
+    assert "shk_" not in text
+    assert str(service.data) not in text
