@@ -255,7 +255,7 @@ def _accepts_json(accept: str) -> bool:
 
 
 def body_length(headers: Mapping[str, str]) -> int:
-    """Return the length of the body that the headers announce, in bytes; a number too long to be one is too large."""
+    """Return the length of the body that the headers announce, in bytes, bounded."""
     length = headers.get("Content-Length", "0")
     if not length.isascii() or not length.isdecimal():
         return 0
