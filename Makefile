@@ -32,7 +32,7 @@ run: $(VENV)/.run ## Run the service on http://127.0.0.1:8080 with a demo tenant
 test: $(VENV)/.dev ## Run all tests, with coverage
 	@.ci/packages "$(TEST_PROGRAMS)" "$(TEST_PACKAGES)"
 	$(BIN)/coverage erase
-	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage run -m pytest $(ARGS)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
 lint: $(VENV)/.dev ## Run all static checks

@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -187,11 +188,15 @@ def test_workers_of_a_killed_supervisor_end_and_free_the_port(tmp_path: Path) ->
     service.tell(signal.SIGKILL)
     service.wait()
 
-    for _ in until("the workers' end", seconds=10):
-        if not any(map(is_alive, workers)):
-            break
-    with socket.create_server(("127.0.0.1", service.port)):
-        pass
+    try:
+        for _ in until("the workers' end", seconds=10):
+            if not any(map(is_alive, workers)):
+                break
+        with socket.create_server(("127.0.0.1", service.port)):
+            pass
+    finally:
+        with suppress(ProcessLookupError):
+            service.tell_group(signal.SIGKILL)
 
 
 @pytest.fixture
