@@ -43,7 +43,8 @@ class NumberRule:
         """Say whether a canonical number (no `+`) is meant."""
         if self.prefix:
             return number.startswith(self.prefix)
-        return len(number) == len(self.first) and self.first <= number <= self.last
+        alike = len(number) == len(self.first) and number.isdigit()
+        return alike and self.first <= number <= self.last
 
     def __str__(self) -> str:
         if self.prefix:

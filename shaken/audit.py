@@ -72,8 +72,8 @@ class CallRecorder:
                 said = self.dropped
                 _log.error("records of signed calls dropped since start: %d", said)
             if self._clock() - cleaned >= CLEANING_SECONDS:
-                cleaned = self._clock()
-                self._forget(int(cleaned) - self._keep_seconds)
+                more = self._forget(int(self._clock()) - self._keep_seconds)
+                cleaned = cleaned if more else self._clock()
             if stopping:
                 self._write_waiting()
                 if self._waiting:
@@ -85,8 +85,9 @@ class CallRecorder:
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
             try:
                 add_calls(self._database, batch)
-            except StoreError as error:
-                # The store may be busy or full for a while: keep what fits and try again.
+            except Exception as error:
+                # The store may be busy or full for a while: keep what fits and try again. And
+                # whatever else goes wrong, without this thread no record is written any more.
                 _log.error("cannot write the records of %d calls: %s", len(batch), error)
                 self._waiting.extendleft(reversed(batch))
                 while len(self._waiting) > self._capacity:
@@ -94,10 +95,10 @@ class CallRecorder:
                     self.dropped += 1
                 return
 
-    def _forget(self, before: int) -> None:
+    def _forget(self, before: int) -> bool:
+        """Remove some old records; say whether there may be more. New ones are not kept waiting."""
         try:
-            while forget_calls(self._database, before=before, limit=BATCH) == BATCH:
-                if self._stopping.is_set():
-                    return
+            return forget_calls(self._database, before=before, limit=BATCH) == BATCH
         except StoreError as error:
             _log.error("cannot remove old records of calls: %s", error)
+            return False

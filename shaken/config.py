@@ -26,6 +26,9 @@ _PREFIX = "SHAKEN_"
 _URL_CHARACTERS = re.compile(r"(?:[A-Za-z0-9;/?:@&=+$,\-_.!~*'()\[\]#]|%[0-9A-Fa-f]{2})*")
 _PORT = re.compile(r"[0-9]{1,5}")
 
+# What Kubernetes puts into every container beside a Service that is named like this program.
+_SERVICE_LINK = re.compile(r"SHAKEN_(?:SERVICE_(?:HOST|PORT)|PORT)(?:_[A-Z0-9_]+)?")
+
 
 class ConfigError(Exception):
     """The configuration is wrong; the message names the setting and what it takes."""
@@ -169,6 +172,8 @@ def check_x5u(url: str, *, lab: bool) -> None:
 def _overlay(document: dict[str, Any], environment: Mapping[str, str]) -> None:
     for variable, value in environment.items():
         if not variable.startswith(_PREFIX) or variable in CLIENT_VARIABLES:
+            continue
+        if _SERVICE_LINK.fullmatch(variable):
             continue
         section, dots, name = variable.removeprefix(_PREFIX).lower().partition("__")
         target = document.setdefault(section, {}) if dots else document

@@ -31,6 +31,7 @@ from shaken.signing import Signer, SigningPolicy
 from shaken.snapshot import take_snapshot
 from shaken.snapshots import SnapshotFollower
 from shaken.store import HISTORY as SERVICE_HISTORY
+from sip.number import is_country
 from trust.keys import MasterKey, MasterKeyError, create_master_key, read_master_key
 from trust.store import master_key
 from trust.store.database import HISTORY as TRUST_HISTORY
@@ -84,8 +85,14 @@ def prepare(config: Config, data_dir: Path) -> Prepared:
     try:
         database = Database(url)
         try:
+            # The key comes first: a store that it does not open is left as it is.
+            master = _master_key(config, data_dir, bound=master_key.is_bound(database))
+            if master_key.is_bound(database):
+                master_key.check(database, master)
             database.migrate([TRUST_HISTORY, SERVICE_HISTORY])
-            master = _master_key(config, data_dir, database)
+            if not master_key.is_bound(database):
+                with database.changing() as change:
+                    master_key.bind(change, master)
         finally:
             database.close()
     except StoreError as error:
@@ -94,7 +101,13 @@ def prepare(config: Config, data_dir: Path) -> Prepared:
         ) from error
     except MasterKeyError as error:
         raise StartError(str(error)) from error
+    _load_numbering_plans()
     return Prepared(config, url, master)
+
+
+def _load_numbering_plans() -> None:
+    """Load the countries' numbering plans now, not within the first call that has need of them."""
+    is_country("US")
 
 
 def signer_for(prepared: Prepared) -> Signer:
@@ -187,19 +200,11 @@ def _warn_when_not_ready(config: Config, signer: Signer, follower: SnapshotFollo
         )
 
 
-def _master_key(config: Config, data_dir: Path, database: Database) -> MasterKey:
-    """Find the master key, or make one for a new store. Raises MasterKeyError."""
+def _master_key(config: Config, data_dir: Path, *, bound: bool) -> MasterKey:
+    """Find the master key, or make one for a store that has none. Raises MasterKeyError."""
     path = Path(config.keys.master_key_file or data_dir / "master.key")
-    bound = master_key.is_bound(database)
     if config.keys.master_key:
-        master = MasterKey.from_text(config.keys.master_key)
-    elif bound or path.exists():
-        master = read_master_key(path)
-    else:
-        master = create_master_key(path)
-    if bound:
-        master_key.check(database, master)
-    else:
-        with database.changing() as change:
-            master_key.bind(change, master)
-    return master
+        return MasterKey.from_text(config.keys.master_key)
+    if bound or path.exists():
+        return read_master_key(path)
+    return create_master_key(path)

@@ -7,9 +7,10 @@ and nodes are found by asking for the store's revision a few times a second.
 import asyncio
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from shaken.snapshot import Snapshot, take_snapshot
-from trust.store.database import Database, StoreError
+from trust.store.database import Database
 
 POLL_SECONDS = 0.25
 """How often the revision is asked for; a change must reach every worker within one second."""
@@ -28,6 +29,8 @@ class SnapshotFollower:
         self._current = first
         self._on_change = on_change
         self._refreshing = asyncio.Lock()
+        # A thread of its own: handlers that wait for the store must not keep news from arriving.
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot")
 
     @property
     def current(self) -> Snapshot:
@@ -37,21 +40,24 @@ class SnapshotFollower:
     async def refresh(self) -> None:
         """Take a new snapshot if the store has changed. Raises StoreError."""
         async with self._refreshing:
-            revision = await asyncio.to_thread(self._database.revision)
+            loop = asyncio.get_running_loop()
+            revision = await loop.run_in_executor(self._executor, self._database.revision)
             if revision == self._current.revision:
                 return
-            self._current = await asyncio.to_thread(take_snapshot, self._database, self._current)
+            self._current = await loop.run_in_executor(
+                self._executor, take_snapshot, self._database, self._current
+            )
             self._on_change(self._current)
 
     async def run(self) -> None:
-        """Follow the store. A store that fails is said once, and asked again."""
+        """Follow the store until cancelled. A failure is said once, and the store asked again."""
         failing = False
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
                 await self.refresh()
                 failing = False
-            except StoreError as error:
+            except Exception as error:
                 if not failing:
-                    _log.error("the snapshot grows old: %s", error)
+                    _log.error("the snapshot grows old: %s", error, exc_info=error)
                 failing = True

@@ -80,16 +80,17 @@ class Supervisor:
         for _ in range(self._wanted):
             self._start(deaths=0, ready=ready_end)
         os.close(ready_end)
-        if self._all_ready(ready):
-            on_ready()
-        elif not self._stopping:
-            _log.error("the workers did not come up; the lines above say why")
+        try:
+            if self._all_ready(ready):
+                on_ready()
+            elif not self._stopping:
+                _log.error("the workers did not come up; the lines above say why")
+                return 1
+            while not self._stopping:
+                self._restart_one()
+        finally:
             self._stop(signal.SIGTERM, None)
             self._reap_all()
-            return 1
-        while not self._stopping:
-            self._restart_one()
-        self._reap_all()
         return 0
 
     def _all_ready(self, ready: int) -> bool:

@@ -83,6 +83,9 @@ Parameters = tuple[tuple[str, str | None], ...]
 Headers = tuple[tuple[str, str], ...]
 
 
+_TELEPHONE_USER = re.compile(r"\+?[0-9*#().-]+")
+
+
 class UriError(ValueError):
     """A text is no SIP, SIPS or tel URI; the message is a short sentence that says why."""
 
@@ -177,6 +180,23 @@ def parse_uri(text: str) -> SipUri | TelUri:
     if scheme in ("sip", "sips"):
         return _parse_sip(scheme, rest)
     raise UriError("a URI starts with sip:, sips: or tel:")
+
+
+def telephone_number(text: str) -> str | None:
+    """Return the telephone number a URI stands for, as written, or None (RFC 8224 §8.3).
+
+    That is the number of a tel URI, and the user part of a SIP URI with `user=phone`, without the
+    parameters it may have of its own. Raises UriError as `parse_uri` does.
+    """
+    uri = parse_uri(text)
+    if isinstance(uri, TelUri):
+        return uri.number
+    is_phone = any(
+        name == "user" and (value or "").lower() == "phone" for name, value in uri.parameters
+    )
+    user = "" if uri.user is None else uri.user.partition(";")[0]
+    # PBXs put user=phone behind names of people too.
+    return user if is_phone and _TELEPHONE_USER.fullmatch(user) else None
 
 
 def canonical_uri(text: str) -> str:

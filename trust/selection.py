@@ -59,8 +59,10 @@ class StiIndex:
         by_upload = sorted(candidates, key=lambda candidate: candidate.sequence)
         own: dict[str, list[StiCandidate]] = {}
         for candidate in by_upload:
-            for name in {candidate.tenant, *candidate.names} - {None}:
-                own.setdefault(str(name), []).append(candidate)
+            # Assigned to one tenant it is nobody else's own, whatever names it holds: who may
+            # import for one tenant must not sign for another.
+            for name in candidate.names if candidate.tenant is None else (candidate.tenant,):
+                own.setdefault(name, []).append(candidate)
         self._own: Mapping[str, Sequence[StiCandidate]] = {
             name: tuple(sorted(group, key=_newest_first)) for name, group in own.items()
         }
@@ -76,8 +78,8 @@ class StiIndex:
     ) -> Choice | None:
         """Choose what signs for a tenant known by these addresses (none: nobody's call).
 
-        First its own: assigned to one of its addresses or naming it exactly, newest `not_before`
-        first. Otherwise, unless the fallback is off, the first one available: the earliest
+        First its own: assigned to it, or assigned to nobody and naming one of its addresses
+        exactly, newest `not_before` first. Otherwise, unless the fallback is off, the first one available: the earliest
         uploaded that is not assigned to another tenant, then the earliest uploaded of all.
         """
         own: StiCandidate | None = None

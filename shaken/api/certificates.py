@@ -172,12 +172,13 @@ def download(call: ApiCall) -> Reply:
 def publish(call: ApiCall) -> Reply:
     """Give the chain of an STI certificate to whoever verifies a signature (x5u)."""
     fingerprint = call.path["fingerprint"]
-    row = call.snapshot.certificates.get(fingerprint)
-    if row is None or row.kind is not CertificateKind.STI:
+    if not _FINGERPRINT.fullmatch(fingerprint):
         raise not_found("certificate")
+    # The store itself is asked: another worker may have signed with it this very moment.
     with call.resources.database.reading() as connection:
+        row = stored.get(connection, fingerprint)
         chain = stored.chain_pem(connection, fingerprint)
-    if chain is None:
+    if row is None or row.kind is not CertificateKind.STI or chain is None:
         raise not_found("certificate")
     headers = {
         "Cache-Control": f"public, max-age={REPOSITORY_CACHE_SECONDS}",

@@ -120,6 +120,7 @@ class HttpApi:
         app = web.Application(client_max_size=MAX_API_BODY)
         app[ARRIVALS] = Arrivals()
         app.router.add_route("*", "/stir/v1/signing", self._answer_stir)
+        app.router.add_route("*", "/stir", self._answer_stir)
         app.router.add_route("*", "/stir/{rest:.*}", self._answer_stir)
         app.router.add_get("/openapi.json", self._answer_openapi)
         for path in dict.fromkeys(route.path for route in self._routes):
@@ -179,8 +180,7 @@ class HttpApi:
 
     async def _run(self, route: Route, request: web.Request) -> web.StreamResponse:
         peer = self._peer(request)
-        snapshot = self._snapshots.current
-        who = None if route.role is None else self._authorize(route, request, snapshot, peer)
+        self._authorize(route, request, peer)
         if route.secret and not peer.confidential:
             raise Problem(
                 403,
@@ -188,26 +188,40 @@ class HttpApi:
                 "keys and secrets do not travel over plain HTTP: use https (a proxy in front is"
                 " declared in [http] trusted_proxies), or call from the machine itself",
             )
+        body = await _body(route, request)
+        # Asked again: while the body arrived the credential may have been revoked.
+        who = self._authorize(route, request, peer)
         call = ApiCall(
             resources=self._resources,
-            snapshot=snapshot,
+            snapshot=self._snapshots.current,
             now=int(time.time()),
             who=who,
             path=request.match_info,
             query=request.query,
-            body=await _body(route, request),
+            body=body,
         )
         reply = await asyncio.to_thread(route.handler, call)
         if route.changes:
-            await self._snapshots.refresh()
             name = who.name if who else "nobody"
             _log.info("%s from %s: %s %s", name, peer.address, request.method, request.path)
+            await self._take_over()
         return _response(route, reply)
 
-    def _authorize(
-        self, route: Route, request: web.Request, snapshot: Snapshot, peer: Peer
-    ) -> Credential:
-        who = self._who(request, snapshot, peer)
+    async def _take_over(self) -> None:
+        """Take a change into the snapshot before its answer is sent.
+
+        The change is made: a store that fails now is no reason to tell the client otherwise.
+        """
+        try:
+            await self._snapshots.refresh()
+        except StoreError as error:
+            _log.error("a change was made but is not yet in use here: %s", error)
+
+    def _authorize(self, route: Route, request: web.Request, peer: Peer) -> Credential | None:
+        """Hold the roles; return who calls. Raises Problem."""
+        if route.role is None:
+            return None
+        who = self._who(request, self._snapshots.current, peer)
         if not route.permits(who.role):
             raise Problem(403, "forbidden", "this credential's role does not allow it")
         return who
@@ -257,7 +271,7 @@ async def _small_body(request: web.Request) -> bytes | None:
 
 
 async def _whole_body(request: web.Request) -> bytes:
-    """Read a body. Raises TimeoutError when it is late."""
+    """Read a body. Raises TimeoutError when it is late, HTTPBadRequest when it breaks off."""
     try:
         with request.app[ARRIVALS].one():
             async with asyncio.timeout(BODY_SECONDS):
@@ -274,7 +288,7 @@ async def _body(route: Route, request: web.Request) -> Any:  # noqa: ANN401 - of
         raise Problem(415, "unsupported-media-type", "send Content-Type: application/json")
     try:
         document = parse_object(await _whole_body(request))
-        _refuse_surrogates(document)
+        _refuse_nul(document)
         return msgspec.convert(document, route.takes)
     except TimeoutError as error:
         raise Problem(408, "too-slow", f"send the body within {BODY_SECONDS} s") from error
@@ -290,14 +304,12 @@ async def _body(route: Route, request: web.Request) -> Any:  # noqa: ANN401 - of
         raise from_validation(error) from error
 
 
-def _refuse_surrogates(document: dict[str, Any]) -> None:
-    """Refuse text that no database and no file can hold: lone surrogates, NUL."""
+def _refuse_nul(document: dict[str, Any]) -> None:
+    """Refuse text with NUL, which PostgreSQL cannot hold and programs in C end at."""
     for name, value in document.items():
-        for text in [value] if isinstance(value, str) else value if isinstance(value, list) else []:
-            if isinstance(text, str) and any(
-                "\ud800" <= mark <= "\udfff" or mark == "\0" for mark in text
-            ):
-                raise invalid(ascii(name)[1:-1], "the text holds characters that are no text")
+        texts = value if isinstance(value, list) else [value]
+        if any(isinstance(text, str) and "\0" in text for text in texts):
+            raise invalid(ascii(name)[1:-1], "the text holds a NUL character")
 
 
 def _response(route: Route, reply: Reply) -> web.Response:

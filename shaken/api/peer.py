@@ -10,6 +10,8 @@ from ipaddress import ip_address
 
 from shaken.tenants import Network, within
 
+_FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-proto", "x-real-ip", "via"})
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -22,7 +24,9 @@ class Peer:
 def peer_of(remote: str, headers: Mapping[str, str], trusted: tuple[Network, ...]) -> Peer:
     """Tell the client from the connection's address and the headers of trusted proxies."""
     if not trusted or not within(trusted, remote):
-        return Peer(remote, _is_loopback(remote))
+        # A proxy on this machine that nobody declared carries strangers from anywhere.
+        forwarded = any(name.lower() in _FORWARDED for name in headers)
+        return Peer(remote, _is_loopback(remote) and not forwarded)
     client = remote
     for hop in reversed(_lines(headers, "x-forwarded-for").split(",")):
         client = hop.strip() or client

@@ -45,6 +45,9 @@ MAX_BODY = 64 * 1024
 MAX_QUERY_FIELDS = 16
 """Fields of a query; `tenant` is the only one that means something."""
 
+MAX_RECORDED = 2048
+"""Characters of the destinations that are kept on record: memory waits for the store with them."""
+
 _LENGTH_DIGITS = 16
 _JSON = "application/json"
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -168,7 +171,7 @@ def _record_of(signed: Signed, line: _Line, request_id: str, now: int) -> Signed
         tenant=line.tenant.address if line.tenant else None,
         trunk=line.trunk.name if line.trunk else None,
         orig=str(signed.claims.orig),
-        dest=",".join(signed.claims.dest.all()),
+        dest=",".join(signed.claims.dest.all())[:MAX_RECORDED],
         attest=signed.claims.attest,
         origid=signed.claims.origid,
         certificate=signed.certificate,

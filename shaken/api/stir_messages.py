@@ -13,10 +13,13 @@ from shaken.attestation import Attest
 from shaken.passport import Parties, Party
 from shaken.signing import Call
 from sip.number import NumberError, canonical_number
-from sip.uri import UriError, canonical_uri
+from sip.uri import UriError, canonical_uri, telephone_number
 
 MAX_DESTINATIONS = 64
 """Destinations of one call; a call list of a conference bridge has some dozen."""
+
+OTHER_CLAIMS = ("div", "rph", "sph")
+"""Members of the 3GPP form that ask for PASSporTs of other types (TS 24.229 Annex V)."""
 
 Text = Annotated[str, Meta(max_length=2048)]
 RequestId = Annotated[str, Meta(max_length=128, pattern=r"^[\x20-\x7e]*$(?!\n)")]
@@ -74,6 +77,8 @@ def read_signing(document: dict[str, Any]) -> SigningMessage:
         message = msgspec.convert(document, SigningRequest).signing_request
     except msgspec.ValidationError as error:
         raise _fault(error) from error
+    if message.ppt is UNSET:
+        _refuse_others(document["signingRequest"])
     if message.ppt not in {UNSET, "shaken"}:
         raise StirError(
             StirFault.INVALID,
@@ -84,6 +89,19 @@ def read_signing(document: dict[str, Any]) -> SigningMessage:
     return message
 
 
+def _refuse_others(members: dict[str, Any]) -> None:
+    """Refuse what asks for a PASSporT of another type without naming it in `ppt`."""
+    for other in OTHER_CLAIMS:
+        if other in members:
+            raise StirError(
+                StirFault.INVALID,
+                other,
+                "it is not signed here",
+                detail=f"{other} belongs to another ppt, and only 'shaken' is signed here; leave"
+                f" {other} out, or send ppt 'shaken', to have the call itself signed",
+            )
+
+
 def call_of(message: SigningMessage, *, country: str | None) -> Call:
     """Make the call of a message; `country` reads national numbers. Raises StirError."""
     orig, dest = message.orig, message.dest
@@ -91,19 +109,20 @@ def call_of(message: SigningMessage, *, country: str | None) -> Call:
         if orig.tn is UNSET:
             raise _missing("orig", "orig needs tn or uri")
         raise _invalid("orig", "one of tn and uri is expected, not both")
-    numbers = _each(dest.tn)
-    uris = _each(dest.uri)
+    numbers, uris = _each(dest.tn), _each(dest.uri)
     if not numbers and not uris:
         raise _missing("dest", "dest needs at least one tn or uri")
     if len(numbers) + len(uris) > MAX_DESTINATIONS:
         raise _invalid("dest", f"more than {MAX_DESTINATIONS} destinations")
+    called = [Party(tn=_number("dest", text, country)) for text in numbers]
+    called += [_party("dest", text, country) for text in uris]
     return Call(
         orig=Party(tn=_number("orig", orig.tn, country))
         if isinstance(orig.tn, str)
-        else Party(uri=_uri("orig", str(orig.uri))),
+        else _party("orig", str(orig.uri), country),
         dest=Parties(
-            tn=tuple(_number("dest", text, country) for text in numbers) or UNSET,
-            uri=tuple(_uri("dest", text) for text in uris) or UNSET,
+            tn=tuple(one.tn for one in called if isinstance(one.tn, str)) or UNSET,
+            uri=tuple(one.uri for one in called if isinstance(one.uri, str)) or UNSET,
         ),
         iat=None if message.iat is UNSET else message.iat,
         attest=None if message.attest is UNSET else message.attest,
@@ -124,11 +143,15 @@ def _number(member: str, text: str, country: str | None) -> str:
         raise _invalid(member, str(error)) from error
 
 
-def _uri(member: str, text: str) -> str:
+def _party(member: str, text: str, country: str | None) -> Party:
+    """Read a URI; one that holds a telephone number is that number (RFC 8224 §8.3)."""
     try:
-        return canonical_uri(text)
+        number = telephone_number(text)
+        if number is None:
+            return Party(uri=canonical_uri(text))
     except UriError as error:
         raise _invalid(member, str(error)) from error
+    return Party(tn=_number(member, number, country))
 
 
 def _missing(member: str, detail: str = "") -> StirError:

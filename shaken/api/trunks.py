@@ -76,6 +76,7 @@ class TrunkList(msgspec.Struct, frozen=True):
 def create(call: ApiCall) -> Reply:
     """Add a trunk to a tenant."""
     body: TrunkCreation = call.body
+    _hold_attestation(call, body.foreign_attest, None)
     trunk = _trunk(body.name, _tenant_at(call, body.tenant), body, origid=body.origid or uuid4())
     with call.resources.database.changing() as change:
         # Looked up again under the lock: the tenant may be gone since the snapshot was taken.
@@ -112,6 +113,7 @@ def replace(call: ApiCall) -> Reply:
     before = _visible(call)
     if body.tenant is not None and _tenant_at(call, body.tenant) != before.tenant:
         raise invalid("tenant", f"the trunk stays with {before.tenant}; add another trunk")
+    _hold_attestation(call, body.foreign_attest, before.attest.foreign)
     trunk = _trunk(before.name, before.tenant, body, origid=body.origid or before.origid)
     with call.resources.database.changing() as change:
         if not stored.replace_trunk(change, trunk):
@@ -138,6 +140,14 @@ def read_networks(texts: list[str]) -> tuple[Network, ...]:
         return tuple(ip_network(text) for text in texts)
     except ValueError as error:
         raise invalid("networks", f"{error}; a network reads 192.0.2.0/24") from error
+
+
+def _hold_attestation(call: ApiCall, wanted: ForeignAttest, before: ForeignAttest | None) -> None:
+    """Let only admins for all tenants attest numbers fully that a tenant does not list."""
+    if call.scope is not None and wanted is ForeignAttest.A and before is not ForeignAttest.A:
+        raise Problem(
+            403, "forbidden", "foreign_attest A is given by a credential that is for all tenants"
+        )
 
 
 def _trunk(name: str, tenant: str, body: TrunkSettings, *, origid: UUID) -> Trunk:

@@ -241,7 +241,8 @@ def test_destinations_are_signed_canonically(
             {"uri": "SIP:alice@PBX.example.com:5060;transport=tcp"},
             {"uri": "sip:alice@pbx.example.com:5060"},
         ),
-        ({"uri": "tel:+12155550100;verstat=x"}, {"uri": "tel:+12155550100"}),
+        ({"uri": "tel:+1-215-555-0100;verstat=x"}, {"tn": "12155550100"}),
+        ({"uri": "sip:+12155550100@pbx.example.com;user=phone"}, {"tn": "12155550100"}),
     ],
 )
 def test_callers_are_signed_canonically(
@@ -294,6 +295,16 @@ def test_without_a_trunk_both_members_hold_the_identity(stir: Stir) -> None:
 
     assert list(result) == ["identity", "identityHeader"]
     assert result["identity"] == result["identityHeader"]
+
+
+@pytest.mark.parametrize("member", ["div", "rph", "sph"])
+def test_what_asks_for_another_passport_without_naming_its_ppt_is_refused(
+    stir: Stir, member: str
+) -> None:
+    answer = stir.post(stir.message(**{member: "x"}))
+
+    assert answer.status == 400
+    assert body_of(answer)["requestError"]["serviceException"]["variables"][0] == member
 
 
 def test_members_of_3gpp_that_say_nothing_here_are_passed_over(stir: Stir) -> None:

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sip.uri import MAX_URI_LENGTH, SipUri, TelUri, UriError, canonical_uri, parse_uri
+from sip.uri import (
+    MAX_URI_LENGTH,
+    SipUri,
+    TelUri,
+    UriError,
+    canonical_uri,
+    parse_uri,
+    telephone_number,
+)
 
 UNRESERVED = string.ascii_letters + string.digits + "-_.!~*'()"
 ESCAPED = st.sampled_from(["%20", "%23", "%c3%A9", "%00"])
@@ -351,3 +359,20 @@ def test_answers_a_uri_or_a_printable_reason(text: str) -> None:
             assert str(uri).isascii()
             assert str(uri).isprintable()
             assert outcome(str(uri)) == uri
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("tel:+1-215-555-0100", "+1-215-555-0100"),
+        ("tel:0100;phone-context=+1215555", "0100"),
+        ("sip:+12155550100@example.com;user=phone", "+12155550100"),
+        ("sips:+12155550100;npdi@example.com;user=PHONE", "+12155550100"),
+        ("sip:alice@example.com", None),
+        ("sip:alice@example.com;user=phone", None),
+        ("sip:12155550100@example.com", None),
+        ("sip:example.com;user=phone", None),
+    ],
+)
+def test_finds_the_telephone_number_a_uri_stands_for(text: str, number: str | None) -> None:
+    assert telephone_number(text) == number

@@ -18,9 +18,10 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, select, update
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, select, update
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from trust.store.tables import revision as revision_table
@@ -114,6 +115,11 @@ class Database:
         with self.reading() as connection:
             return int(connection.execute(select(revision_table.c.number)).scalar_one())
 
+    def has_table(self, name: str) -> bool:
+        """Say whether a table is there. Raises StoreError."""
+        with self.reading() as connection:
+            return inspect(connection).has_table(name)
+
     def migrate(self, histories: Sequence[History]) -> None:
         """Bring the tables up to date, or leave them as they are. Raises StoreError."""
         with self._translated(), self._writing.begin() as connection:
@@ -137,6 +143,8 @@ class Database:
             yield
         except DBAPIError as error:
             raise StoreError(f"the database {self.name} failed: {error.orig}") from error
+        except PoolTimeout as error:
+            raise StoreError(f"the database {self.name} has no connection free") from error
 
 
 def _sqlite_engine(url: URL) -> Engine:

@@ -11,7 +11,9 @@ _KNOWN = b"this master key fits"
 
 
 def is_bound(database: Database) -> bool:
-    """Say whether the store already belongs to some master key."""
+    """Say whether the store already belongs to some master key; a store without tables does not."""
+    if not database.has_table(master_key_check.name):
+        return False
     with database.reading() as connection:
         return connection.execute(select(master_key_check.c.id)).one_or_none() is not None
 
