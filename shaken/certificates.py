@@ -8,6 +8,7 @@ import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Protocol
 
 from shaken.config import check_x5u
 from shaken.store.tenants import owner_of
@@ -34,6 +35,18 @@ class Status(StrEnum):
     VALID = "valid"
     EXPIRING = "expiring"
     EXPIRED = "expired"
+
+
+class Dated(Protocol):
+    """What is valid from a time to a time, in Unix seconds."""
+
+    @property
+    def not_before(self) -> int:
+        """The first second."""
+
+    @property
+    def not_after(self) -> int:
+        """The last second."""
 
 
 class Source(StrEnum):
@@ -106,8 +119,8 @@ def import_certificate(
     return Imported(row, assembled.notes)
 
 
-def status_of(row: StoredCertificate, *, now: int) -> Status:
-    """Say where in its life a certificate is."""
+def status_of(row: Dated, *, now: int) -> Status:
+    """Say where in its life a certificate or a root is."""
     if now < row.not_before:
         return Status.NOT_YET_VALID
     if now > row.not_after:

@@ -1,6 +1,6 @@
 """Demo mode: all that a first call on an empty machine needs.
 
-That is a tenant, a trunk, a lab certificate and credentials.
+That is a tenant, a trunk, a lab certificate with its root among the trusted ones, and credentials.
 
 Every step looks first whether it was done: a second start, or one after a kill, remakes nothing
 that is whole. The lab authority's own keys are not kept.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from cryptography import x509
 from msgspec.structs import replace
 
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
@@ -30,8 +31,10 @@ from shaken.store.tenants import add_tenant, add_trunk
 from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
 from sip.identity import parse_identities
 from trust.authority import Authority
-from trust.certificate import CertificateKind
+from trust.certificate import CertificateKind, CertificateRefused
+from trust.roots import Purpose, Root, Shipper, root_of
 from trust.selection import Fallback
+from trust.store import roots
 from trust.store.database import Database
 
 TENANT = "pbx.example.com"
@@ -69,6 +72,7 @@ def prepare_demo(prepared: Prepared, data_dir: Path, *, now: int) -> Demo:
     try:
         _ensure_trunk(database)
         root = _ensure_certificate(prepared, database, data_dir / "lab" / "sti-root.pem", now=now)
+        _ensure_root(database, root)
         file = data_dir / "demo.json"
         secrets = _known_secrets(file, take_snapshot(database))
         if secrets is None:
@@ -78,7 +82,7 @@ def prepare_demo(prepared: Prepared, data_dir: Path, *, now: int) -> Demo:
             "tenant": TENANT,
             "trunk": TRUNK,
             **secrets,
-            "sti_root": root,
+            "sti_root": root.pem,
         }
         write_private(file, json.dumps(document, indent=2) + "\n")
         return Demo(document, file)
@@ -139,15 +143,16 @@ def _ensure_trunk(database: Database) -> None:
             add_trunk(change, trunk)
 
 
-def _ensure_certificate(prepared: Prepared, database: Database, file: Path, *, now: int) -> str:
-    """Return the lab root (PEM) of a certificate that signs for the tenant, made if need be."""
+def _ensure_certificate(prepared: Prepared, database: Database, file: Path, *, now: int) -> Root:
+    """Return the lab root of a certificate that signs for the tenant, made if need be."""
     signing = [
         row
         for row in take_snapshot(database).certificates.values()
         if row.source == Source.LAB.value and status_of(row, now=now) is not Status.EXPIRED
     ]
-    if signing and file.exists():
-        return file.read_text("ascii")
+    known = _known_root(file)
+    if signing and known is not None:
+        return known
     moment = datetime.fromtimestamp(now, UTC)
     root = Authority.create("Lab STI Root", now=moment)
     issued = root.intermediate("Lab STI Intermediate", now=moment).issue_sti(spc=SPC, now=moment)
@@ -164,7 +169,22 @@ def _ensure_certificate(prepared: Prepared, database: Database, file: Path, *, n
         source=Source.LAB,
     )
     import_certificate(database, prepared.master, upload, now=now, lab=True)
-    return root.root_pem
+    return root_of(root.root, Purpose.STI, shipped=Shipper.LAB)
+
+
+def _known_root(file: Path) -> Root | None:
+    """Read the root of an earlier start, if it is still whole."""
+    try:
+        certificate = x509.load_pem_x509_certificate(file.read_bytes())
+        return root_of(certificate, Purpose.STI, shipped=Shipper.LAB)
+    except (OSError, ValueError, CertificateRefused):
+        return None
+
+
+def _ensure_root(database: Database, root: Root) -> None:
+    """Trust the lab's root for STI certificates, in the place of an earlier lab's."""
+    with database.changing() as change:
+        roots.follow(change, Purpose.STI, [root])
 
 
 def _known_secrets(file: Path, snapshot: Snapshot) -> dict[str, dict[str, str]] | None:

@@ -1,8 +1,8 @@
 """Composition root: from configuration to a running service.
 
-`prepare` makes the data folder, the database and the master key ready, once, before any worker;
-`serve` is one worker: it builds all objects from what was prepared and runs until it is told to
-stop. Nothing else in the project builds these objects.
+`prepare` makes the data folder, the database, the master key and the shipped roots ready, once,
+before any worker; `serve` is one worker: it builds all objects from what was prepared and runs
+until it is told to stop. Nothing else in the project builds these objects.
 """
 
 import asyncio
@@ -32,8 +32,10 @@ from shaken.snapshot import take_snapshot
 from shaken.snapshots import SnapshotFollower
 from shaken.store import HISTORY as SERVICE_HISTORY
 from sip.number import is_country
+from trust.bundle import Bundle, BundleError, installed_bundle
 from trust.keys import MasterKey, MasterKeyError, create_master_key, read_master_key
-from trust.store import master_key
+from trust.roots import Edition, Plan, Purpose
+from trust.store import master_key, roots
 from trust.store.database import HISTORY as TRUST_HISTORY
 from trust.store.database import Database, StoreError
 
@@ -67,7 +69,7 @@ class Prepared:
 
 
 def prepare(config: Config, data_dir: Path) -> Prepared:
-    """Make folder, database and master key ready. Raises StartError."""
+    """Make folder, database, master key and shipped roots ready. Raises StartError."""
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if data_dir.stat().st_uid == os.geteuid():
@@ -85,24 +87,34 @@ def prepare(config: Config, data_dir: Path) -> Prepared:
     try:
         database = Database(url)
         try:
-            # The key comes first: a store that it does not open is left as it is.
-            master = _master_key(config, data_dir, bound=master_key.is_bound(database))
-            if master_key.is_bound(database):
-                master_key.check(database, master)
-            database.migrate([TRUST_HISTORY, SERVICE_HISTORY])
-            if not master_key.is_bound(database):
-                with database.changing() as change:
-                    master_key.bind(change, master)
+            master = _ready_store(config, data_dir, database)
         finally:
             database.close()
     except StoreError as error:
         raise StartError(
             f"{error}; [database] url or --data-dir may name another database"
         ) from error
-    except MasterKeyError as error:
+    except (MasterKeyError, BundleError) as error:
         raise StartError(str(error)) from error
     _load_numbering_plans()
     return Prepared(config, url, master)
+
+
+def _ready_store(config: Config, data_dir: Path, database: Database) -> MasterKey:
+    """Bring tables, master key and shipped roots up to date; return the master key.
+
+    The key comes first: a store that it does not open is left as it is.
+    """
+    bound = master_key.is_bound(database)
+    master = _master_key(config, data_dir, bound=bound)
+    if bound:
+        master_key.check(database, master)
+    database.migrate([TRUST_HISTORY, SERVICE_HISTORY])
+    if not bound:
+        with database.changing() as change:
+            master_key.bind(change, master)
+    _follow_certifi(database, installed_bundle())
+    return master
 
 
 def _load_numbering_plans() -> None:
@@ -208,3 +220,34 @@ def _master_key(config: Config, data_dir: Path, *, bound: bool) -> MasterKey:
     if bound or path.exists():
         return read_master_key(path)
     return create_master_key(path)
+
+
+def _follow_certifi(database: Database, bundle: Bundle) -> None:
+    """Let the TLS roots follow the installed certifi's. Raises BundleError, StoreError."""
+    with database.reading() as connection:
+        if not bundle.edition.replaces(roots.applied_edition(connection, Purpose.TLS)):
+            return
+    shipped = bundle.roots()
+    with database.changing() as change:
+        applied = roots.applied_edition(change.connection, Purpose.TLS)
+        # Of nodes that start together, one was first.
+        if bundle.edition.replaces(applied):
+            plan = roots.follow(change, Purpose.TLS, shipped)
+            roots.remember_edition(change, Purpose.TLS, bundle.edition)
+            _tell_of_roots(applied, bundle.edition, plan)
+
+
+def _tell_of_roots(before: Edition | None, now: Edition, plan: Plan) -> None:
+    """Say what a new edition of the shipped roots changed; that a new store has them is no news."""
+    if before is None:
+        return
+    _log.info(
+        "the TLS roots follow certifi from %s to %s: %d added, %d removed",
+        before.version,
+        now.version,
+        len(plan.added),
+        len(plan.removed),
+    )
+    for done, changed in (("added", plan.added), ("removed", plan.removed)):
+        for root in changed:
+            _log.info("%s root %s: %s", done, root.id, root.subject)

@@ -79,8 +79,9 @@ class StiIndex:
         """Choose what signs for a tenant known by these addresses (none: nobody's call).
 
         First its own: assigned to it, or assigned to nobody and naming one of its addresses
-        exactly, newest `not_before` first. Otherwise, unless the fallback is off, the first one available: the earliest
-        uploaded that is not assigned to another tenant, then the earliest uploaded of all.
+        exactly, newest `not_before` first. Otherwise, unless the fallback is off, the first one
+        available: the earliest uploaded that is not assigned to another tenant, then the earliest
+        uploaded of all.
         """
         own: StiCandidate | None = None
         for address in addresses:

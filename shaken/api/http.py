@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import ClientPayloadError, web
 from aiohttp.http import HttpProcessingError
 
-from shaken.api import certificates, credentials, health, tenants, trunks
+from shaken.api import certificates, credentials, health, roots, tenants, trunks
 from shaken.api.openapi import openapi_document
 from shaken.api.peer import Peer, peer_of
 from shaken.api.problems import CONTENT_TYPE, Problem, from_validation, invalid, unauthorized
@@ -110,6 +110,7 @@ class HttpApi:
             *tenants.ROUTES,
             *trunks.ROUTES,
             *credentials.ROUTES,
+            *roots.ROUTES,
             *health.ROUTES,
         )
         self._routes: Sequence[Route] = routes
@@ -205,7 +206,7 @@ class HttpApi:
             name = who.name if who else "nobody"
             _log.info("%s from %s: %s %s", name, peer.address, request.method, request.path)
             await self._take_over()
-        return _response(route, reply)
+        return _response(route, reply, request)
 
     async def _take_over(self) -> None:
         """Take a change into the snapshot before its answer is sent.
@@ -312,15 +313,20 @@ def _refuse_nul(document: dict[str, Any]) -> None:
             raise invalid(ascii(name)[1:-1], "the text holds a NUL character")
 
 
-def _response(route: Route, reply: Reply) -> web.Response:
-    status = reply.status or route.status
+def _response(route: Route, reply: Reply, request: web.Request) -> web.Response:
+    status, headers = reply.status or route.status, dict(reply.headers)
+    if reply.etag is not None:
+        headers["ETag"] = f'"{reply.etag}"'
+        # RFC 9110 §13.1.2: a client that has this state, or any for "*", need not get it again.
+        if any(known.value in {reply.etag, "*"} for known in request.if_none_match or ()):
+            status = 304
     if status in _NO_CONTENT_TYPE:
-        return web.Response(status=status, headers=reply.headers)
+        return web.Response(status=status, headers=headers)
     if isinstance(reply.value, bytes):
         body, kind = reply.value, route.media_type
     else:
         body, kind = msgspec.json.encode(reply.value), "application/json"
-    return web.Response(status=status, headers=reply.headers, body=body, content_type=kind)
+    return web.Response(status=status, headers=headers, body=body, content_type=kind)
 
 
 def _problem(problem: Problem, **headers: str) -> web.Response:

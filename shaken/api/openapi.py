@@ -66,6 +66,10 @@ def _operation(route: Route, schema_of: dict[Any, Any]) -> dict[str, Any]:
     }
     if route.takes is not None:
         operation["requestBody"] = {"required": True, "content": _content(schema_of[route.takes])}
+    if route.conditional:
+        operation["parameters"].append(_parameter("If-None-Match", "header"))
+        answer["headers"] = {"ETag": {"schema": {"type": "string"}}}
+        operation["responses"]["304"] = {"description": "The client has this state already."}
     if route.role is not None:
         operation["description"] = f"Role: {route.role.value}."
         operation["security"] = [{"bearer": []}, {"basic": []}]

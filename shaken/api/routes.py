@@ -72,16 +72,25 @@ class ApiCall:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a handler gives: a value to encode as JSON, or bytes of another type."""
+    """What a handler gives: a value to encode as JSON, or bytes of another type.
+
+    `etag` names this state of the resource (RFC 9110 §8.8.3, without quotes): who has it already
+    is answered 304.
+    """
 
     value: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     status: int | None = None
+    etag: str | None = None
 
 
 @dataclass(frozen=True)
 class Route:
-    """An operation of the API. `role` None: anybody; `secret`: keys or secrets pass through it."""
+    """An operation of the API.
+
+    `role` None: anybody; `secret`: keys or secrets pass through it; `conditional`: its replies
+    have an ETag.
+    """
 
     method: str
     path: str
@@ -94,6 +103,7 @@ class Route:
     secret: bool = False
     query: tuple[str, ...] = ()
     media_type: str = "application/json"
+    conditional: bool = False
 
     @property
     def changes(self) -> bool:

@@ -15,7 +15,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _client_options(command: Callable[P, R]) -> Callable[..., R]:
+def client_options(command: Callable[P, R]) -> Callable[..., R]:
     """Add `--url`, `--token` and `--json`; end with one line when the service refuses."""
 
     @click.option(
@@ -34,7 +34,7 @@ def _client_options(command: Callable[P, R]) -> Callable[..., R]:
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
     @wraps(command)
     def wrapped(*args: Any, url: str, token: str, as_json: bool, **kwargs: Any) -> R:  # noqa: ANN401 - click's way
-        printer = _Printer(as_json=as_json)
+        printer = Printer(as_json=as_json)
         try:
             return command(*args, client=Client(url, token), printer=printer, **kwargs)  # type: ignore[arg-type]
         except ClientError as error:
@@ -43,7 +43,7 @@ def _client_options(command: Callable[P, R]) -> Callable[..., R]:
     return wrapped
 
 
-class _Printer:
+class Printer:
     """Prints records, for a person or for a script."""
 
     def __init__(self, *, as_json: bool) -> None:
@@ -110,8 +110,8 @@ def certificates() -> None:
 @click.option("--tenant", help="Only those assigned to this tenant.")
 @click.option("--name", help="Only those that name this address.")
 @click.option("--expires-before", help="RFC 3339 time, as in 2030-01-01T00:00:00Z.")
-@_client_options
-def list_certificates(client: Client, printer: _Printer, **query: str | None) -> None:
+@client_options
+def list_certificates(client: Client, printer: Printer, **query: str | None) -> None:
     """List certificates."""
     wanted = {name: value for name, value in query.items() if value is not None}
     columns = ("id", "kind", "subject", "tenant", "not_after", "status")
@@ -125,10 +125,10 @@ def list_certificates(client: Client, printer: _Printer, **query: str | None) ->
 @click.option("--passphrase", envvar="SHAKEN_PASSPHRASE", help="Opens an encrypted key.")
 @click.option("--tenant", help="Address of the tenant that signs with it.")
 @click.option("--x5u", help="URL where verifiers find it; left out: this service's own.")
-@_client_options
+@client_options
 def import_certificate(
     client: Client,
-    printer: _Printer,
+    printer: Printer,
     certificate: Path,
     kind: str,
     key: Path | None,
@@ -147,8 +147,8 @@ def import_certificate(
 @certificates.command("show")
 @click.argument("certificate_id", metavar="ID")
 @click.option("--pem", is_flag=True, help="Print the chain instead.")
-@_client_options
-def show_certificate(client: Client, printer: _Printer, certificate_id: str, *, pem: bool) -> None:
+@client_options
+def show_certificate(client: Client, printer: Printer, certificate_id: str, *, pem: bool) -> None:
     """Show one certificate."""
     path = f"/api/v1/certificates/{segment(certificate_id)}"
     record = client.call("GET", path)
@@ -160,8 +160,8 @@ def show_certificate(client: Client, printer: _Printer, certificate_id: str, *, 
 
 @certificates.command("delete")
 @click.argument("certificate_id", metavar="ID")
-@_client_options
-def delete_certificate(client: Client, printer: _Printer, certificate_id: str) -> None:
+@client_options
+def delete_certificate(client: Client, printer: Printer, certificate_id: str) -> None:
     """Delete a certificate and its key."""
     client.call("DELETE", f"/api/v1/certificates/{segment(certificate_id)}")
     printer.done(f"deleted {certificate_id}")
@@ -191,8 +191,8 @@ def _tenant_settings(command: Callable[P, R]) -> Callable[P, R]:
 
 
 @tenants.command("list")
-@_client_options
-def list_tenants(client: Client, printer: _Printer) -> None:
+@client_options
+def list_tenants(client: Client, printer: Printer) -> None:
     """List tenants."""
     columns = ("address", "aliases", "numbers", "fallback")
     printer.records(client.items("/api/v1/tenants", {}), columns)
@@ -201,8 +201,8 @@ def list_tenants(client: Client, printer: _Printer) -> None:
 @tenants.command("create")
 @click.argument("address")
 @_tenant_settings
-@_client_options
-def create_tenant(client: Client, printer: _Printer, address: str, **settings: object) -> None:
+@client_options
+def create_tenant(client: Client, printer: Printer, address: str, **settings: object) -> None:
     """Add a tenant."""
     body = _given(address=address, **settings)
     printer.record(client.call("POST", "/api/v1/tenants", body))
@@ -210,8 +210,8 @@ def create_tenant(client: Client, printer: _Printer, address: str, **settings: o
 
 @tenants.command("show")
 @click.argument("address")
-@_client_options
-def show_tenant(client: Client, printer: _Printer, address: str) -> None:
+@client_options
+def show_tenant(client: Client, printer: Printer, address: str) -> None:
     """Show one tenant."""
     printer.record(client.call("GET", f"/api/v1/tenants/{segment(address)}"))
 
@@ -219,8 +219,8 @@ def show_tenant(client: Client, printer: _Printer, address: str) -> None:
 @tenants.command("update")
 @click.argument("address")
 @_tenant_settings
-@_client_options
-def update_tenant(client: Client, printer: _Printer, address: str, **settings: object) -> None:
+@client_options
+def update_tenant(client: Client, printer: Printer, address: str, **settings: object) -> None:
     """Change some settings of a tenant.
 
     A list that is given replaces the old one; `--alias ""` and `--number ""` empty them.
@@ -231,8 +231,8 @@ def update_tenant(client: Client, printer: _Printer, address: str, **settings: o
 
 @tenants.command("delete")
 @click.argument("address")
-@_client_options
-def delete_tenant(client: Client, printer: _Printer, address: str) -> None:
+@client_options
+def delete_tenant(client: Client, printer: Printer, address: str) -> None:
     """Delete a tenant that nothing belongs to any more."""
     client.call("DELETE", f"/api/v1/tenants/{segment(address)}")
     printer.done(f"deleted {address}")
@@ -261,8 +261,8 @@ def _trunk_settings(command: Callable[P, R]) -> Callable[P, R]:
 
 
 @trunks.command("list")
-@_client_options
-def list_trunks(client: Client, printer: _Printer) -> None:
+@client_options
+def list_trunks(client: Client, printer: Printer) -> None:
     """List trunks."""
     columns = ("name", "tenant", "attest", "foreign_attest", "direction", "networks")
     printer.records(client.items("/api/v1/trunks", {}), columns)
@@ -272,16 +272,16 @@ def list_trunks(client: Client, printer: _Printer) -> None:
 @click.argument("name")
 @click.option("--tenant", required=True, help="Address of its tenant.")
 @_trunk_settings
-@_client_options
-def create_trunk(client: Client, printer: _Printer, name: str, **settings: object) -> None:
+@client_options
+def create_trunk(client: Client, printer: Printer, name: str, **settings: object) -> None:
     """Add a trunk to a tenant."""
     printer.record(client.call("POST", "/api/v1/trunks", _given(name=name, **settings)))
 
 
 @trunks.command("show")
 @click.argument("name")
-@_client_options
-def show_trunk(client: Client, printer: _Printer, name: str) -> None:
+@client_options
+def show_trunk(client: Client, printer: Printer, name: str) -> None:
     """Show one trunk."""
     printer.record(client.call("GET", f"/api/v1/trunks/{segment(name)}"))
 
@@ -289,8 +289,8 @@ def show_trunk(client: Client, printer: _Printer, name: str) -> None:
 @trunks.command("update")
 @click.argument("name")
 @_trunk_settings
-@_client_options
-def update_trunk(client: Client, printer: _Printer, name: str, **settings: object) -> None:
+@client_options
+def update_trunk(client: Client, printer: Printer, name: str, **settings: object) -> None:
     """Change some settings of a trunk.
 
     Networks that are given replace the old ones; `--network ""` allows all.
@@ -301,8 +301,8 @@ def update_trunk(client: Client, printer: _Printer, name: str, **settings: objec
 
 @trunks.command("delete")
 @click.argument("name")
-@_client_options
-def delete_trunk(client: Client, printer: _Printer, name: str) -> None:
+@client_options
+def delete_trunk(client: Client, printer: Printer, name: str) -> None:
     """Delete a trunk that no credential is for any more."""
     client.call("DELETE", f"/api/v1/trunks/{segment(name)}")
     printer.done(f"deleted {name}")
@@ -323,15 +323,15 @@ def credentials() -> None:
 @click.option("--tenant", help="Bind it to this tenant.")
 @click.option("--trunk", help="Bind it to this trunk, whose settings fill in requests.")
 @click.option("--network", "networks", multiple=True, help="192.0.2.0/24; repeatable.")
-@_client_options
-def create_credential(client: Client, printer: _Printer, name: str, **settings: object) -> None:
+@client_options
+def create_credential(client: Client, printer: Printer, name: str, **settings: object) -> None:
     """Make a credential. Its secret is printed, once: keep it."""
     printer.record(client.call("POST", "/api/v1/credentials", _given(name=name, **settings)))
 
 
 @credentials.command("list")
-@_client_options
-def list_credentials(client: Client, printer: _Printer) -> None:
+@client_options
+def list_credentials(client: Client, printer: Printer) -> None:
     """List credentials, without secrets."""
     columns = ("name", "role", "tenant", "trunk", "networks")
     printer.records(client.items("/api/v1/credentials", {}), columns)
@@ -339,8 +339,8 @@ def list_credentials(client: Client, printer: _Printer) -> None:
 
 @credentials.command("revoke")
 @click.argument("name")
-@_client_options
-def revoke_credential(client: Client, printer: _Printer, name: str) -> None:
+@client_options
+def revoke_credential(client: Client, printer: Printer, name: str) -> None:
     """Revoke a credential; it works nowhere any more within a second."""
     client.call("DELETE", f"/api/v1/credentials/{segment(name)}")
     printer.done(f"revoked {name}")

@@ -15,6 +15,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "inspect": (_OFFLINE, "inspect"),
     "lab-ca": (_OFFLINE, "lab_ca"),
     "certificates": (_ADMINISTRATION, "certificates"),
+    "roots": ("shaken.cli.roots", "roots"),
     "tenants": (_ADMINISTRATION, "tenants"),
     "trunks": (_ADMINISTRATION, "trunks"),
     "credentials": (_ADMINISTRATION, "credentials"),

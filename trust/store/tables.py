@@ -1,4 +1,4 @@
-"""What the store keeps for `trust`: certificates, the master key's check, and the revision.
+"""What the store keeps for `trust`: certificates, roots, the master key's check, the revision.
 
 Times are Unix seconds in UTC; lists are JSON.
 """
@@ -6,6 +6,7 @@ Times are Unix seconds in UTC; lists are JSON.
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Integer,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 metadata = MetaData()
@@ -54,4 +56,32 @@ certificates = Table(
     Column("stored_at", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
     sqlite_autoincrement=True,
+)
+
+roots = Table(
+    "roots",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("purpose", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("not_before", BigInteger, nullable=False),
+    Column("not_after", BigInteger, nullable=False),
+    Column("pem", Text, nullable=False),
+    Column("shipped", Text, nullable=True),
+    Column("added", Boolean, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    UniqueConstraint("purpose", "id", name="roots_are_there_once"),
+    sqlite_autoincrement=True,
+)
+
+shipped_roots = Table(
+    "shipped_roots",
+    metadata,
+    Column("purpose", Text, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
 )

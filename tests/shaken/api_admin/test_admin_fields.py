@@ -102,6 +102,9 @@ REQUESTS: dict[str, dict[str, Field]] = {
         "trunk": OPTIONAL,
         "networks": WORDS,
     },
+    "POST /api/v1/roots": {"purpose": NAME, "certificate": NAME},
+    "PUT /api/v1/roots/{id}": {"disabled": Field(TRUTH, required=True)},
+    "POST /api/v1/roots/reset": {"purpose": NAME, "keep_added": Field(TRUTH)},
 }
 
 
@@ -112,6 +115,7 @@ class Desk:
         self.admin = admin
         self.tenant = new_tenant(admin)
         self.trunk = new_trunk(admin, self.tenant)["name"]
+        self.root = admin.get("/api/v1/roots?limit=1").json()["items"][0]["id"]
         self._valid: dict[str, Callable[[], dict[str, object]]] = {
             "POST /api/v1/certificates": lambda: upload(
                 authority.issue_sti(spc="1234", now=now), tenant=self.tenant
@@ -119,6 +123,12 @@ class Desk:
             "POST /api/v1/tenants": lambda: {"address": f"{unused('field')}.example.com"},
             "POST /api/v1/trunks": lambda: {"name": unused("trunk"), "tenant": self.tenant},
             "POST /api/v1/credentials": lambda: {"name": unused("viewer"), "role": "viewer"},
+            "POST /api/v1/roots": lambda: {
+                "purpose": "tls",
+                "certificate": Authority.create(unused("Root "), now=now).root_pem,
+            },
+            "PUT /api/v1/roots/{id}": lambda: {"disabled": True},
+            "POST /api/v1/roots/reset": lambda: {"purpose": "tls"},
         }
 
     def valid(self, request: str) -> dict[str, object]:
@@ -128,7 +138,8 @@ class Desk:
     def send(self, request: str, body: object) -> Answer:
         """Send it."""
         method, path = request.split()
-        return self.admin.call(method, path.format(tenant=self.tenant, trunk=self.trunk), body)
+        there = path.format(tenant=self.tenant, trunk=self.trunk, id=self.root)
+        return self.admin.call(method, there, body)
 
 
 @pytest.fixture(scope="module")
@@ -287,13 +298,13 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("resource", ["certificates", "tenants", "trunks", "credentials"])
+@pytest.mark.parametrize("resource", ["certificates", "tenants", "trunks", "credentials", "roots"])
 def test_no_path_and_no_query_makes_the_service_fail(
     admin: Caller, resource: str, text: str
 ) -> None:
     quoted = text.encode().decode("latin-1") if text.isascii() else "%D9%A1"
     base = f"/api/v1/{resource}"
-    queries = ("after", "limit", "tenant", "name", "kind", "expires_before", quoted)
+    queries = ("after", "limit", "tenant", "name", "kind", "expires_before", "purpose", quoted)
     answers: list[tuple[str, Answer]] = [
         (query, admin.get(f"{base}?{query}={quoted}")) for query in queries
     ]
