@@ -75,10 +75,8 @@ def serving(dataset: Dataset) -> Iterator[Service]:
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         os.sched_setaffinity(process.pid, {SERVICE_CORE})
-        line = process.stderr.readline() if process.stderr else ""
+        _wait_until_it_serves(process)
         took = time.monotonic() - began
-        if "serves on" not in line:
-            raise RuntimeError(f"the service did not start: {line}")
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         yield Service(f"http://127.0.0.1:{port}", took, secrets, int(children[0]))
     finally:
@@ -86,6 +84,15 @@ def serving(dataset: Dataset) -> Iterator[Service]:
         process.wait(START_SECONDS)
         if process.stderr:
             process.stderr.close()
+
+
+def _wait_until_it_serves(process: subprocess.Popen[str]) -> None:
+    said = []
+    for line in process.stderr or ():
+        if "serves on" in line:
+            return
+        said.append(line)
+    raise RuntimeError(f"the service did not start: {''.join(said)}")
 
 
 def openssl_rate() -> float:
