@@ -6,10 +6,11 @@ EncryptedPrivateKeyInfo (RFC 5958 §3; PBES1, PBES2 and PBKDF2 of RFC 8018, scry
 `pkcs12_cost` from a PKCS#12 file (RFC 7292; PBMAC1 of RFC 9579), and `check_cost` refuses what is
 above the bounds. Keys with `Proc-Type: 4,ENCRYPTED` hash their passphrase once: nothing to read.
 
-Both readers raise ValueError for what they cannot read, and what they cannot read is not to be
-opened: the decrypting library may be more patient with damage and with BER than they are, and
-would then do work of unknown size. A key inside the encrypted part of a PKCS#12 file is out of
-their reach; the tools people export with put keys outside, each under an encryption of its own.
+Both readers raise UnknownCostError for what they cannot read, and what they cannot read is not to
+be opened: the decrypting library may be more patient with damage and with BER than they are, and
+would then do work of unknown size. A key inside an encrypted part of a PKCS#12 file is out of
+their reach and not counted. The tools people export with put keys outside, each under an
+encryption of its own; a file made to harm can hide one there.
 """
 
 from __future__ import annotations
@@ -52,6 +53,10 @@ _SHROUDED_KEY_BAG = x509.ObjectIdentifier("1.2.840.113549.1.12.10.1.2")
 _SAFE_CONTENTS_BAG = x509.ObjectIdentifier("1.2.840.113549.1.12.10.1.6")
 
 
+class UnknownCostError(ValueError):
+    """What was to be counted is damaged, or written in a way not known here."""
+
+
 @dataclass(frozen=True)
 class Cost:
     """The work of opening something.
@@ -87,19 +92,22 @@ def check_cost(cost: Cost, *, called: str, remedy: str) -> None:
 
 
 def key_cost(der: bytes) -> Cost:
-    """Return what opening an EncryptedPrivateKeyInfo costs; ValueError when it cannot be read."""
-    return _encryption_cost(asn1.decode_der(_EncryptedPrivateKeyInfo, der).algorithm)
+    """Return what opening an EncryptedPrivateKeyInfo costs. Raises UnknownCostError."""
+    try:
+        return _encryption_cost(asn1.decode_der(_EncryptedPrivateKeyInfo, der).algorithm)
+    except ValueError as error:
+        raise UnknownCostError("no encrypted key of a known scheme") from error
 
 
 def pkcs12_cost(der: bytes) -> Cost:
     """Return what opening a PKCS#12 file costs: its MAC, its encrypted parts and its keys.
 
-    ValueError when it cannot be read, which includes files in BER.
+    Raises UnknownCostError, also for a file in BER.
     """
-    pfx = asn1.decode_der(_Pfx, der)
-    safe = _octets(_content(pfx.safe, _DATA))
-    contents = _total(_content_cost(each.parse(_ContentInfo)) for each in _items(safe))
-    return contents if pfx.mac is None else contents + _mac_cost(pfx.mac)
+    try:
+        return _file_cost(asn1.decode_der(_Pfx, der))
+    except ValueError as error:
+        raise UnknownCostError("no PKCS#12 file in DER, encrypted by known schemes") from error
 
 
 @asn1.sequence
@@ -230,6 +238,14 @@ def _iterated(iterations: int) -> Cost:
     return Cost(steps=abs(iterations))
 
 
+def _file_cost(pfx: _Pfx) -> Cost:
+    if pfx.safe.oid != _DATA:
+        raise ValueError("an authenticated safe of another type")
+    contents = _items(_octets(pfx.safe.content))
+    cost = _total(_content_cost(each.parse(_ContentInfo)) for each in contents)
+    return cost if pfx.mac is None else cost + _mac_cost(pfx.mac)
+
+
 def _mac_cost(mac: _MacData) -> Cost:
     oid, *parameters = _items(mac.mac.algorithm)
     if oid.parse(x509.ObjectIdentifier) == _PBMAC1 and parameters:
@@ -265,12 +281,6 @@ def _bag_cost(bag: asn1.TLV, nesting: int) -> Cost:
 
 def _total(costs: Iterable[Cost]) -> Cost:
     return sum(costs, start=Cost())
-
-
-def _content(info: _ContentInfo, oid: x509.ObjectIdentifier) -> asn1.TLV:
-    if info.oid != oid:
-        raise ValueError("content of another type")
-    return info.content
 
 
 def _octets(value: asn1.TLV) -> asn1.TLV:

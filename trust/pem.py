@@ -30,6 +30,7 @@ from trust.certificate import (
     issued,
     subject_of,
 )
+from trust.kdf import Cost, UnknownCostError, check_cost, key_cost
 
 PrivateKey: TypeAlias = (
     ec.EllipticCurvePrivateKey
@@ -61,6 +62,9 @@ _KEY_LABELS = {
     "DSA PRIVATE KEY": "dsa",
 }
 """The labels of private keys, each with the openssl command that decrypts it."""
+
+_PKCS8_LABEL = "ENCRYPTED PRIVATE KEY"
+"""A key encrypted by RFC 5958; the others are so by header lines, at a small fixed cost."""
 
 _LEFT_OUT_LABELS = {"DH PARAMETERS", "PUBLIC KEY", "RSA PUBLIC KEY", "X509 CRL"}
 
@@ -123,7 +127,7 @@ def read_pem(
     says where the text was pasted, for complaints about the text as a whole.
 
     Raises CertificateRefused: `too-large`, `too-many-blocks`, `not-pem`, `bad-pem`,
-    `unsupported-pem`, `unsupported-key`, `encrypted-key`, `wrong-passphrase`.
+    `unsupported-pem`, `unsupported-key`, `encrypted-key`, `costly-key`, `wrong-passphrase`.
     """
     if len(text) > MAX_TEXT_LENGTH:
         raise CertificateRefused(
@@ -135,10 +139,13 @@ def read_pem(
     certificates: list[x509.Certificate] = []
     private_keys: list[PrivateKey] = []
     notes: list[str] = []
+    spent = Cost()
     for block in _blocks(text, field):
         if block.label in _CERTIFICATE_LABELS:
             certificates.append(_certificate(block))
         elif block.label in _KEY_LABELS:
+            if passphrase:
+                spent = _spend(block, spent)
             private_keys.append(_private_key(block, passphrase or None))
         elif block.label in _LEFT_OUT_LABELS:
             notes.append(f"Block {block.number} ({block.label}) was left out: it is not needed.")
@@ -253,7 +260,7 @@ def _certificate(block: _Block) -> x509.Certificate:
 
 def _private_key(block: _Block, passphrase: str | None) -> PrivateKey:
     headers = {header[1]: header[2].strip() for header in _HEADER.finditer(block.body)}
-    if block.label == "ENCRYPTED PRIVATE KEY" or "ENCRYPTED" in headers.get("Proc-Type", ""):
+    if block.label == _PKCS8_LABEL or "ENCRYPTED" in headers.get("Proc-Type", ""):
         key = _encrypted_key(block, headers, passphrase)
     else:
         key = _plain_key(block)
@@ -274,29 +281,57 @@ def _plain_key(block: _Block) -> types.PrivateKeyTypes:
         ) from None
 
 
+def _spend(block: _Block, spent: Cost) -> Cost:
+    """Add to `spent` what decrypting the key of `block` costs, and refuse what is too much.
+
+    The keys of a text are counted together: a text may hold many.
+    """
+    if block.label != _PKCS8_LABEL:
+        return spent
+    try:
+        spent += key_cost(_der(block))
+    except UnknownCostError:
+        raise _not_opened(block) from None
+    check_cost(
+        spent,
+        called=f"Block {block.number} ({block.label})",
+        remedy="Encrypt the key at a lower cost with `openssl pkcs8 -topk8 -iter 100000 -in "
+        f"key.pem -out cheaper.pem`, or decrypt it with {_decrypting(block)}, and paste that.",
+    )
+    return spent
+
+
 def _encrypted_key(
     block: _Block, headers: dict[str, str], passphrase: str | None
 ) -> types.PrivateKeyTypes:
-    command = f"`openssl {_KEY_LABELS[block.label]} -in key.pem -out decrypted.pem`"
     if passphrase is None:
         raise block.refused(
             "encrypted-key",
-            f"is encrypted. Give its passphrase, or decrypt it with {command} and paste "
-            "decrypted.pem.",
+            f"is encrypted. Give its passphrase, or decrypt it with {_decrypting(block)} and "
+            "paste decrypted.pem.",
             field="passphrase",
         )
     secret = passphrase.encode("utf-8", "surrogatepass")
     try:
-        if "Proc-Type" in headers:
-            return load_pem_private_key(_encapsulated(block, headers), secret)
-        return load_der_private_key(_der(block), secret)
+        # A key of this label with header lines too would be decrypted twice, once uncounted.
+        if block.label == _PKCS8_LABEL:
+            return load_der_private_key(_der(block), secret)
+        return load_pem_private_key(_encapsulated(block, headers), secret)
     except (*UNREADABLE, TypeError):
-        raise block.refused(
-            "wrong-passphrase",
-            "does not open with this passphrase. If it is the right one, decrypt the key with "
-            f"{command} and paste decrypted.pem.",
-            field="passphrase",
-        ) from None
+        raise _not_opened(block) from None
+
+
+def _not_opened(block: _Block) -> CertificateRefused:
+    return block.refused(
+        "wrong-passphrase",
+        "does not open with this passphrase. If it is the right one, decrypt the key with "
+        f"{_decrypting(block)} and paste decrypted.pem.",
+        field="passphrase",
+    )
+
+
+def _decrypting(block: _Block) -> str:
+    return f"`openssl {_KEY_LABELS[block.label]} -in key.pem -out decrypted.pem`"
 
 
 def _encapsulated(block: _Block, headers: dict[str, str]) -> bytes:

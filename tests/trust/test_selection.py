@@ -213,7 +213,11 @@ def by_the_rules(
     candidates: list[StiCandidate], addresses: tuple[str, ...], now: int, fallback: Fallback
 ) -> tuple[str, Chosen] | None:
     usable = [each for each in candidates if each.usable(now)]
-    own = [each for each in usable if {each.tenant, *each.names} & {*addresses}]
+    own = [
+        each
+        for each in usable
+        if each.tenant in addresses or (each.tenant is None and {*each.names} & {*addresses})
+    ]
     if own:
         best = max(own, key=lambda each: (each.not_before, each.sequence))
         return best.id, Chosen.TENANT
