@@ -93,6 +93,11 @@ CASES = [
         ("named", TENANT),
     ),
     Case(
+        "not one that names it and is assigned to somebody else",
+        [COMMON, sti("theirs", upload=9, names=("alice.example",), tenant="bob.example")],
+        ("common", FIRST),
+    ),
+    Case(
         "not one that names its parent domain or a wildcard over it",
         [COMMON, sti("near", upload=9, names=("example", "*.example", "sub.alice.example"))],
         ("common", FIRST),
