@@ -1,17 +1,31 @@
-"""The record of every signature, kept without delaying an answer.
+"""Who did what: the audit of administrative changes, and the record of every signature.
 
-A recorder takes records at once into bounded memory; a thread writes them to the store in batches.
-What does not fit is dropped, counted and said.
+A change is opened here, with who makes it; it names each thing it changes, and its audit is written
+in the same transaction. A change that names nothing is undone, so that none can be forgotten. What
+a thing looks like is the caller's to say, without secrets and keys.
+
+Records of signatures do not delay an answer: a recorder takes them at once into bounded memory; a
+thread writes them to the store in batches. What does not fit is dropped, counted and said.
 """
 
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
 
+import msgspec
+
+from shaken.store.audit import AuditEntry, add_entries
 from shaken.store.calls import SignedCall, add_calls, forget_calls
-from trust.store.database import Database, StoreError
+from trust.store.database import Change, Database, StoreError
+
+MAX_PEER = 64
+"""Characters kept of a peer's address; the longest IPv6 address with a zone has fewer."""
 
 BATCH = 5_000
 """Records of one transaction: large enough to be cheap, small enough not to lock others out."""
@@ -23,6 +37,118 @@ CLEANING_SECONDS = 3600
 """How often records past their time are removed."""
 
 _log = logging.getLogger(__name__)
+
+
+class Action(StrEnum):
+    """What was done. The slugs are stable: scripts look for them."""
+
+    CERTIFICATE_IMPORT = "certificate.import"
+    CERTIFICATE_DELETE = "certificate.delete"
+    TENANT_CREATE = "tenant.create"
+    TENANT_UPDATE = "tenant.update"
+    TENANT_DELETE = "tenant.delete"
+    TRUNK_CREATE = "trunk.create"
+    TRUNK_UPDATE = "trunk.update"
+    TRUNK_DELETE = "trunk.delete"
+    CREDENTIAL_CREATE = "credential.create"
+    CREDENTIAL_REVOKE = "credential.revoke"
+    ROOT_ADD = "root.add"
+    ROOT_UPDATE = "root.update"
+    ROOT_DELETE = "root.delete"
+    ROOTS_RESET = "roots.reset"
+    ROOTS_FOLLOW = "roots.follow"
+    MASTER_KEY_BIND = "master-key.bind"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who makes a change: a credential's name and the address it calls from."""
+
+    name: str
+    peer: str | None
+
+
+SYSTEM = Actor("system", None)
+"""The service itself: its start, the first admin, the demo. No credential may have its name."""
+
+Facts = msgspec.Struct | Mapping[str, object]
+"""What there is to see of a thing: never a secret, a digest of one, or a key."""
+
+
+class UntoldChange(RuntimeError):  # noqa: N818 - like RuntimeError, it names a mistake in the code
+    """A change was about to be made without a word on what it changes. It was undone."""
+
+
+class Unchanged(Exception):  # noqa: N818 - an outcome, not an error
+    """Raised where something was to be changed and need not be: nothing is, and nobody told."""
+
+
+@dataclass(frozen=True)
+class AuditedChange(Change):
+    """A transaction that says who changes what."""
+
+    actor: Actor
+    at: int
+    entries: list[AuditEntry] = field(default_factory=list)
+
+    def audit(
+        self,
+        action: Action,
+        subject: str,
+        *,
+        tenant: str | None,
+        before: Facts | None = None,
+        after: Facts | None = None,
+    ) -> None:
+        """Tell of one thing that is changed: `before` None: it is new, `after` None: it goes.
+
+        `tenant` is whose it is: credentials bound to this tenant see the entry.
+        """
+        peer = None if self.actor.peer is None else ascii(self.actor.peer)[1:-1][:MAX_PEER]
+        detail = difference(before, after)
+        entry = AuditEntry(self.at, self.actor.name, peer, action.value, subject, tenant, detail)
+        self.entries.append(entry)
+
+
+@contextmanager
+def changing(database: Database, actor: Actor, *, now: int) -> Iterator[AuditedChange]:
+    """Give a transaction that changes what workers hold, and its audit; all of it or nothing.
+
+    Raises StoreError, UntoldChange, and whatever the block raises but Unchanged, after undoing
+    everything.
+    """
+    with suppress(Unchanged), database.changing() as change:
+        audited = AuditedChange(change.connection, change.revision, actor, now)
+        yield audited
+        if not audited.entries:
+            raise UntoldChange
+        add_entries(audited, audited.entries)
+
+
+def difference(before: Facts | None, after: Facts | None) -> dict[str, dict[str, Any]]:
+    """Return what a change did: all of what is new or goes; else the members that differ.
+
+    Of a list that differs, only what left it and what came: a tenant has thousands of numbers.
+    """
+    old, new = msgspec.to_builtins(before), msgspec.to_builtins(after)
+    if before is None or after is None:
+        both = {"before": old, "after": new}
+        return {side: members for side, members in both.items() if members is not None}
+    detail: dict[str, dict[str, Any]] = {"before": {}, "after": {}}
+    for name in dict.fromkeys([*old, *new]):
+        left, came = _without_common(old.get(name), new.get(name))
+        if left != came:
+            detail["before"][name], detail["after"][name] = left, came
+    return detail
+
+
+def _without_common(old: object, new: object) -> tuple[object, object]:
+    if not isinstance(old, list | tuple) or not isinstance(new, list | tuple):
+        return old, new
+    before = {msgspec.json.encode(each): each for each in old}
+    after = {msgspec.json.encode(each): each for each in new}
+    left = [each for key, each in before.items() if key not in after]
+    return left, [each for key, each in after.items() if key not in before]
 
 
 class CallRecorder:

@@ -1,7 +1,7 @@
 """The certificates an administrator keeps: imported whole or not at all, shown, removed.
 
 Joins what `trust` knows (PEM, STI rules, sealing, the store) with tenants. Takes the time as an
-argument; each function is one transaction or takes part in one.
+argument; an import is one transaction with its audit.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Protocol
 
+from shaken.audit import Action, Actor, changing
 from shaken.config import check_x5u
 from shaken.store.tenants import owner_of
 from trust.certificate import Certificate, CertificateKind, CertificateRefused, check_sti
@@ -78,9 +79,9 @@ class Imported:
 
 
 def import_certificate(
-    database: Database, master: MasterKey, upload: Upload, *, now: int, lab: bool
+    database: Database, master: MasterKey, upload: Upload, *, actor: Actor, now: int, lab: bool
 ) -> Imported:
-    """Check an upload and store it. `lab`: whether its x5u may be any URL.
+    """Check an upload of somebody and store it. `lab`: whether its x5u may be any URL.
 
     Raises CertificateRefused (nothing is stored), UnknownTenant,
     AlreadyStored, StoreError.
@@ -106,7 +107,7 @@ def import_certificate(
             field="private_key",
         )
     _check_x5u(upload.x5u, lab=lab)
-    with database.changing() as change:
+    with changing(database, actor, now=now) as change:
         row = _row(
             assembled.certificate,
             assembled.private_key,
@@ -116,7 +117,24 @@ def import_certificate(
             now=now,
         )
         stored.add(change, row, chain=assembled.certificate.pem())
+        change.audit(Action.CERTIFICATE_IMPORT, row.id, tenant=row.tenant, after=facts_of(row))
     return Imported(row, assembled.notes)
+
+
+def facts_of(row: StoredCertificate) -> dict[str, object]:
+    """Return what the audit says of a certificate."""
+    return {
+        "kind": row.kind.value,
+        "names": row.names,
+        "subject": row.subject,
+        "issuer": row.issuer,
+        "serial": row.serial,
+        "not_after": datetime.fromtimestamp(row.not_after, UTC),
+        "tenant": row.tenant,
+        "x5u": row.x5u,
+        "has_private_key": row.sealed_key is not None,
+        "source": row.source,
+    }
 
 
 def status_of(row: Dated, *, now: int) -> Status:

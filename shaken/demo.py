@@ -17,7 +17,10 @@ from uuid import uuid4
 from cryptography import x509
 from msgspec.structs import replace
 
+from shaken.api import credentials, tenants, trunks
+from shaken.api.roots import facts_of
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
+from shaken.audit import SYSTEM, Action, Unchanged, changing
 from shaken.certificates import Source, Status, Upload, import_certificate, status_of
 from shaken.client import Client, ClientError
 from shaken.config import Config
@@ -26,7 +29,7 @@ from shaken.passport import decode
 from shaken.private_files import write_private
 from shaken.service import Prepared
 from shaken.snapshot import Snapshot, take_snapshot
-from shaken.store.credentials import add_credential, remove_credential
+from shaken.store.credentials import add_credential, get_credential, remove_credential
 from shaken.store.tenants import add_tenant, add_trunk
 from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
 from sip.identity import parse_identities
@@ -70,9 +73,9 @@ def prepare_demo(prepared: Prepared, data_dir: Path, *, now: int) -> Demo:
     """Make what is missing of the demo, and write `demo.json`. Raises StoreError, OSError."""
     database = prepared.open_database()
     try:
-        _ensure_trunk(database)
+        _ensure_trunk(database, now=now)
         root = _ensure_certificate(prepared, database, data_dir / "lab" / "sti-root.pem", now=now)
-        _ensure_root(database, root)
+        _ensure_root(database, root, now=now)
         file = data_dir / "demo.json"
         secrets = _known_secrets(file, take_snapshot(database))
         if secrets is None:
@@ -124,23 +127,28 @@ def _curl(url: str, secret: str, body: object) -> str:
     return f"  curl -sS -H 'Authorization: Bearer {secret}' {url}{data}"
 
 
-def _ensure_trunk(database: Database) -> None:
+def _ensure_trunk(database: Database, *, now: int) -> None:
     snapshot = take_snapshot(database)
-    with database.changing() as change:
-        if TENANT not in snapshot.tenants:
-            add_tenant(change, Tenant(TENANT, (), (), Fallback.FIRST))
-        if TRUNK not in snapshot.trunks:
-            trunk = Trunk(
-                name=TRUNK,
-                tenant=TENANT,
-                attest=AttestPolicy(Attest.A, ForeignAttest.B),
-                origid=uuid4(),
-                direction=Direction.AUTO,
-                networks=(),
-                country=None,
-                answer=AnswerForm.BOTH,
-            )
+    if TENANT not in snapshot.tenants:
+        tenant = Tenant(TENANT, (), (), Fallback.FIRST)
+        with changing(database, SYSTEM, now=now) as change:
+            add_tenant(change, tenant)
+            shown = tenants.record(tenant)
+            change.audit(Action.TENANT_CREATE, TENANT, tenant=TENANT, after=shown)
+    if TRUNK not in snapshot.trunks:
+        trunk = Trunk(
+            name=TRUNK,
+            tenant=TENANT,
+            attest=AttestPolicy(Attest.A, ForeignAttest.B),
+            origid=uuid4(),
+            direction=Direction.AUTO,
+            networks=(),
+            country=None,
+            answer=AnswerForm.BOTH,
+        )
+        with changing(database, SYSTEM, now=now) as change:
             add_trunk(change, trunk)
+            change.audit(Action.TRUNK_CREATE, TRUNK, tenant=TENANT, after=trunks.record(trunk))
 
 
 def _ensure_certificate(prepared: Prepared, database: Database, file: Path, *, now: int) -> Root:
@@ -168,7 +176,7 @@ def _ensure_certificate(prepared: Prepared, database: Database, file: Path, *, n
         x5u=None,
         source=Source.LAB,
     )
-    import_certificate(database, prepared.master, upload, now=now, lab=True)
+    import_certificate(database, prepared.master, upload, actor=SYSTEM, now=now, lab=True)
     return root_of(root.root, Purpose.STI, shipped=Shipper.LAB)
 
 
@@ -181,10 +189,14 @@ def _known_root(file: Path) -> Root | None:
         return None
 
 
-def _ensure_root(database: Database, root: Root) -> None:
+def _ensure_root(database: Database, root: Root, *, now: int) -> None:
     """Trust the lab's root for STI certificates, in the place of an earlier lab's."""
-    with database.changing() as change:
-        roots.follow(change, Purpose.STI, [root])
+    with changing(database, SYSTEM, now=now) as change:
+        plan = roots.follow(change, Purpose.STI, [root])
+        if not plan.written and not plan.forgotten:
+            raise Unchanged
+        facts = facts_of(plan)
+        change.audit(Action.ROOTS_FOLLOW, Purpose.STI.value, tenant=None, after=facts)
 
 
 def _known_secrets(file: Path, snapshot: Snapshot) -> dict[str, dict[str, str]] | None:
@@ -201,13 +213,19 @@ def _known_secrets(file: Path, snapshot: Snapshot) -> dict[str, dict[str, str]] 
 
 def _new_secrets(database: Database, *, now: int) -> dict[str, dict[str, str]]:
     made = {}
-    with database.changing() as change:
+    with changing(database, SYSTEM, now=now) as change:
         for member, role in CREDENTIALS.items():
             name, secret = f"demo-{member}", new_secret()
             trunk = TRUNK if role in {Role.SIGNER, Role.VERIFIER} else None
             tenant = None if trunk is None else TENANT
-            remove_credential(change, name)
+            old = get_credential(change.connection, name)
+            if old is not None:
+                remove_credential(change, name)
+                before = credentials.record(old)
+                change.audit(Action.CREDENTIAL_REVOKE, name, tenant=old.tenant, before=before)
             credential = Credential(name, role, digest_of(secret), tenant, trunk, ())
             add_credential(change, credential, now=now)
+            after = credentials.record(credential)
+            change.audit(Action.CREDENTIAL_CREATE, name, tenant=tenant, after=after)
             made[member] = {"name": name, "secret": secret}
     return made

@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+from shaken.api.credentials import record
+from shaken.audit import SYSTEM, Action, changing
 from shaken.credentials import Credential, Role, digest_of, new_secret
 from shaken.private_files import write_private
 from shaken.service import Prepared
 from shaken.snapshot import take_snapshot
-from shaken.store.credentials import add_credential, remove_credential
+from shaken.store.credentials import add_credential, get_credential, remove_credential
 
 NAME = "admin"
 
@@ -25,10 +27,14 @@ def ensure_admin(prepared: Prepared, data_dir: Path, *, now: int) -> Path | None
             return None
         file, secret = data_dir / "admin.json", new_secret()
         write_private(file, json.dumps({"name": NAME, "secret": secret}) + "\n")
-        with database.changing() as change:
-            remove_credential(change, NAME)
+        with changing(database, SYSTEM, now=now) as change:
+            old = get_credential(change.connection, NAME)
+            if old is not None:
+                remove_credential(change, NAME)
+                change.audit(Action.CREDENTIAL_REVOKE, NAME, tenant=old.tenant, before=record(old))
             credential = Credential(NAME, Role.ADMIN, digest_of(secret), None, None, ())
             add_credential(change, credential, now=now)
+            change.audit(Action.CREDENTIAL_CREATE, NAME, tenant=None, after=record(credential))
         return file
     finally:
         database.close()

@@ -22,15 +22,18 @@ from pathlib import Path
 import uvloop
 from aiohttp import web
 
+from shaken.api.authenticator import Authenticator
 from shaken.api.http import ARRIVALS, GarbageFilter, HttpApi
+from shaken.api.roots import facts_of
 from shaken.api.routes import Resources
 from shaken.api.stir import StirApi
-from shaken.audit import CallRecorder
+from shaken.audit import SYSTEM, Action, CallRecorder, Unchanged, changing
 from shaken.config import Config
 from shaken.signing import Signer, SigningPolicy
 from shaken.snapshot import take_snapshot
 from shaken.snapshots import SnapshotFollower
 from shaken.store import HISTORY as SERVICE_HISTORY
+from shaken.throttle import FailureThrottle
 from sip.number import is_country
 from trust.bundle import Bundle, BundleError, installed_bundle
 from trust.keys import MasterKey, MasterKeyError, create_master_key, read_master_key
@@ -111,8 +114,9 @@ def _ready_store(config: Config, data_dir: Path, database: Database) -> MasterKe
         master_key.check(database, master)
     database.migrate([TRUST_HISTORY, SERVICE_HISTORY])
     if not bound:
-        with database.changing() as change:
+        with changing(database, SYSTEM, now=int(time.time())) as change:
             master_key.bind(change, master)
+            change.audit(Action.MASTER_KEY_BIND, "master-key", tenant=None)
     _follow_certifi(database, installed_bundle())
     return master
 
@@ -161,9 +165,11 @@ async def _serve(
         take_snapshot(database),
         on_change=lambda snapshot: signer.forget_all_but(snapshot.certificates),
     )
+    authenticator = Authenticator(FailureThrottle())
     application = HttpApi(
         resources=Resources(config, database, prepared.master, signer),
-        stir=StirApi(signer, record=recorder.add),
+        authenticator=authenticator,
+        stir=StirApi(signer, authenticator=authenticator, record=recorder.add),
         snapshots=follower,
         trusted_proxies=tuple(ip_network(text) for text in config.http.trusted_proxies),
         version=version("shaken"),
@@ -228,13 +234,15 @@ def _follow_certifi(database: Database, bundle: Bundle) -> None:
         if not bundle.edition.replaces(roots.applied_edition(connection, Purpose.TLS)):
             return
     shipped = bundle.roots()
-    with database.changing() as change:
+    with changing(database, SYSTEM, now=int(time.time())) as change:
         applied = roots.applied_edition(change.connection, Purpose.TLS)
-        # Of nodes that start together, one was first.
-        if bundle.edition.replaces(applied):
-            plan = roots.follow(change, Purpose.TLS, shipped)
-            roots.remember_edition(change, Purpose.TLS, bundle.edition)
-            _tell_of_roots(applied, bundle.edition, plan)
+        if not bundle.edition.replaces(applied):
+            raise Unchanged  # Of nodes that start together, another was first.
+        plan = roots.follow(change, Purpose.TLS, shipped)
+        roots.remember_edition(change, Purpose.TLS, bundle.edition)
+        facts = {"edition": bundle.edition.version, **facts_of(plan)}
+        change.audit(Action.ROOTS_FOLLOW, Purpose.TLS.value, tenant=None, after=facts)
+        _tell_of_roots(applied, bundle.edition, plan)
 
 
 def _tell_of_roots(before: Edition | None, now: Edition, plan: Plan) -> None:

@@ -6,10 +6,20 @@ from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+from sqlalchemy import Connection
 
 from shaken.api.problems import Problem, invalid, not_found
-from shaken.api.routes import ApiCall, Reply, Route, read_address
-from shaken.certificates import Source, Status, UnknownTenant, Upload, import_certificate, status_of
+from shaken.api.routes import ApiCall, Reply, Route, read_address, read_position, read_time
+from shaken.audit import Action
+from shaken.certificates import (
+    Source,
+    Status,
+    UnknownTenant,
+    Upload,
+    facts_of,
+    import_certificate,
+    status_of,
+)
 from shaken.credentials import Role
 from trust.certificate import CertificateKind, CertificateRefused
 from trust.store import certificates as stored
@@ -108,6 +118,7 @@ def create(call: ApiCall) -> Reply:
             call.resources.database,
             call.resources.master,
             upload,
+            actor=call.actor,
             now=call.now,
             lab=call.resources.config.signing.lab_urls,
         )
@@ -131,14 +142,12 @@ def listing(call: ApiCall) -> Reply:
         kind=_kind(call.query.get("kind")),
         tenant=call.scope or _listed_tenant(call),
         name=_address(call.query.get("name"), "name"),
-        expires_before=_time(call.query.get("expires_before")),
+        expires_before=read_time(call.query.get("expires_before"), "expires_before"),
     )
-    after = call.query.get("after", "0")
-    if not after.isascii() or not after.isdecimal() or len(after) > 18:
-        raise invalid("after", "send what the previous page gave as next")
+    after = read_position(call.query.get("after")) or 0
     limit = call.limit()
     with call.resources.database.reading() as connection:
-        found = stored.find(connection, wanted, after=int(after), limit=limit + 1)
+        found = stored.find(connection, wanted, after=after, limit=limit + 1)
     items = tuple(record(call, row) for row in found[:limit])
     more = str(found[limit - 1].sequence) if len(found) > limit else None
     return Reply(CertificateList(items, more))
@@ -146,22 +155,23 @@ def listing(call: ApiCall) -> Reply:
 
 def show(call: ApiCall) -> Reply:
     """Show one certificate."""
-    return Reply(record(call, _visible(call)))
+    with call.resources.database.reading() as connection:
+        return Reply(record(call, _visible(call, connection)))
 
 
 def remove(call: ApiCall) -> Reply:
     """Remove a certificate and its key."""
-    row = _visible(call)
-    with call.resources.database.changing() as change:
-        if not stored.remove(change, row.id):
-            raise not_found("certificate")
+    with call.changing() as change:
+        row = _visible(call, change.connection)
+        stored.remove(change, row.id)
+        change.audit(Action.CERTIFICATE_DELETE, row.id, tenant=row.tenant, before=facts_of(row))
     return Reply()
 
 
 def download(call: ApiCall) -> Reply:
     """Download the chain, leaf first, never the key."""
-    row = _visible(call)
     with call.resources.database.reading() as connection:
+        row = _visible(call, connection)
         chain = stored.chain_pem(connection, row.id)
     if chain is None:
         raise not_found("certificate")
@@ -229,12 +239,11 @@ def _authorised(der: bytes) -> TnAuthListRecord:
     )
 
 
-def _visible(call: ApiCall) -> StoredCertificate:
+def _visible(call: ApiCall, connection: Connection) -> StoredCertificate:
     identity = call.path["id"].lower()
     if not _FINGERPRINT.fullmatch(identity):
         raise not_found("certificate")
-    with call.resources.database.reading() as connection:
-        row = stored.get(connection, identity)
+    row = stored.get(connection, identity)
     if row is None:
         raise not_found("certificate")
     call.hold_to_scope(row.tenant, "certificate")
@@ -260,18 +269,6 @@ def _kind(text: str | None) -> CertificateKind | None:
 
 def _address(text: str | None, field: str) -> str | None:
     return None if text is None else read_address(text, field)
-
-
-def _time(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise invalid("expires_before", "an RFC 3339 time is expected") from error
-    if moment.tzinfo is None:
-        raise invalid("expires_before", "the time needs its zone, as in 2030-01-01T00:00:00Z")
-    return int(moment.timestamp())
 
 
 _BASE = "/api/v1/certificates"

@@ -8,6 +8,7 @@ from msgspec import Meta
 from shaken.api.problems import Problem, invalid, not_found
 from shaken.api.routes import ApiCall, Reply, Route, read_address
 from shaken.api.trunks import Networks, ThingName, read_networks
+from shaken.audit import SYSTEM, Action
 from shaken.credentials import Credential, Role, digest_of, new_secret
 from shaken.store import credentials as stored
 from shaken.store.tenants import get_trunk, owner_of
@@ -53,9 +54,11 @@ class CredentialList(msgspec.Struct, frozen=True):
 def create(call: ApiCall) -> Reply:
     """Make a credential; the answer holds its secret."""
     body: CredentialCreation = call.body
+    if body.name.lower() == SYSTEM.name:
+        raise invalid("name", "this name means the service itself; choose another name")
     networks = read_networks(body.networks)
     secret = new_secret()
-    with call.resources.database.changing() as change:
+    with call.changing() as change:
         tenant = _bound_tenant(call, change, body)
         if call.scope is not None and tenant is None:
             tenant = call.scope
@@ -68,7 +71,9 @@ def create(call: ApiCall) -> Reply:
             raise Problem(
                 409, "name-taken", f"there is a credential {body.name}; choose another name"
             ) from error
-    shown = NewCredential(**msgspec.structs.asdict(_record(credential)), secret=secret)
+        made = record(credential)
+        change.audit(Action.CREDENTIAL_CREATE, body.name, tenant=tenant, after=made)
+    shown = NewCredential(**msgspec.structs.asdict(made), secret=secret)
     headers = {"Location": f"/api/v1/credentials/{body.name}", "Cache-Control": "no-store"}
     return Reply(shown, headers)
 
@@ -81,18 +86,20 @@ def listing(call: ApiCall) -> Reply:
             connection, tenant=call.scope, after=call.query.get("after", ""), limit=limit + 1
         )
     more = found[limit - 1].name if len(found) > limit else None
-    return Reply(CredentialList(tuple(_record(entry) for entry in found[:limit]), more))
+    return Reply(CredentialList(tuple(record(entry) for entry in found[:limit]), more))
 
 
 def remove(call: ApiCall) -> Reply:
     """Revoke a credential."""
     name = call.path["name"]
-    with call.resources.database.changing() as change:
+    with call.changing() as change:
         credential = stored.get_credential(change.connection, name)
         if credential is None:
             raise not_found("credential")
         call.hold_to_scope(credential.tenant, "credential")
         stored.remove_credential(change, name)
+        before = record(credential)
+        change.audit(Action.CREDENTIAL_REVOKE, name, tenant=credential.tenant, before=before)
     return Reply()
 
 
@@ -115,7 +122,8 @@ def _bound_tenant(call: ApiCall, change: Change, body: CredentialCreation) -> st
     return trunk.tenant
 
 
-def _record(credential: Credential) -> CredentialRecord:
+def record(credential: Credential) -> CredentialRecord:
+    """Show a credential, without secret and digest."""
     return CredentialRecord(
         name=credential.name,
         role=credential.role,

@@ -15,7 +15,8 @@ import msgspec
 from aiohttp import ClientPayloadError, web
 from aiohttp.http import HttpProcessingError
 
-from shaken.api import certificates, credentials, health, roots, tenants, trunks
+from shaken.api import audit, certificates, credentials, health, roots, tenants, trunks
+from shaken.api.authenticator import Authenticator, Stranger
 from shaken.api.openapi import openapi_document
 from shaken.api.peer import Peer, peer_of
 from shaken.api.problems import CONTENT_TYPE, Problem, from_validation, invalid, unauthorized
@@ -95,13 +96,15 @@ class HttpApi:
         self,
         *,
         resources: Resources,
+        authenticator: Authenticator,
         stir: StirApi,
         snapshots: SnapshotSource,
         trusted_proxies: tuple[Network, ...],
         version: str,
     ) -> None:
-        """Take what handlers work with, and who may speak for others."""
+        """Take what handlers work with, what knows who calls, and who may speak for others."""
         self._resources = resources
+        self._authenticator = authenticator
         self._stir = stir
         self._snapshots = snapshots
         self._trusted = trusted_proxies
@@ -111,6 +114,7 @@ class HttpApi:
             *trunks.ROUTES,
             *credentials.ROUTES,
             *roots.ROUTES,
+            *audit.ROUTES,
             *health.ROUTES,
         )
         self._routes: Sequence[Route] = routes
@@ -197,6 +201,7 @@ class HttpApi:
             snapshot=self._snapshots.current,
             now=int(time.time()),
             who=who,
+            peer=peer.address,
             path=request.match_info,
             query=request.query,
             body=body,
@@ -228,11 +233,15 @@ class HttpApi:
         return who
 
     def _who(self, request: web.Request, snapshot: Snapshot, peer: Peer) -> Credential:
-        authorization = request.headers.get("Authorization")
-        who = snapshot.credentials.authenticate(authorization, peer=peer.address)
-        if who is None:
-            raise unauthorized()
-        return who
+        try:
+            return self._authenticator.authenticate(
+                snapshot.credentials,
+                request.headers.get("Authorization"),
+                peer=peer.address,
+                now=int(time.time()),
+            )
+        except Stranger as stranger:
+            raise unauthorized(stranger.retry_after) from stranger
 
     def _peer(self, request: web.Request) -> Peer:
         return peer_of(request.remote or "", request.headers, self._trusted)
@@ -332,6 +341,8 @@ def _response(route: Route, reply: Reply, request: web.Request) -> web.Response:
 def _problem(problem: Problem, **headers: str) -> web.Response:
     if problem.status == 401:
         headers["WWW-Authenticate"] = 'Bearer, Basic realm="shaken", charset="UTF-8"'
+    if problem.retry_after is not None:
+        headers["Retry-After"] = str(problem.retry_after)
     return web.Response(
         status=problem.status, headers=headers, body=problem.body(), content_type=CONTENT_TYPE
     )

@@ -39,6 +39,8 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
     field: str | None = None
     id: str | None = None
     """The record that stands in the way, when there is one."""
+    retry_after: int | None = None
+    """Seconds until it makes sense to try again."""
 
     def body(self) -> bytes:
         """Return the JSON body."""
@@ -89,8 +91,16 @@ _QUOTING = {
 """How msgspec begins to speak of a text of the request or of its type, and what is said instead."""
 
 
-def unauthorized() -> Problem:
-    """Make the problem of a request that nobody known presents."""
+def unauthorized(retry_after: int | None) -> Problem:
+    """Make the problem of a request that nobody known presents; with a wait, of one too many."""
+    if retry_after is not None:
+        return Problem(
+            429,
+            "too-many-failures",
+            "too many wrong credentials came from this address: correct the credential, then try"
+            f" again in {retry_after} s; a right one passes at once",
+            retry_after=retry_after,
+        )
     return Problem(
         401, "unauthorized", "send a credential: Authorization: Bearer <secret>, or Basic"
     )

@@ -12,11 +12,12 @@ from sqlalchemy import Connection
 
 from shaken.api.certificates import MAX_PEM
 from shaken.api.problems import Problem, invalid, not_found
-from shaken.api.routes import ApiCall, Reply, Route
+from shaken.api.routes import ApiCall, Reply, Route, read_position
+from shaken.audit import Action
 from shaken.certificates import Status, status_of
 from shaken.credentials import Role
 from trust.certificate import CertificateRefused
-from trust.roots import AlreadyAdded, Purpose, Root, Shipper, read_root
+from trust.roots import AlreadyAdded, Plan, Purpose, Root, Shipper, read_root
 from trust.store import roots as stored
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
@@ -78,12 +79,10 @@ def listing(call: ApiCall) -> Reply:
     """List roots in the order they came."""
     text = call.query.get("purpose")
     purpose = None if text is None else _purpose(text)
-    after = call.query.get("after", "0")
-    if not after.isascii() or not after.isdecimal() or len(after) > 18:
-        raise invalid("after", "send what the previous page gave as next")
+    after = read_position(call.query.get("after")) or 0
     limit = call.limit()
     with call.resources.database.reading() as connection:
-        found = stored.find(connection, purpose, after=int(after), limit=limit + 1)
+        found = stored.find(connection, purpose, after=after, limit=limit + 1)
     more = str(found[limit - 1].sequence) if len(found) > limit else None
     return Reply(RootList(_records(call, found[:limit]), more))
 
@@ -94,13 +93,15 @@ def create(call: ApiCall) -> Reply:
     body: RootAddition = call.body
     try:
         root = read_root(body.certificate, body.purpose)
-        with call.resources.database.changing() as change:
+        with call.changing() as change:
             added = stored.add(change, root)
+            shown = _record(call, added)
+            change.audit(Action.ROOT_ADD, added.id, tenant=None, after=shown)
     except CertificateRefused as error:
         raise Problem(400, error.slug, error.detail, error.field) from error
     except AlreadyAdded as error:
         raise Problem(409, "already-stored", str(error), id=error.id) from error
-    return Reply(_record(call, added), {"Location": f"/api/v1/roots/{added.id}"})
+    return Reply(shown, {"Location": f"/api/v1/roots/{added.id}"})
 
 
 def show(call: ApiCall) -> Reply:
@@ -113,17 +114,21 @@ def change_settings(call: ApiCall) -> Reply:
     """Disable a root, or enable it again."""
     call.require_everything()
     body: RootSettings = call.body
-    with call.resources.database.changing() as change:
+    with call.changing() as change:
         root = _wanted(call, change.connection)
-        changed = stored.set_disabled(change, root, disabled=body.disabled)
-    return Reply(_record(call, changed))
+        before = _record(call, root)
+        shown = _record(call, stored.set_disabled(change, root, disabled=body.disabled))
+        change.audit(Action.ROOT_UPDATE, root.id, tenant=None, before=before, after=shown)
+    return Reply(shown)
 
 
 def remove(call: ApiCall) -> Reply:
     """Remove a root; if it is shipped, until the next reset."""
     call.require_everything()
-    with call.resources.database.changing() as change:
-        stored.remove(change, _wanted(call, change.connection))
+    with call.changing() as change:
+        root = _wanted(call, change.connection)
+        stored.remove(change, root)
+        change.audit(Action.ROOT_DELETE, root.id, tenant=None, before=_record(call, root))
     return Reply()
 
 
@@ -131,8 +136,10 @@ def reset(call: ApiCall) -> Reply:
     """Restore what is shipped for a purpose, and say what that changed."""
     call.require_everything()
     body: RootsReset = call.body
-    with call.resources.database.changing() as change:
+    with call.changing() as change:
         plan = stored.reset(change, body.purpose, keep_added=body.keep_added)
+        subject = body.purpose.value
+        change.audit(Action.ROOTS_RESET, subject, tenant=None, after=facts_of(plan))
     return Reply(
         RootsChanged(
             added=_records(call, plan.added),
@@ -148,6 +155,12 @@ def bundle(call: ApiCall) -> Reply:
     with call.resources.database.reading() as connection:
         pem = stored.trusted_pem(connection, purpose).encode("ascii")
     return Reply(pem, {"Cache-Control": "no-cache"}, etag=sha256(pem).hexdigest())
+
+
+def facts_of(plan: Plan) -> dict[str, object]:
+    """Return what the audit says of a list that was changed as a whole: ids of its roots."""
+    changed = {"added": plan.added, "removed": plan.removed, "enabled": plan.enabled}
+    return {how: [root.id for root in found] for how, found in changed.items()}
 
 
 def _wanted(call: ApiCall, connection: Connection) -> Root:

@@ -5,12 +5,15 @@ functions of an `ApiCall`; they run in a thread, since they use the database.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from shaken.api.problems import Problem, invalid, not_found
+from shaken.audit import Actor, AuditedChange, changing
 from shaken.config import Config
 from shaken.credentials import Credential, Role
 from shaken.signing import Signer
@@ -22,6 +25,9 @@ from trust.store.database import Database
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 """Items of one page of a list."""
+
+MAX_POSITION_DIGITS = 18
+"""Digits of a place in a list: each such number fits the database's integers."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +42,16 @@ class Resources:
 
 @dataclass(frozen=True)
 class ApiCall:
-    """One request to a handler. `now` is Unix seconds; `who` None: the route asks for nobody."""
+    """One request to a handler. `now` is Unix seconds; `who` None: the route asks for nobody.
+
+    `peer` is the client's IP address.
+    """
 
     resources: Resources
     snapshot: Snapshot
     now: int
     who: Credential | None
+    peer: str
     path: Mapping[str, str]
     query: Mapping[str, str]
     body: Any
@@ -50,6 +60,17 @@ class ApiCall:
     def scope(self) -> str | None:
         """The one tenant this credential may see and change; None: all."""
         return self.who.tenant if self.who else None
+
+    @property
+    def actor(self) -> Actor:
+        """Who makes the changes of this request, for their audit."""
+        if self.who is None:
+            raise RuntimeError("a route that changes something names a role")
+        return Actor(self.who.name, self.peer)
+
+    def changing(self) -> AbstractContextManager[AuditedChange]:
+        """Give the transaction in which this request changes things and tells of each."""
+        return changing(self.resources.database, self.actor, now=self.now)
 
     def limit(self) -> int:
         """Return the wanted length of a page. Raises Problem."""
@@ -121,3 +142,25 @@ def read_address(text: str, field_name: str) -> str:
         return dns_name(text)
     except DnsNameError as error:
         raise invalid(field_name, str(error)) from error
+
+
+def read_time(text: str | None, field_name: str) -> int | None:
+    """Read an RFC 3339 time of a query as Unix seconds. Raises Problem."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise invalid(field_name, "an RFC 3339 time is expected") from error
+    if moment.tzinfo is None:
+        raise invalid(field_name, "the time needs its zone, as in 2030-01-01T00:00:00Z")
+    return int(moment.timestamp())
+
+
+def read_position(text: str | None) -> int | None:
+    """Read the place in a list where the next page begins. Raises Problem."""
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdecimal() or len(text) > MAX_POSITION_DIGITS:
+        raise invalid("after", "send what the previous page gave as next")
+    return int(text)

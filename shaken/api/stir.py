@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import UNSET
 
+from shaken.api.authenticator import Authenticator, Stranger
 from shaken.api.stir_errors import StirError, StirFault
 from shaken.api.stir_messages import (
     SigningMessage,
@@ -89,9 +90,16 @@ class _Line(msgspec.Struct, frozen=True):
 class StirApi:
     """Answers requests to `/stir/`, from the snapshot it is given with each."""
 
-    def __init__(self, signer: Signer, *, record: Callable[[SignedCall], None]) -> None:
-        """Take what signs, and where the record of each signature goes."""
+    def __init__(
+        self,
+        signer: Signer,
+        *,
+        authenticator: Authenticator,
+        record: Callable[[SignedCall], None],
+    ) -> None:
+        """Take what signs, what knows who calls, and where the record of each signature goes."""
         self._signer = signer
+        self._authenticator = authenticator
         self._record = record
         self._instance = secrets.token_hex(8)
         self._counter = itertools.count(1)
@@ -117,7 +125,7 @@ class StirApi:
         self, request: StirRequest, request_id: str, snapshot: Snapshot, now: int
     ) -> StirAnswer:
         _check_resource(request)
-        line = _authorize(request, snapshot)
+        line = _line(self._authenticate(request, snapshot, now), request, snapshot)
         _check_headers(request.headers)
         message = read_signing(_document(request))
         call = call_of(message, country=line.trunk.country if line.trunk else None)
@@ -136,6 +144,17 @@ class StirApi:
             raise StirError(StirFault.INTERNAL, detail=str(error)) from error
         self._record(_record_of(signed, line, request_id, now))
         return _success(signed, message, line.trunk, request_id)
+
+    def _authenticate(self, request: StirRequest, snapshot: Snapshot, now: int) -> Credential:
+        try:
+            return self._authenticator.authenticate(
+                snapshot.credentials,
+                request.headers.get("Authorization"),
+                peer=request.peer,
+                now=now,
+            )
+        except Stranger as stranger:
+            raise _unauthorized(stranger) from stranger
 
 
 def _success(
@@ -161,6 +180,8 @@ def _refusal(error: StirError, request_id: str) -> StirAnswer:
         headers["Allow"] = "POST"
     if error.fault is StirFault.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer, Basic realm="stir", charset="UTF-8"'
+    if error.fault is StirFault.TOO_MANY:
+        headers["Retry-After"] = error.variables[0]
     return StirAnswer(error.status, headers, error.body())
 
 
@@ -186,15 +207,21 @@ def _check_resource(request: StirRequest) -> None:
         raise StirError(StirFault.METHOD, detail="send the request with POST")
 
 
-def _authorize(request: StirRequest, snapshot: Snapshot) -> _Line:
-    credential = snapshot.credentials.authenticate(
-        request.headers.get("Authorization"), peer=request.peer
-    )
-    if credential is None:
-        raise StirError(
+def _unauthorized(stranger: Stranger) -> StirError:
+    if stranger.retry_after is None:
+        return StirError(
             StirFault.UNAUTHORIZED,
             detail="send a signer's credential: Authorization: Bearer <secret>, or Basic",
         )
+    return StirError(
+        StirFault.TOO_MANY,
+        str(stranger.retry_after),
+        detail="too many wrong credentials came from this address: correct the credential; a right"
+        " one passes at once",
+    )
+
+
+def _line(credential: Credential, request: StirRequest, snapshot: Snapshot) -> _Line:
     if credential.role is not Role.SIGNER:
         raise StirError(StirFault.FORBIDDEN, "this credential is not a signer's")
     if credential.trunk is not None:

@@ -79,6 +79,12 @@ class StirFault(Enum):
     )
     # Not in the table of ATIS-1000082, which leaves authentication to the operators.
     UNAUTHORIZED = _Row(401, "POL4010", "Error: Authentication required.", "Unauthorized")
+    TOO_MANY = _Row(
+        429,
+        "POL4290",
+        "Error: Too many failed authentications, retry in %1 seconds.",
+        "Too Many Requests",
+    )
     FORBIDDEN = _Row(403, "POL4030", "Error: Not permitted: %1.", "Forbidden")
 
 

@@ -4,10 +4,12 @@ from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+from sqlalchemy import Connection
 
 from shaken.api.problems import Problem, invalid, not_found
 from shaken.api.routes import ApiCall, Reply, Route, read_address
 from shaken.attestation import NumberRuleError, parse_number_rule
+from shaken.audit import Action
 from shaken.credentials import Role
 from shaken.store import tenants as stored
 from shaken.tenants import Tenant
@@ -55,12 +57,14 @@ def create(call: ApiCall) -> Reply:
     call.require_everything()
     body: TenantCreation = call.body
     tenant = _tenant(read_address(body.address, "address"), body)
-    with call.resources.database.changing() as change:
+    shown = record(tenant)
+    with call.changing() as change:
         try:
             stored.add_tenant(change, tenant)
         except stored.AddressTaken as error:
             raise _taken(error) from error
-    return Reply(_record(tenant), {"Location": f"/api/v1/tenants/{tenant.address}"})
+        change.audit(Action.TENANT_CREATE, tenant.address, tenant=tenant.address, after=shown)
+    return Reply(shown, {"Location": f"/api/v1/tenants/{tenant.address}"})
 
 
 def listing(call: ApiCall) -> Reply:
@@ -69,46 +73,52 @@ def listing(call: ApiCall) -> Reply:
     with call.resources.database.reading() as connection:
         if call.scope is not None:
             own = stored.get_tenant(connection, call.scope)
-            return Reply(TenantList((_record(own),) if own else (), None))
+            return Reply(TenantList((record(own),) if own else (), None))
         found = stored.find_tenants(connection, after=call.query.get("after", ""), limit=limit + 1)
     more = found[limit - 1].address if len(found) > limit else None
-    return Reply(TenantList(tuple(_record(tenant) for tenant in found[:limit]), more))
+    return Reply(TenantList(tuple(record(tenant) for tenant in found[:limit]), more))
 
 
 def show(call: ApiCall) -> Reply:
     """Show one tenant."""
-    return Reply(_record(_visible(call)))
+    with call.resources.database.reading() as connection:
+        return Reply(record(_visible(call, connection)))
 
 
 def replace(call: ApiCall) -> Reply:
     """Replace the settings of a tenant; not by its own admin, whom its numbers bind."""
     call.require_everything()
-    tenant = _tenant(_visible(call).address, call.body)
-    with call.resources.database.changing() as change:
+    with call.changing() as change:
+        before = _visible(call, change.connection)
+        tenant = _tenant(before.address, call.body)
         try:
-            if not stored.replace_tenant(change, tenant):
-                raise not_found("tenant")
+            stored.replace_tenant(change, tenant)
         except stored.AddressTaken as error:
             raise _taken(error) from error
-    return Reply(_record(tenant))
+        shown = record(tenant)
+        change.audit(
+            Action.TENANT_UPDATE,
+            tenant.address,
+            tenant=tenant.address,
+            before=record(before),
+            after=shown,
+        )
+    return Reply(shown)
 
 
 def remove(call: ApiCall) -> Reply:
     """Remove a tenant that nothing belongs to any more."""
     call.require_everything()
-    address = _visible(call).address
-    in_use = Problem(
-        409,
-        "in-use",
-        f"certificates, trunks or credentials belong to {address}; remove them first",
-    )
-    with call.resources.database.changing() as change:
+    with call.changing() as change:
+        tenant = _visible(call, change.connection)
+        address = tenant.address
         if any(of_tenant(change.connection, address)):
-            raise in_use
+            raise _in_use(address)
         try:
             stored.remove_tenant(change, address)
         except stored.InUse as error:
-            raise in_use from error
+            raise _in_use(address) from error
+        change.audit(Action.TENANT_DELETE, address, tenant=address, before=record(tenant))
     return Reply()
 
 
@@ -132,18 +142,26 @@ def _taken(error: stored.AddressTaken) -> Problem:
     )
 
 
-def _visible(call: ApiCall) -> Tenant:
+def _in_use(address: str) -> Problem:
+    return Problem(
+        409,
+        "in-use",
+        f"certificates, trunks or credentials belong to {address}; remove them first",
+    )
+
+
+def _visible(call: ApiCall, connection: Connection) -> Tenant:
     address = read_address(call.path["address"], "address")
-    with call.resources.database.reading() as connection:
-        owner = stored.owner_of(connection, address)
-        tenant = None if owner is None else stored.get_tenant(connection, owner)
+    owner = stored.owner_of(connection, address)
+    tenant = None if owner is None else stored.get_tenant(connection, owner)
     if tenant is None:
         raise not_found("tenant")
     call.hold_to_scope(tenant.address, "tenant")
     return tenant
 
 
-def _record(tenant: Tenant) -> TenantRecord:
+def record(tenant: Tenant) -> TenantRecord:
+    """Show a tenant."""
     return TenantRecord(
         address=tenant.address,
         aliases=tenant.aliases,

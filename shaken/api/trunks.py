@@ -6,10 +6,12 @@ from uuid import UUID, uuid4
 
 import msgspec
 from msgspec import Meta
+from sqlalchemy import Connection
 
 from shaken.api.problems import Problem, invalid, not_found
 from shaken.api.routes import ApiCall, Reply, Route, read_address
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
+from shaken.audit import Action
 from shaken.credentials import Role
 from shaken.store import tenants as stored
 from shaken.tenants import AnswerForm, Direction, Network, Trunk
@@ -78,7 +80,8 @@ def create(call: ApiCall) -> Reply:
     body: TrunkCreation = call.body
     _hold_attestation(call, body.foreign_attest, None)
     trunk = _trunk(body.name, _tenant_at(call, body.tenant), body, origid=body.origid or uuid4())
-    with call.resources.database.changing() as change:
+    shown = record(trunk)
+    with call.changing() as change:
         # Looked up again under the lock: the tenant may be gone since the snapshot was taken.
         if stored.get_tenant(change.connection, trunk.tenant) is None:
             raise _no_tenant()
@@ -88,7 +91,8 @@ def create(call: ApiCall) -> Reply:
             raise Problem(
                 409, "name-taken", f"there is a trunk {trunk.name}; choose another name"
             ) from error
-    return Reply(_record(trunk), {"Location": f"/api/v1/trunks/{trunk.name}"})
+        change.audit(Action.TRUNK_CREATE, trunk.name, tenant=trunk.tenant, after=shown)
+    return Reply(shown, {"Location": f"/api/v1/trunks/{trunk.name}"})
 
 
 def listing(call: ApiCall) -> Reply:
@@ -99,38 +103,48 @@ def listing(call: ApiCall) -> Reply:
             connection, tenant=call.scope, after=call.query.get("after", ""), limit=limit + 1
         )
     more = found[limit - 1].name if len(found) > limit else None
-    return Reply(TrunkList(tuple(_record(trunk) for trunk in found[:limit]), more))
+    return Reply(TrunkList(tuple(record(trunk) for trunk in found[:limit]), more))
 
 
 def show(call: ApiCall) -> Reply:
     """Show one trunk."""
-    return Reply(_record(_visible(call)))
+    with call.resources.database.reading() as connection:
+        return Reply(record(_visible(call, connection)))
 
 
 def replace(call: ApiCall) -> Reply:
     """Replace the settings of a trunk; its origid stays unless another is sent."""
     body: TrunkReplacement = call.body
-    before = _visible(call)
-    if body.tenant is not None and _tenant_at(call, body.tenant) != before.tenant:
-        raise invalid("tenant", f"the trunk stays with {before.tenant}; add another trunk")
-    _hold_attestation(call, body.foreign_attest, before.attest.foreign)
-    trunk = _trunk(before.name, before.tenant, body, origid=body.origid or before.origid)
-    with call.resources.database.changing() as change:
-        if not stored.replace_trunk(change, trunk):
-            raise not_found("trunk")
-    return Reply(_record(trunk))
+    with call.changing() as change:
+        before = _visible(call, change.connection)
+        if body.tenant is not None and _tenant_at(call, body.tenant) != before.tenant:
+            raise invalid("tenant", f"the trunk stays with {before.tenant}; add another trunk")
+        _hold_attestation(call, body.foreign_attest, before.attest.foreign)
+        trunk = _trunk(before.name, before.tenant, body, origid=body.origid or before.origid)
+        stored.replace_trunk(change, trunk)
+        shown = record(trunk)
+        change.audit(
+            Action.TRUNK_UPDATE,
+            trunk.name,
+            tenant=trunk.tenant,
+            before=record(before),
+            after=shown,
+        )
+    return Reply(shown)
 
 
 def remove(call: ApiCall) -> Reply:
     """Remove a trunk that no credential is for any more."""
-    name = _visible(call).name
-    with call.resources.database.changing() as change:
+    with call.changing() as change:
+        trunk = _visible(call, change.connection)
         try:
-            stored.remove_trunk(change, name)
+            stored.remove_trunk(change, trunk.name)
         except stored.InUse as error:
             raise Problem(
-                409, "in-use", f"credentials are bound to {name}; revoke them first"
+                409, "in-use", f"credentials are bound to {trunk.name}; revoke them first"
             ) from error
+        before = record(trunk)
+        change.audit(Action.TRUNK_DELETE, trunk.name, tenant=trunk.tenant, before=before)
     return Reply()
 
 
@@ -176,16 +190,16 @@ def _no_tenant() -> Problem:
     return invalid("tenant", "no tenant has this address; create the tenant first")
 
 
-def _visible(call: ApiCall) -> Trunk:
-    with call.resources.database.reading() as connection:
-        trunk = stored.get_trunk(connection, call.path["name"])
+def _visible(call: ApiCall, connection: Connection) -> Trunk:
+    trunk = stored.get_trunk(connection, call.path["name"])
     if trunk is None:
         raise not_found("trunk")
     call.hold_to_scope(trunk.tenant, "trunk")
     return trunk
 
 
-def _record(trunk: Trunk) -> TrunkRecord:
+def record(trunk: Trunk) -> TrunkRecord:
+    """Show a trunk."""
     return TrunkRecord(
         name=trunk.name,
         tenant=trunk.tenant,

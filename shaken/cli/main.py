@@ -19,6 +19,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "tenants": (_ADMINISTRATION, "tenants"),
     "trunks": (_ADMINISTRATION, "trunks"),
     "credentials": (_ADMINISTRATION, "credentials"),
+    "audit": ("shaken.cli.audit", "audit"),
 }
 
 

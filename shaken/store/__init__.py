@@ -1,4 +1,4 @@
-"""What the service keeps beside certificates: tenants, trunks, credentials, records of calls.
+"""What the service keeps beside certificates: tenants, trunks, credentials, calls, the audit.
 
 It uses the database that `trust.store.database` opens, with its own tables and migrations.
 """

@@ -81,3 +81,18 @@ signed_calls = Table(
     Column("request_id", Text, nullable=False),
     sqlite_autoincrement=True,
 )
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False, index=True),
+    Column("peer", Text, nullable=True),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False, index=True),
+    Column("tenant", Text, nullable=True, index=True),
+    Column("detail", JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""Its migration adds what makes the database refuse to change and to remove rows."""

@@ -1,6 +1,6 @@
 """What tests of the service arrange: a lab CA, a store with a tenant and its trunk, a signer."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
@@ -10,11 +10,13 @@ import pytest
 from hypothesis import settings
 
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest, parse_number_rule
+from shaken.audit import SYSTEM
 from shaken.certificates import Upload, import_certificate
 from shaken.signing import Signer, SigningPolicy
 from shaken.store import HISTORY as SERVICE_HISTORY
 from shaken.store.tenants import add_tenant, add_trunk
 from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
+from tests.shaken.world import Template, World, make_template, running
 from trust.authority import Authority
 from trust.certificate import CertificateKind
 from trust.keys import MasterKey
@@ -117,7 +119,9 @@ def add_certificate(
             tenant=tenant,
             x5u=x5u,
         )
-        return import_certificate(database, master, upload, now=now, lab=False).certificate
+        return import_certificate(
+            database, master, upload, actor=SYSTEM, now=now, lab=False
+        ).certificate
 
     return add
 
@@ -128,3 +132,16 @@ def certificate(
 ) -> StoredCertificate:
     """The tenant's own certificate, in the store."""
     return add_certificate(tenant=tenant.address)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """The store that each world begins with."""
+    return make_template(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture
+async def world(template: Template, tmp_path: Path) -> AsyncIterator[World]:
+    """A service in this process with two tenants and a credential of each role and binding."""
+    async with running(template, tmp_path) as started:
+        yield started

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives import hashes
 
 from shaken import service
+from shaken.api.authenticator import Authenticator
 from shaken.api.http import HttpApi
 from shaken.api.routes import Resources
 from shaken.api.stir import StirApi
@@ -29,6 +30,7 @@ from shaken.snapshots import SnapshotFollower
 from shaken.store.credentials import add_credential
 from shaken.store.tenants import add_tenant
 from shaken.tenants import Tenant
+from shaken.throttle import FailureThrottle
 from trust.authority import Authority
 from trust.bundle import Bundle
 from trust.selection import Fallback
@@ -99,9 +101,11 @@ async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     database = prepared.open_database()
     secrets = add_credentials(database)
     signer = signer_for(prepared)
+    authenticator = Authenticator(FailureThrottle())
     application = HttpApi(
         resources=Resources(prepared.config, database, prepared.master, signer),
-        stir=StirApi(signer, record=lambda _: None),
+        authenticator=authenticator,
+        stir=StirApi(signer, authenticator=authenticator, record=lambda _: None),
         snapshots=SnapshotFollower(database, take_snapshot(database), on_change=lambda _: None),
         trusted_proxies=(),
         version="0",

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
+from shaken.audit import SYSTEM
 from shaken.certificates import (
     EXPIRING_SECONDS,
     Imported,
@@ -62,7 +63,7 @@ def store(database: Database, master: MasterKey, now: int) -> Callable[..., Impo
     """Import an upload into the store."""
 
     def import_upload(made: Upload, *, lab: bool = False) -> Imported:
-        return import_certificate(database, master, made, now=now, lab=lab)
+        return import_certificate(database, master, made, actor=SYSTEM, now=now, lab=lab)
 
     return import_upload
 

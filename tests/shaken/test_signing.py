@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
+from shaken.audit import SYSTEM
 from shaken.certificates import Upload, import_certificate
 from shaken.passport import Parties, Party, decode, signature_fits
 from shaken.signing import (
@@ -496,7 +497,9 @@ def test_a_certificate_that_was_deleted_and_imported_with_another_url_is_used_as
             tenant=tenant.address,
             x5u=x5u,
         )
-        return import_certificate(database, master, upload, now=now, lab=False).certificate.id
+        return import_certificate(
+            database, master, upload, actor=SYSTEM, now=now, lab=False
+        ).certificate.id
 
     first = import_with("https://old.example.com/a.pem")
     assert "info=<https://old.example.com/a.pem>" in sign(call()).identity

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from shaken.api.authenticator import Authenticator
 from shaken.api.stir import MAX_BODY, SIGNING_PATH, StirAnswer, StirApi, StirRequest
 from shaken.api.stir_errors import StirFault
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
@@ -22,6 +23,7 @@ from shaken.store.calls import SignedCall
 from shaken.store.credentials import add_credential
 from shaken.store.tenants import add_tenant, replace_trunk
 from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
+from shaken.throttle import FAILURES, FailureThrottle
 from sip.identity import parse_identities
 from trust.keys import MasterKey
 from trust.selection import Fallback
@@ -114,7 +116,12 @@ def stir(
         ):
             add_credential(change, credential, now=now)
     records: list[SignedCall] = []
-    return Stir(StirApi(signer, record=records.append), database, now, records)
+    return Stir(route(signer, records.append), database, now, records)
+
+
+def route(signer: Signer, record: Callable[[SignedCall], None]) -> StirApi:
+    """The route of one worker, where nobody has failed to authenticate yet."""
+    return StirApi(signer, authenticator=Authenticator(FailureThrottle()), record=record)
 
 
 def bound(
@@ -342,7 +349,7 @@ def test_a_request_id_that_could_do_harm_is_replaced(stir: Stir, hostile: str) -
 
 
 def test_a_request_without_id_gets_one_of_its_own(stir: Stir, signer: Signer) -> None:
-    other_worker = replace(stir, api=StirApi(signer, record=stir.records.append))
+    other_worker = replace(stir, api=route(signer, stir.records.append))
 
     made = [worker.post().headers["X-RequestID"] for worker in (stir, other_worker) * 3]
 
@@ -472,6 +479,14 @@ TABLE = [
         [],
         "Unauthorized",
         lambda stir: stir.post(who=None),
+    ),
+    Row(
+        "POL4290",
+        429,
+        "Error: Too many failed authentications, retry in %1 seconds.",
+        ["60"],
+        "Too Many Requests",
+        lambda stir: [stir.post(Authorization="Bearer wrong") for _ in range(FAILURES + 1)][-1],
     ),
     Row(
         "POL4030",
@@ -755,6 +770,31 @@ def test_a_credential_bound_to_networks_is_unknown_elsewhere(stir: Stir) -> None
     assert stir.post(who="far", peer=INSIDE).status == 401
 
 
+def test_a_source_that_failed_too_often_is_told_how_long_to_wait(stir: Stir) -> None:
+    for _ in range(FAILURES):
+        assert stir.post(Authorization="Bearer wrong").status == 401
+
+    answer = stir.post(Authorization="Bearer wrong")
+
+    assert (answer.status, answer.headers["Retry-After"]) == (429, "60")
+    assert "a right one passes at once" in body_of(answer)["detail"]
+    assert "Retry-After" not in stir.post(who="admin").headers
+
+
+def test_a_right_secret_signs_also_from_where_others_fail(stir: Stir) -> None:
+    for _ in range(100):
+        stir.post(Authorization="Bearer wrong")
+
+    assert stir.post().status == 200
+
+
+def test_who_asks_before_it_presents_a_secret_is_asked_for_it_each_time(stir: Stir) -> None:
+    answers = [stir.post(who=None) for _ in range(FAILURES + 1)]
+
+    assert {answer.status for answer in answers} == {401}
+    assert "WWW-Authenticate" in answers[-1].headers
+
+
 # The trunk's policy
 
 
@@ -819,7 +859,7 @@ def test_a_service_that_cannot_sign_says_why_in_the_answer_and_in_the_log(
 
 def test_a_service_without_a_url_names_the_setting(stir: Stir, master: MasterKey) -> None:
     policy = SigningPolicy(fallback=Fallback.FIRST, freshness=60, skew=15)
-    api = StirApi(Signer(master, public_url="", policy=policy), record=stir.records.append)
+    api = route(Signer(master, public_url="", policy=policy), stir.records.append)
 
     answer = replace(stir, api=api).post()
 
@@ -833,7 +873,7 @@ def test_whatever_fails_the_client_gets_an_answer_that_tells_nothing(
     def fail(call: SignedCall) -> None:
         raise RuntimeError(f"secret of {call.credential}")
 
-    answer = replace(stir, api=StirApi(signer, record=fail)).post(X_RequestID="req-1")
+    answer = replace(stir, api=route(signer, fail)).post(X_RequestID="req-1")
 
     assert answer.status == 500
     assert fault_of(answer) == ("POL5000", [])

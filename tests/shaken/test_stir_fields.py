@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shaken.api.authenticator import Authenticator
 from shaken.api.stir import SIGNING_PATH, StirAnswer, StirApi, StirRequest
 from shaken.api.stir_messages import MAX_DESTINATIONS
 from shaken.credentials import Credential, Role, digest_of
@@ -16,6 +17,7 @@ from shaken.snapshot import take_snapshot
 from shaken.store.credentials import add_credential
 from shaken.strictjson import MAX_DEPTH, MAX_DIGITS
 from shaken.tenants import Trunk
+from shaken.throttle import FailureThrottle
 from sip.number import MAX_NUMBER_LENGTH
 from sip.uri import MAX_URI_LENGTH
 from trust.store.certificates import StoredCertificate
@@ -35,7 +37,7 @@ def send(
     with database.changing() as change:
         add_credential(change, credential, now=now)
     snapshot = take_snapshot(database)
-    api = StirApi(signer, record=lambda _: None)
+    api = StirApi(signer, authenticator=Authenticator(FailureThrottle()), record=lambda _: None)
 
     def send_body(body: bytes) -> StirAnswer:
         headers = {

@@ -68,7 +68,10 @@ def statements(database: Database) -> set[str]:
     """Return the statements that made the tables and indexes, with one kind of white space."""
     with database.reading() as connection:
         found = connection.execute(
-            text("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%'")
+            text(
+                "SELECT sql FROM sqlite_master WHERE type IN ('table', 'index')"
+                " AND sql IS NOT NULL AND name NOT LIKE 'sqlite%'"
+            )
         )
         return {re.sub(r"\s+", " ", sql).strip() for sql in found.scalars()}
 

@@ -134,7 +134,8 @@ def test_a_new_credential_works_in_every_worker_within_a_second_until_it_is_revo
     workers.all_within_a_second(newcomer, lambda answer: answer.status == 200)
 
     assert admin.delete("/api/v1/credentials/second").status == 204
-    workers.all_within_a_second(newcomer, lambda answer: answer.status == 401)
+    # A worker that did not know the newcomer yet may have counted failures of this address.
+    workers.all_within_a_second(newcomer, lambda answer: answer.status in {401, 429})
 
 
 def test_a_changed_trunk_counts_in_every_worker_within_a_second(

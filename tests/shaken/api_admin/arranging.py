@@ -18,6 +18,12 @@ def unused(prefix: str) -> str:
     return f"{prefix}{next(_numbers)}"
 
 
+def from_elsewhere(caller: Caller) -> Caller:
+    """Return the caller at an address from which nobody has failed to authenticate yet."""
+    number = next(_numbers)
+    return caller.saying(X_Forwarded_For=f"198.18.{number // 256}.{number % 256}")
+
+
 def upload(issued: Issued, **more: object) -> dict[str, object]:
     """Write the body that uploads a certificate with its key."""
     return {

@@ -30,7 +30,8 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, 
     """A running service, and the secret of its only credential."""
     folder = tmp_path_factory.mktemp("service")
     secret = seed_credential(folder / "data", role=Role.ADMIN, name="root")
-    with running(folder, settings={"SHAKEN_PUBLIC_URL": PUBLIC_URL}) as service:
+    settings = {"SHAKEN_PUBLIC_URL": PUBLIC_URL, "SHAKEN_HTTP__TRUSTED_PROXIES": "127.0.0.1"}
+    with running(folder, settings=settings) as service:
         yield service, secret
 
 

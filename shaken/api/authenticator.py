@@ -1,0 +1,50 @@
+"""Who calls: the same answer for the administration and for the STIR routes.
+
+A source that presents wrong credentials too often is told to wait. A right credential passes at
+once, also from there, and costs nothing more. A request without any credential is no attempt:
+clients that send theirs only when asked (RFC 9110 §11.6.1) begin each time with such a one.
+"""
+
+import logging
+
+from shaken.credentials import Credential, CredentialIndex
+from shaken.throttle import FailureThrottle
+
+_log = logging.getLogger(__name__)
+
+
+class Stranger(Exception):  # noqa: N818 - an outcome the caller expects
+    """Nobody known calls. `retry_after`: seconds to wait, where the source failed too often."""
+
+    def __init__(self, retry_after: int | None = None) -> None:
+        super().__init__("nobody known calls")
+        self.retry_after = retry_after
+
+
+class Authenticator:
+    """Finds who calls, and slows down sources that fail. One for all routes of a worker."""
+
+    def __init__(self, throttle: FailureThrottle) -> None:
+        """Take what counts failures."""
+        self._throttle = throttle
+
+    def authenticate(
+        self, credentials: CredentialIndex, authorization: str | None, *, peer: str, now: int
+    ) -> Credential:
+        """Find who presents this Authorization header from this address. Raises Stranger."""
+        who = credentials.authenticate(authorization, peer=peer)
+        if who is not None:
+            return who
+        if authorization is None:
+            raise Stranger
+        slowed = self._throttle.failed(peer, now=now)
+        if slowed is None:
+            raise Stranger
+        if slowed.begins:
+            _log.warning(
+                "too many failed authentications from %s: more of them are answered 429 for the"
+                " next %d s; right credentials pass",
+                slowed.source,
+                slowed.seconds,
+            )
+        raise Stranger(slowed.seconds)

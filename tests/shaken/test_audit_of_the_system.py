@@ -1,0 +1,85 @@
+"""What the service changes by itself is told as the system's doing: its start and its demo."""
+
+from pathlib import Path
+from typing import Any
+
+from shaken.config import Config, load_config
+from shaken.demo import demo_config, prepare_demo
+from shaken.first_admin import ensure_admin
+from shaken.service import prepare
+from shaken.store.audit import AuditEntry, AuditFilter, find_entries
+from trust.bundle import installed_bundle
+from trust.store.database import Database
+
+ALL = AuditFilter()
+
+
+def entries(database: Database, wanted: AuditFilter = ALL) -> list[AuditEntry]:
+    """List the newest first."""
+    with database.reading() as connection:
+        return list(find_entries(connection, wanted, before=None, limit=1000))
+
+
+def told(database: Database) -> list[tuple[str, str, str]]:
+    """List who did what to what, the oldest first."""
+    return [(entry.actor, entry.action, entry.subject) for entry in reversed(entries(database))]
+
+
+def test_a_start_and_the_first_admin_are_the_systems_own_doing(tmp_path: Path, now: int) -> None:
+    prepared = prepare(load_config(None, {}), tmp_path)
+    ensure_admin(prepared, tmp_path, now=now)
+    prepare(load_config(None, {}), tmp_path)
+    ensure_admin(prepared, tmp_path, now=now)
+
+    database = prepared.open_database()
+    assert told(database) == [
+        ("system", "master-key.bind", "master-key"),
+        ("system", "roots.follow", "tls"),
+        ("system", "credential.create", "admin"),
+    ]
+    (followed,) = entries(database, AuditFilter(action="roots.follow"))
+    assert followed.detail["after"]["edition"] == installed_bundle().edition.version
+    assert len(followed.detail["after"]["added"]) > 100
+    assert {entry.peer for entry in entries(database)} == {None}
+    database.close()
+
+
+def test_the_demo_is_the_systems_own_doing(tmp_path: Path, now: int) -> None:
+    prepared = prepare(demo_config(Config()), tmp_path)
+    demo = prepare_demo(prepared, tmp_path, now=now)
+
+    database = prepared.open_database()
+    once = told(database)
+    certificate = next(
+        entry.subject for entry in entries(database) if entry.action == "certificate.import"
+    )
+    assert once == [
+        ("system", "master-key.bind", "master-key"),
+        ("system", "roots.follow", "tls"),
+        ("system", "tenant.create", "pbx.example.com"),
+        ("system", "trunk.create", "demo"),
+        ("system", "certificate.import", certificate),
+        ("system", "roots.follow", "sti"),
+        *(("system", "credential.create", f"demo-{member}") for member in roles()),
+    ]
+    assert not [secret for secret in secrets(demo.document) if secret in str(entries(database))]
+
+    prepare_demo(prepared, tmp_path, now=now)
+    assert told(database) == once
+
+    (tmp_path / "demo.json").unlink()
+    prepare_demo(prepared, tmp_path, now=now)
+    assert told(database)[len(once) :] == [
+        ("system", action, f"demo-{member}")
+        for member in roles()
+        for action in ("credential.revoke", "credential.create")
+    ]
+    database.close()
+
+
+def roles() -> tuple[str, ...]:
+    return ("admin", "signer", "verifier", "listener")
+
+
+def secrets(document: dict[str, Any]) -> list[str]:
+    return [document[member]["secret"] for member in roles()]

@@ -1,0 +1,242 @@
+"""A whole service in this process: two tenants alike, and a credential of each role and binding.
+
+It stands behind a proxy on this machine, so that a request may come from any address.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from shaken.api.authenticator import Authenticator
+from shaken.api.http import HttpApi
+from shaken.api.routes import Resources, Route
+from shaken.api.stir import StirApi
+from shaken.attestation import Attest, AttestPolicy, ForeignAttest
+from shaken.audit import SYSTEM
+from shaken.certificates import Upload, import_certificate
+from shaken.config import Config
+from shaken.credentials import Credential, Role, digest_of, new_secret
+from shaken.signing import Signer, SigningPolicy
+from shaken.snapshot import take_snapshot
+from shaken.snapshots import SnapshotFollower
+from shaken.store import HISTORY as SERVICE_HISTORY
+from shaken.store.credentials import add_credential
+from shaken.store.tenants import add_tenant, add_trunk
+from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
+from shaken.throttle import FailureThrottle
+from trust.authority import Authority, Issued
+from trust.certificate import CertificateKind
+from trust.keys import MasterKey
+from trust.roots import Purpose, read_root
+from trust.selection import Fallback
+from trust.store import roots
+from trust.store.database import HISTORY as TRUST_HISTORY
+from trust.store.database import Change, Database
+
+INSIDE, OUTSIDE = "192.0.2.10", "203.0.113.9"
+"""An address in the networks of every credential, and one outside of them."""
+
+EVERYBODY = None
+"""The binding of a credential that is for all tenants."""
+
+
+@dataclass(frozen=True)
+class Estate:
+    """A tenant with one thing of each kind."""
+
+    address: str
+    certificate: str
+    trunk: str
+    credential: str
+
+
+@dataclass(frozen=True)
+class Template:
+    """A store that is copied for each test, and what is known of it."""
+
+    file: Path
+    master: MasterKey
+    own: Estate
+    other: Estate
+    secrets: Mapping[tuple[Role, str | None], str]
+    """By role and by the tenant it is bound to."""
+    spare: Issued
+    """A certificate that is not stored."""
+    root: str
+    """The id of the only trusted root, one for STI."""
+    spare_root: str
+    """A root that is not stored, in PEM."""
+
+
+def make_template(folder: Path) -> Template:
+    """Make the store: tenants `own.example.com` and `other.example.com`."""
+    file, master = folder / "template.sqlite", MasterKey.generate()
+    database = Database(f"sqlite:///{file}")
+    database.migrate([TRUST_HISTORY, SERVICE_HISTORY])
+    moment = datetime.now(UTC)
+    trusted, not_trusted = (Authority.create(f"Root {word}", now=moment) for word in ("A", "B"))
+    authority = trusted.intermediate("Lab STI-CA", now=moment)
+    own, other = (
+        _add_estate(database, master, authority.issue_sti(spc="1234", now=moment), word)
+        for word in ("own", "other")
+    )
+    secrets = {(role, tenant): new_secret() for role in Role for tenant in (EVERYBODY, own.address)}
+    with database.changing() as change:
+        for (role, tenant), secret in secrets.items():
+            _add_credential(change, name_of(role, tenant), role, secret, tenant)
+        root = roots.add(change, read_root(trusted.root_pem, Purpose.STI))
+    database.close()
+    return Template(
+        file=file,
+        master=master,
+        own=own,
+        other=other,
+        secrets=secrets,
+        spare=authority.issue_sti(spc="1234", now=moment),
+        root=root.id,
+        spare_root=not_trusted.root_pem,
+    )
+
+
+def name_of(role: Role, tenant: str | None) -> str:
+    """Return the name of the credential of a role and a binding."""
+    return f"{role.value}-of-{tenant or 'all'}"
+
+
+def _add_estate(database: Database, master: MasterKey, issued: Issued, word: str) -> Estate:
+    estate = Estate(
+        address=f"{word}.example.com",
+        certificate=issued.certificate.fingerprint,
+        trunk=f"{word}-trunk",
+        credential=f"{word}-credential",
+    )
+    with database.changing() as change:
+        add_tenant(change, Tenant(estate.address, (), (), Fallback.FIRST))
+        policy = AttestPolicy(Attest.A, ForeignAttest.B)
+        origid = UUID("6b7ab1b4-1b1c-4e4f-8f0d-0d3a3d2f7c55")
+        trunk = Trunk(
+            estate.trunk,
+            estate.address,
+            policy,
+            origid,
+            Direction.AUTO,
+            (),
+            None,
+            AnswerForm.BOTH,
+        )
+        add_trunk(change, trunk)
+        _add_credential(change, estate.credential, Role.VIEWER, new_secret(), estate.address)
+    upload = Upload(
+        kind=CertificateKind.STI,
+        certificate=issued.chain_pem,
+        private_key=issued.key_pem,
+        passphrase=None,
+        tenant=estate.address,
+        x5u=None,
+    )
+    import_certificate(database, master, upload, actor=SYSTEM, now=int(time.time()), lab=False)
+    return estate
+
+
+def _add_credential(change: Change, name: str, role: Role, secret: str, tenant: str | None) -> None:
+    networks = (ip_network("192.0.2.0/24"), ip_network("127.0.0.0/8"))
+    credential = Credential(name, role, digest_of(secret), tenant, None, networks)
+    add_credential(change, credential, now=0)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back; header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Read the body as JSON."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class World:
+    """A running service over a store of its own."""
+
+    template: Template
+    database: Database
+    client: "TestClient[Any, Any]"
+    routes: tuple[Route, ...]
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        secret: str | None,
+        peer: str | None = INSIDE,
+        proto: str | None = "https",
+    ) -> Reply:
+        """Send a request as the proxy does: for a client at `peer`, which spoke `proto`."""
+        told = {"X-Forwarded-For": peer, "X-Forwarded-Proto": proto}
+        headers = {name: text for name, text in told.items() if text is not None}
+        if secret is not None:
+            headers["Authorization"] = f"Bearer {secret}"
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        data = None if body is None else json.dumps(body).encode()
+        async with self.client.request(method, path, headers=headers, data=data) as answer:
+            named = {name.lower(): text for name, text in answer.headers.items()}
+            return Reply(answer.status, named, await answer.read())
+
+    async def admin(self, method: str, path: str, body: object = None) -> Reply:
+        """Ask as an administrator of all tenants."""
+        return await self.ask(method, path, body, secret=self.template.secrets[Role.ADMIN, None])
+
+    async def audit(self, query: str = "") -> list[dict[str, Any]]:
+        """List who changed what, the newest first."""
+        page = (await self.admin("GET", f"/api/v1/audit{query}")).json()
+        items: list[dict[str, Any]] = page["items"]
+        return items
+
+    def registered(self) -> set[str]:
+        """List the routes that are really served, as `GET /path/{name}`."""
+        app = self.client.app
+        assert app is not None
+        return {
+            f"{route.method} {resource.canonical}"
+            for resource in app.router.resources()
+            for route in resource
+            if route.method not in {"*", "HEAD"}
+        }
+
+
+@asynccontextmanager
+async def running(template: Template, folder: Path) -> AsyncIterator[World]:
+    """Run a service over a fresh copy of the template."""
+    file = folder / "shaken.sqlite"
+    shutil.copyfile(template.file, file)
+    database = Database(f"sqlite:///{file}")
+    policy = SigningPolicy(fallback=Fallback.FIRST, freshness=60, skew=15)
+    signer = Signer(template.master, public_url="https://sti.example.com", policy=policy)
+    authenticator = Authenticator(FailureThrottle())
+    api = HttpApi(
+        resources=Resources(Config(), database, template.master, signer),
+        authenticator=authenticator,
+        stir=StirApi(signer, authenticator=authenticator, record=lambda _: None),
+        snapshots=SnapshotFollower(database, take_snapshot(database), on_change=lambda _: None),
+        trusted_proxies=(ip_network("127.0.0.1"),),
+        version="0",
+    )
+    async with TestClient(TestServer(api.application())) as client:
+        yield World(template, database, client, tuple(api._routes))
+    database.close()
