@@ -21,10 +21,11 @@ from shaken.api import credentials, tenants, trunks
 from shaken.api.roots import facts_of
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
 from shaken.audit import SYSTEM, Action, Unchanged, changing
-from shaken.certificates import Source, Status, Upload, import_certificate, status_of
+from shaken.certificates import Status, status_of
 from shaken.client import Client, ClientError
 from shaken.config import Config
 from shaken.credentials import Credential, Role, digest_of, new_secret
+from shaken.importing import Source, Upload, import_certificate
 from shaken.passport import decode
 from shaken.private_files import write_private
 from shaken.service import Prepared

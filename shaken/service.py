@@ -28,7 +28,9 @@ from shaken.api.roots import facts_of
 from shaken.api.routes import Resources
 from shaken.api.stir import StirApi
 from shaken.audit import SYSTEM, Action, CallRecorder, Unchanged, changing
+from shaken.builtin import builtin_lasts, ensure_builtin
 from shaken.config import Config
+from shaken.importing import Importer
 from shaken.signing import Signer, SigningPolicy
 from shaken.snapshot import take_snapshot
 from shaken.snapshots import SnapshotFollower
@@ -118,7 +120,17 @@ def _ready_store(config: Config, data_dir: Path, database: Database) -> MasterKe
             master_key.bind(change, master)
             change.audit(Action.MASTER_KEY_BIND, "master-key", tenant=None)
     _follow_certifi(database, installed_bundle())
+    _ensure_builtin(database, master)
     return master
+
+
+def _ensure_builtin(database: Database, master: MasterKey) -> None:
+    """See that there is a certificate for TLS listeners, the service's own if need be."""
+    now = int(time.time())
+    if builtin_lasts(take_snapshot(database), now=now):
+        return
+    with changing(database, SYSTEM, now=now) as change:
+        ensure_builtin(change, Importer(master, lab=False), now=now)
 
 
 def _load_numbering_plans() -> None:
@@ -197,6 +209,7 @@ async def _serve(
     await stop.wait()
     loop.remove_reader(lifeline)
     await site.stop()
+    follower.release()
     # From `cleanup` on, aiohttp throws away what still arrives, also of bodies it waits for.
     await application[ARRIVALS].over(seconds=ARRIVAL_SECONDS)
     await runner.cleanup()

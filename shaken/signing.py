@@ -16,6 +16,7 @@ from shaken.passport import Parties, Party, ShakenClaims, header_segment, sign
 from shaken.snapshot import Snapshot
 from shaken.tenants import Tenant, Trunk
 from sip.identity import Identity
+from trust.certificate import CertificateKind
 from trust.keys import MasterKey, SealError, unseal_private_key
 from trust.selection import Chosen, Fallback, StiCandidate
 from trust.store.certificates import StoredCertificate
@@ -136,7 +137,9 @@ class Signer:
         usable = [
             row
             for row in snapshot.certificates.values()
-            if row.sealed_key is not None and row.not_before <= now <= row.not_after
+            if row.kind is CertificateKind.STI
+            and row.sealed_key is not None
+            and row.not_before <= now <= row.not_after
         ]
         if not usable:
             return "no STI certificate with a key is valid now; import one"

@@ -13,12 +13,15 @@ from shaken.store import tables, tenants
 from shaken.store.credentials import read_credential
 from shaken.tenants import Tenant, Trunk
 from trust.certificate import CertificateKind
-from trust.selection import StiCandidate, StiIndex
+from trust.selection import StiCandidate, StiIndex, TlsCandidate, TlsIndex
 from trust.store import certificates
 from trust.store.database import Database
 from trust.store.mirror import Mirror
 from trust.store.tables import certificates as certificate_table
 from trust.store.tables import revision as revision_table
+
+BUILT_IN = "built-in"
+"""The source of certificates that the service made itself."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,24 @@ class Snapshot:
             if row.kind is CertificateKind.STI
         )
 
+    @cached_property
+    def tls(self) -> TlsIndex:
+        """Domain and system certificates, by the names they are presented for."""
+        owners = {address: tenant.address for address, tenant in self.tenants.items()}
+        candidates = (
+            TlsCandidate(
+                id=row.id,
+                names=row.names,
+                tenant=row.tenant,
+                not_before=row.not_before,
+                not_after=row.not_after,
+                built_in=row.source == BUILT_IN,
+            )
+            for row in self.certificates.values()
+            if row.kind is not CertificateKind.STI and row.sealed_key is not None
+        )
+        return TlsIndex(candidates, owners)
+
 
 _EMPTY = Snapshot(
     revision=-1,
@@ -98,5 +119,5 @@ def take_snapshot(database: Database, previous: Snapshot | None = None) -> Snaps
             certificate_rows=before.certificate_rows.follow(connection),
         )
     # The tables made from the rows are made here, not by the first call that needs them.
-    _ = taken.tenants, taken.credentials, taken.sti
+    _ = taken.tenants, taken.credentials, taken.sti, taken.tls
     return taken

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from shaken.snapshot import Snapshot, take_snapshot
 from trust.store.database import Database
@@ -29,6 +30,8 @@ class SnapshotFollower:
         self._current = first
         self._on_change = on_change
         self._refreshing = asyncio.Lock()
+        self._news = asyncio.Event()
+        self._ending = False
         # A thread of its own: handlers that wait for the store must not keep news from arriving.
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot")
 
@@ -48,6 +51,21 @@ class SnapshotFollower:
                 self._executor, take_snapshot, self._database, self._current
             )
             self._on_change(self._current)
+            news, self._news = self._news, asyncio.Event()
+            news.set()
+
+    async def changed(self, seen: Snapshot, *, seconds: float) -> None:
+        """Wait until there is another snapshot than the one seen, at most so long."""
+        if self._current is not seen or self._ending:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+
+    def release(self) -> None:
+        """Let all that wait for a change go on: the worker ends."""
+        self._ending = True
+        self._news.set()
 
     async def run(self) -> None:
         """Follow the store until cancelled. A failure is said once, and the store asked again."""

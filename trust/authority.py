@@ -156,14 +156,8 @@ class Authority:
     ) -> Issued:
         """Issue a TLS server certificate for DNS names (wildcards too) and IP addresses."""
         key = ec.generate_private_key(ec.SECP256R1())
-        subject_alternative_name = x509.SubjectAlternativeName([_general_name(n) for n in names])
-        extensions = [
-            (x509.BasicConstraints(ca=False, path_length=None), True),
-            (_key_usage(digital_signature=True), True),
-            (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
-            (subject_alternative_name, False),
-        ]
         validity = (now - BACKDATING, now + lifetime)
+        extensions = _server_extensions(names)
         leaf = self._issue(_name("TLS server"), key.public_key(), validity, extensions)
         return Issued(self._chain(leaf), key)
 
@@ -218,6 +212,33 @@ class Authority:
         return x509.CRLDistributionPoints([point])
 
 
+def self_signed(names: Sequence[str], *, now: datetime, lifetime: timedelta) -> Issued:
+    """Make a TLS server certificate that signs itself, for hosts that have none yet.
+
+    The first of the names (DNS names and IP addresses) is the common name too.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+    certificate = _sign(
+        subject=name,
+        public_key=key.public_key(),
+        issuer=name,
+        issuer_key=key,
+        validity=(now - BACKDATING, now + lifetime),
+        extensions=_server_extensions(names),
+    )
+    return Issued(Certificate((certificate,)), key)
+
+
+def _server_extensions(names: Sequence[str]) -> _Extensions:
+    return (
+        (x509.BasicConstraints(ca=False, path_length=None), True),
+        (_key_usage(digital_signature=True), True),
+        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
+        (x509.SubjectAlternativeName([general_name(name) for name in names]), False),
+    )
+
+
 def _sign(
     *,
     subject: x509.Name,
@@ -254,7 +275,8 @@ def _name(common_name: str) -> x509.Name:
     )
 
 
-def _general_name(name: str) -> x509.GeneralName:
+def general_name(name: str) -> x509.GeneralName:
+    """Return an IP address or a DNS name as an X.509 general name."""
     try:
         return x509.IPAddress(ip_address(name))
     except ValueError:

@@ -17,13 +17,15 @@ from typing import Literal, TypeAlias
 from cryptography import x509
 from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from trust.tnauthlist import TN_AUTH_LIST_OID, TnAuthList, TnAuthListError
 
-Field: TypeAlias = Literal["kind", "certificate", "private_key", "passphrase", "x5u"]
+Field: TypeAlias = Literal[
+    "kind", "certificate", "private_key", "pkcs12", "passphrase", "tenant", "x5u"
+]
 """Which of the things an administrator handed in an error is about."""
 
 UNREADABLE = (
@@ -195,6 +197,34 @@ def issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     except (InvalidSignature, TypeError, *UNREADABLE):
         return False
     return True
+
+
+def check_tls(certificate: Certificate) -> None:
+    """Raise CertificateRefused unless the leaf may be presented by a TLS server.
+
+    What is merely unwise passes, see `trust.findings`. Slugs: `unsupported-key`, `is-a-ca`.
+    """
+    leaf = certificate.leaf
+    try:
+        key = leaf.public_key()
+    except UNREADABLE:
+        key = None
+    good = isinstance(key, rsa.RSAPublicKey | ed25519.Ed25519PublicKey) or (
+        isinstance(key, ec.EllipticCurvePublicKey)
+        and isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1)
+    )
+    if not good:
+        raise CertificateRefused(
+            "unsupported-key",
+            f"The certificate's key is {_key_description(leaf)}; TLS clients know RSA, P-256, "
+            "P-384 and Ed25519. Make a P-256 key and have a certificate issued for it.",
+        )
+    if is_ca(leaf) and not issued(leaf, leaf):
+        raise CertificateRefused(
+            "is-a-ca",
+            "The certificate is that of a certification authority. Import the certificate it "
+            "issued for your host; an authority's own goes to the trusted roots.",
+        )
 
 
 def check_sti(certificate: Certificate, *, now: datetime) -> None:

@@ -138,5 +138,10 @@ def unseal_private_key(master: MasterKey, sealed: bytes, *, record: str) -> Priv
     return key
 
 
+def private_key_pem(key: PrivateKey) -> str:
+    """Return a private key in PEM (PKCS#8, unencrypted), as TLS servers read it."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode("ascii")
+
+
 def _associated(record: str) -> bytes:
     return b"shaken sealed key\0" + record.encode()

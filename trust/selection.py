@@ -104,3 +104,87 @@ class StiIndex:
 def _newest_first(candidate: StiCandidate) -> tuple[int, int]:
     """Order by `not_before`, newest first; of two alike the later upload, a deliberate renewal."""
     return -candidate.not_before, -candidate.sequence
+
+
+class Presented(StrEnum):
+    """Why a certificate is presented for a server name."""
+
+    DOMAIN = "domain"
+    WILDCARD = "wildcard"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsCandidate:
+    """A TLS certificate with its key, as the rules see it.
+
+    `tenant` is the owner of a domain certificate, None: it is a system certificate. `built_in`
+    says that the service made it itself. Names and times are as in `StiCandidate`.
+    """
+
+    id: str
+    names: tuple[str, ...]
+    tenant: str | None
+    not_before: int
+    not_after: int
+    built_in: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TlsChoice:
+    """The certificate that is presented, and why."""
+
+    candidate: TlsCandidate
+    chosen: Presented
+
+
+class TlsIndex:
+    """TLS certificates, by the names they are presented for. Immutable."""
+
+    def __init__(self, candidates: Iterable[TlsCandidate], owners: Mapping[str, str]) -> None:
+        """Take the certificates, and which tenant owns each address."""
+        domain: dict[str, list[TlsCandidate]] = {}
+        system: dict[str, list[TlsCandidate]] = {}
+        defaults: list[TlsCandidate] = []
+        for candidate in candidates:
+            if candidate.tenant is None:
+                defaults.append(candidate)
+            for name in candidate.names:
+                if candidate.tenant is None:
+                    system.setdefault(name, []).append(candidate)
+                elif owners.get(name) == candidate.tenant:
+                    domain.setdefault(name, []).append(candidate)
+        self._domain: Mapping[str, Sequence[TlsCandidate]] = domain
+        self._system: Mapping[str, Sequence[TlsCandidate]] = system
+        self._defaults: Sequence[TlsCandidate] = defaults
+
+    def for_server_name(self, name: str | None, *, now: int) -> TlsChoice | None:
+        """Choose what is presented to a client that asks for this name (None: it named none).
+
+        The exact domain certificate of the tenant that owns the name; then a system certificate
+        with the exact name, with a wildcard for it (one label), the default one. None only where
+        there is no system certificate at all.
+        """
+        if name is not None:
+            if own := self._domain.get(name):
+                return TlsChoice(_best(own, now), Presented.DOMAIN)
+            if exact := self._system.get(name):
+                return TlsChoice(_best(exact, now), Presented.SYSTEM)
+            if wildcard := self._system.get("*." + name.partition(".")[2]):
+                return TlsChoice(_best(wildcard, now), Presented.WILDCARD)
+        default = self.default(now=now)
+        return None if default is None else TlsChoice(default, Presented.SYSTEM)
+
+    def default(self, *, now: int) -> TlsCandidate | None:
+        """Return the system certificate for clients that ask for no name or an unknown one."""
+        return _best(self._defaults, now) if self._defaults else None
+
+
+def _best(candidates: Sequence[TlsCandidate], now: int) -> TlsCandidate:
+    """Of several: one that is valid now, made by others than the service, with the latest end."""
+    if len(candidates) == 1:
+        return candidates[0]
+    return max(
+        candidates,
+        key=lambda one: (one.not_before <= now <= one.not_after, not one.built_in, one.not_after),
+    )

@@ -1,134 +1,94 @@
 """`/api/v1/certificates`, and the public repository that `x5u` URLs name."""
 
+import base64
+import binascii
 import re
-from datetime import UTC, datetime
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 from sqlalchemy import Connection
 
-from shaken.api.problems import Problem, invalid, not_found
-from shaken.api.routes import ApiCall, Reply, Route, read_address, read_position, read_time
-from shaken.audit import Action
-from shaken.certificates import (
-    Source,
-    Status,
-    UnknownTenant,
-    Upload,
-    facts_of,
-    import_certificate,
-    status_of,
+from shaken.api.certificate_records import (
+    CertificateList,
+    CertificateRecord,
+    CertificateWarning,
+    record,
 )
+from shaken.api.problems import Problem, invalid, not_found
+from shaken.api.routes import (
+    ApiCall,
+    Reply,
+    Route,
+    read_address,
+    read_flag,
+    read_position,
+    read_time,
+)
+from shaken.audit import Action
+from shaken.certificates import dependents
 from shaken.credentials import Role
+from shaken.importing import Importer, UnknownTenant, Upload, facts_of
 from trust.certificate import CertificateKind, CertificateRefused
 from trust.store import certificates as stored
 from trust.store.certificates import AlreadyStored, Filter, StoredCertificate
-from trust.tnauthlist import Spc, Tn, TnAuthList, TnRange
 
 MAX_PEM = 256 * 1024
 """Characters of PEM text in one member; a chain of ten RSA certificates has about 20,000."""
+
+MAX_DELETED = 1000
+"""Certificates deleted by one request."""
 
 REPOSITORY_CACHE_SECONDS = 3600
 """How long verifiers may keep a chain without asking again."""
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
+Fingerprint = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{64}\Z")]
 Pem = Annotated[str, Meta(max_length=MAX_PEM)]
 
 
 class CertificateImport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A certificate to keep. `certificate` may hold chain and key together, in any order."""
+    """A certificate to keep. `certificate` may hold chain and key together, in any order.
+
+    `pkcs12` is a PKCS#12 file in base64, in place of the texts.
+    """
 
     kind: CertificateKind
-    certificate: Annotated[str, Meta(min_length=1, max_length=MAX_PEM)]
+    certificate: Pem = ""
     private_key: Pem | None = None
+    pkcs12: Annotated[str, Meta(max_length=2 * MAX_PEM)] | None = None
     passphrase: Annotated[str, Meta(max_length=1024)] | None = None
     tenant: Annotated[str, Meta(max_length=253)] | None = None
     x5u: Annotated[str, Meta(max_length=2048)] | None = None
 
 
-class TnRangeRecord(msgspec.Struct, frozen=True):
-    """Consecutive numbers from `start` on."""
+class CertificateDeletion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Certificates to remove together: all of them or none."""
 
-    start: str
-    count: int
-
-
-class TnAuthListRecord(msgspec.Struct, frozen=True):
-    """For which provider codes and numbers a certificate speaks (RFC 8226)."""
-
-    spc: tuple[str, ...]
-    tn: tuple[str, ...]
-    range: tuple[TnRangeRecord, ...]
-
-
-class CertificateWarning(msgspec.Struct, frozen=True):
-    """Something an administrator should know; `slug` is stable."""
-
-    slug: str
-    detail: str
-
-
-class CertificateRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A certificate as the API shows it. `id` is the leaf's SHA-256; times are RFC 3339 UTC."""
-
-    id: str
-    kind: CertificateKind
-    names: tuple[str, ...]
-    subject: str
-    issuer: str
-    serial: str
-    fingerprint: str
-    not_before: datetime
-    not_after: datetime
-    tenant: str | None
-    tn_auth_list: TnAuthListRecord | None
-    x5u: str | None
-    has_private_key: bool
-    source: Source
-    status: Status
-    warnings: tuple[CertificateWarning, ...]
-
-
-class CertificateList(msgspec.Struct, frozen=True):
-    """A page of certificates; `next` is what to send as `after`."""
-
-    items: tuple[CertificateRecord, ...]
-    next: str | None
+    ids: Annotated[list[Fingerprint], Meta(min_length=1, max_length=MAX_DELETED)]
 
 
 def create(call: ApiCall) -> Reply:
     """Import a certificate with its key; all of it or nothing."""
-    body: CertificateImport = call.body
-    tenant = None if body.tenant is None else read_address(body.tenant, "tenant")
-    if call.scope is not None and tenant is None:
-        tenant = call.scope
-    call.hold_to_scope(_owner(call, tenant), "tenant")
-    upload = Upload(
-        kind=body.kind,
-        certificate=body.certificate,
-        private_key=body.private_key,
-        passphrase=body.passphrase,
-        tenant=tenant,
-        x5u=body.x5u,
-    )
+    importer = Importer(call.resources.master, call.resources.config.signing.lab_urls)
     try:
-        done = import_certificate(
-            call.resources.database,
-            call.resources.master,
-            upload,
-            actor=call.actor,
-            now=call.now,
-            lab=call.resources.config.signing.lab_urls,
-        )
+        readable = importer.read(_upload(call), now=call.now)
+        with call.changing() as change:
+            done = importer.add(change, readable, now=call.now)
+            call.hold_to_scope(done.certificate.tenant, "tenant")
     except CertificateRefused as error:
         raise Problem(400, error.slug, error.detail, error.field) from error
     except UnknownTenant as error:
         raise invalid("tenant", "no tenant has this address; create the tenant first") from error
     except AlreadyStored as error:
         raise Problem(
-            409, "already-stored", f"this certificate is stored as {error.id}", id=error.id
+            409,
+            "already-stored",
+            f"this certificate is stored as {error.id}; with ?replace=true it takes over a better"
+            " chain or the missing key",
+            id=error.id,
         ) from error
     shown = record(call, done.certificate)
     notes = tuple(CertificateWarning("put-right", note) for note in done.notes)
@@ -156,26 +116,32 @@ def listing(call: ApiCall) -> Reply:
 def show(call: ApiCall) -> Reply:
     """Show one certificate."""
     with call.resources.database.reading() as connection:
-        return Reply(record(call, _visible(call, connection)))
+        return Reply(record(call, _visible(call, connection, call.path["id"])))
 
 
 def remove(call: ApiCall) -> Reply:
-    """Remove a certificate and its key."""
-    with call.changing() as change:
-        row = _visible(call, change.connection)
-        stored.remove(change, row.id)
-        change.audit(Action.CERTIFICATE_DELETE, row.id, tenant=row.tenant, before=facts_of(row))
+    """Remove a certificate and its key, unless it would be missed."""
+    _remove(call, [call.path["id"]])
+    return Reply()
+
+
+def remove_many(call: ApiCall) -> Reply:
+    """Remove certificates and their keys, all of them or none."""
+    body: CertificateDeletion = call.body
+    _remove(call, body.ids)
     return Reply()
 
 
 def download(call: ApiCall) -> Reply:
     """Download the chain, leaf first, never the key."""
     with call.resources.database.reading() as connection:
-        row = _visible(call, connection)
+        row = _visible(call, connection, call.path["id"])
         chain = stored.chain_pem(connection, row.id)
     if chain is None:
         raise not_found("certificate")
-    headers = {"Content-Disposition": f'attachment; filename="{row.id[:16]}.pem"'}
+    name = row.names[0].replace("*", "wildcard").replace(":", "-") if row.names else row.kind.value
+    file_name = f"{name}-{row.id[:8]}.pem"
+    headers = {"Content-Disposition": f'attachment; filename="{file_name}"'}
     return Reply(chain.encode("ascii"), headers)
 
 
@@ -197,53 +163,55 @@ def publish(call: ApiCall) -> Reply:
     return Reply(chain.encode("ascii"), headers)
 
 
-def record(call: ApiCall, row: StoredCertificate) -> CertificateRecord:
-    """Show a stored certificate."""
-    status = status_of(row, now=call.now)
-    warnings = {
-        Status.EXPIRING: (CertificateWarning("expires-soon", "it expires soon: replace it"),),
-        Status.EXPIRED: (
-            CertificateWarning("expired", "it has expired and signs nothing: replace it"),
-        ),
-    }
-    return CertificateRecord(
-        id=row.id,
-        kind=row.kind,
-        names=row.names,
-        subject=row.subject,
-        issuer=row.issuer,
-        serial=row.serial,
-        fingerprint=row.id,
-        not_before=datetime.fromtimestamp(row.not_before, UTC),
-        not_after=datetime.fromtimestamp(row.not_after, UTC),
-        tenant=row.tenant,
-        tn_auth_list=None if row.tn_auth_list is None else _authorised(row.tn_auth_list),
-        x5u=call.resources.signer.x5u_of(row),
-        has_private_key=row.sealed_key is not None,
-        source=Source(row.source),
-        status=status,
-        warnings=warnings.get(status, ()),
+def _upload(call: ApiCall) -> Upload:
+    body: CertificateImport = call.body
+    if not body.certificate and body.pkcs12 is None:
+        raise invalid("certificate", "send PEM text as certificate, or a PKCS#12 file as pkcs12")
+    tenant = None if body.tenant is None else read_address(body.tenant, "tenant")
+    if call.scope is not None and tenant is None:
+        tenant = call.scope
+    call.hold_to_scope(_owner(call, tenant), "tenant")
+    return Upload(
+        kind=body.kind,
+        certificate=body.certificate,
+        private_key=body.private_key,
+        pkcs12=None if body.pkcs12 is None else _binary(body.pkcs12),
+        passphrase=body.passphrase,
+        tenant=tenant,
+        x5u=body.x5u,
+        replace=read_flag(call.query.get("replace"), "replace"),
     )
 
 
-def _authorised(der: bytes) -> TnAuthListRecord:
-    entries = TnAuthList.decode(der).entries
-    return TnAuthListRecord(
-        spc=tuple(entry.code for entry in entries if isinstance(entry, Spc)),
-        tn=tuple(entry.number for entry in entries if isinstance(entry, Tn)),
-        range=tuple(
-            TnRangeRecord(entry.start, entry.count)
-            for entry in entries
-            if isinstance(entry, TnRange)
-        ),
-    )
+def _binary(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise invalid("pkcs12", "the file is expected in base64") from error
 
 
-def _visible(call: ApiCall, connection: Connection) -> StoredCertificate:
-    identity = call.path["id"].lower()
-    if not _FINGERPRINT.fullmatch(identity):
+def _remove(call: ApiCall, ids: Iterable[str]) -> None:
+    force = read_flag(call.query.get("force"), "force")
+    with call.changing() as change:
+        rows = [_visible(call, change.connection, identity) for identity in dict.fromkeys(ids)]
+        missed = dependents({row.id for row in rows}, call.snapshot, now=call.now)
+        if missed and not force:
+            first = missed[0]
+            raise Problem(
+                409,
+                "in-use",
+                f"{first.detail}; import another first, or delete it all the same with ?force=true",
+                id=first.certificate,
+            )
+        for row in rows:
+            stored.remove(change, row.id)
+            change.audit(Action.CERTIFICATE_DELETE, row.id, tenant=row.tenant, before=facts_of(row))
+
+
+def _visible(call: ApiCall, connection: Connection, identity: str) -> StoredCertificate:
+    if not _FINGERPRINT.fullmatch(identity.lower()):
         raise not_found("certificate")
-    row = stored.get(connection, identity)
+    row = stored.get(connection, identity.lower())
     if row is None:
         raise not_found("certificate")
     call.hold_to_scope(row.tenant, "certificate")
@@ -255,16 +223,16 @@ def _owner(call: ApiCall, tenant: str | None) -> str | None:
     return None if found is None else found.address
 
 
-def _listed_tenant(call: ApiCall) -> str | None:
-    address = _address(call.query.get("tenant"), "tenant")
-    return _owner(call, address) or address
-
-
 def _kind(text: str | None) -> CertificateKind | None:
     try:
         return None if text is None else CertificateKind(text)
     except ValueError as error:
         raise invalid("kind", "one of system, domain, sti is expected") from error
+
+
+def _listed_tenant(call: ApiCall) -> str | None:
+    address = _address(call.query.get("tenant"), "tenant")
+    return _owner(call, address) or address
 
 
 def _address(text: str | None, field: str) -> str | None:
@@ -293,11 +261,30 @@ ROUTES = (
         gives=CertificateRecord,
         status=201,
         secret=True,
+        query=("replace",),
+    ),
+    Route(
+        "POST",
+        f"{_BASE}/delete",
+        Role.ADMIN,
+        remove_many,
+        "Remove several certificates, all or none",
+        takes=CertificateDeletion,
+        status=204,
+        query=("force",),
     ),
     Route(
         "GET", f"{_BASE}/{{id}}", Role.VIEWER, show, "Show a certificate", gives=CertificateRecord
     ),
-    Route("DELETE", f"{_BASE}/{{id}}", Role.ADMIN, remove, "Remove a certificate", status=204),
+    Route(
+        "DELETE",
+        f"{_BASE}/{{id}}",
+        Role.ADMIN,
+        remove,
+        "Remove a certificate",
+        status=204,
+        query=("force",),
+    ),
     Route(
         "GET",
         f"{_BASE}/{{id}}/pem",

@@ -6,16 +6,18 @@ answer. What a request means is the handlers' business.
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
 from aiohttp import ClientPayloadError, web
 from aiohttp.http import HttpProcessingError
 
-from shaken.api import audit, certificates, credentials, health, roots, tenants, trunks
+from shaken.api import audit, certificates, credentials, health, listeners, roots, tenants, trunks
 from shaken.api.authenticator import Authenticator, Stranger
 from shaken.api.openapi import openapi_document
 from shaken.api.peer import Peer, peer_of
@@ -34,6 +36,11 @@ MAX_API_BODY = 1024 * 1024
 BODY_SECONDS = 20
 """How long a body may take to arrive."""
 
+MAX_WAIT_SECONDS = 300
+"""How long an answer is held for a client that waits for a change."""
+
+_WAIT = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,6})(?:$|[,;\s])")
+
 _NO_CONTENT_TYPE = frozenset({204, 304})
 _log = logging.getLogger(__name__)
 
@@ -49,6 +56,9 @@ class SnapshotSource(Protocol):
 
     async def refresh(self) -> None:
         """Take a new snapshot now, if the store has changed."""
+
+    async def changed(self, seen: Snapshot, *, seconds: float) -> None:
+        """Wait until there is another snapshot than the one seen, at most so long."""
 
 
 class Arrivals:
@@ -114,6 +124,7 @@ class HttpApi:
             *trunks.ROUTES,
             *credentials.ROUTES,
             *roots.ROUTES,
+            *listeners.ROUTES,
             *audit.ROUTES,
             *health.ROUTES,
         )
@@ -207,11 +218,29 @@ class HttpApi:
             body=body,
         )
         reply = await asyncio.to_thread(route.handler, call)
+        if route.waits:
+            reply = await self._wait_for_change(route, request, call, reply)
         if route.changes:
             name = who.name if who else "nobody"
             _log.info("%s from %s: %s %s", name, peer.address, request.method, request.path)
             await self._take_over()
         return _response(route, reply, request)
+
+    async def _wait_for_change(
+        self, route: Route, request: web.Request, call: ApiCall, reply: Reply
+    ) -> Reply:
+        """Hold the answer to a client that has this state, as long as it prefers."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + preferred_wait(request.headers.get("Prefer", ""))
+        while _has(request, reply) and (left := deadline - loop.time()) > 0:
+            await self._snapshots.changed(call.snapshot, seconds=left)
+            if self._snapshots.current is call.snapshot:
+                break
+            # Asked again: what changed may be this very credential.
+            who = self._authorize(route, request, self._peer(request))
+            call = replace(call, who=who, snapshot=self._snapshots.current, now=int(time.time()))
+            reply = await asyncio.to_thread(route.handler, call)
+        return reply
 
     async def _take_over(self) -> None:
         """Take a change into the snapshot before its answer is sent.
@@ -322,12 +351,24 @@ def _refuse_nul(document: dict[str, Any]) -> None:
             raise invalid(ascii(name)[1:-1], "the text holds a NUL character")
 
 
+def preferred_wait(prefer: str) -> int:
+    """Return the seconds of `wait=N` in a Prefer header (RFC 7240 §4.3), bounded; 0 without."""
+    found = _WAIT.search(prefer)
+    return min(int(found[1]), MAX_WAIT_SECONDS) if found else 0
+
+
+def _has(request: web.Request, reply: Reply) -> bool:
+    """Say whether the client has this state already (RFC 9110 §13.1.2); "*" is any."""
+    return reply.etag is not None and any(
+        known.value in {reply.etag, "*"} for known in request.if_none_match or ()
+    )
+
+
 def _response(route: Route, reply: Reply, request: web.Request) -> web.Response:
     status, headers = reply.status or route.status, dict(reply.headers)
     if reply.etag is not None:
         headers["ETag"] = f'"{reply.etag}"'
-        # RFC 9110 §13.1.2: a client that has this state, or any for "*", need not get it again.
-        if any(known.value in {reply.etag, "*"} for known in request.if_none_match or ()):
+        if _has(request, reply):
             status = 304
     if status in _NO_CONTENT_TYPE:
         return web.Response(status=status, headers=headers)

@@ -110,7 +110,7 @@ class Route:
     """An operation of the API.
 
     `role` None: anybody; `secret`: keys or secrets pass through it; `conditional`: its replies
-    have an ETag.
+    have an ETag; `waits`: a client that has this state may wait for the next (RFC 7240 §4.3).
     """
 
     method: str
@@ -125,6 +125,7 @@ class Route:
     query: tuple[str, ...] = ()
     media_type: str = "application/json"
     conditional: bool = False
+    waits: bool = False
 
     @property
     def changes(self) -> bool:
@@ -142,6 +143,13 @@ def read_address(text: str, field_name: str) -> str:
         return dns_name(text)
     except DnsNameError as error:
         raise invalid(field_name, str(error)) from error
+
+
+def read_flag(text: str | None, field_name: str) -> bool:
+    """Read `true` or `false` of a query; left out is false. Raises Problem."""
+    if text not in {None, "true", "false"}:
+        raise invalid(field_name, "true or false is expected")
+    return text == "true"
 
 
 def read_time(text: str | None, field_name: str) -> int | None:

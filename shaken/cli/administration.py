@@ -1,5 +1,6 @@
 """Administration of a running service: certificates, tenants, trunks, credentials."""
 
+import base64
 import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
@@ -120,7 +121,11 @@ def list_certificates(client: Client, printer: Printer, **query: str | None) -> 
 
 @certificates.command("import")
 @click.argument("certificate", type=READABLE)
-@click.option("--kind", type=click.Choice(["sti"]), default="sti", show_default=True)
+@click.option(
+    "--kind", type=click.Choice(["system", "domain", "sti"]), default="sti", show_default=True
+)
+@click.option("--pkcs12", is_flag=True, help="The file is PKCS#12 (.p12, .pfx).")
+@click.option("--replace", is_flag=True, help="Take over a better chain, or the missing key.")
 @click.option("--key", type=READABLE, help="PEM; left out: the key is in the same file.")
 @click.option("--passphrase", envvar="SHAKEN_PASSPHRASE", help="Opens an encrypted key.")
 @click.option("--tenant", help="Address of the tenant that signs with it.")
@@ -132,16 +137,26 @@ def import_certificate(
     certificate: Path,
     kind: str,
     key: Path | None,
+    *,
+    pkcs12: bool,
+    replace: bool,
     **settings: str | None,
 ) -> None:
-    """Import a PEM file: leaf, intermediates and key, in any order."""
-    body = _given(
-        kind=kind,
-        certificate=read_file(certificate),
-        private_key=None if key is None else read_file(key),
-        **settings,
+    """Import a PEM file: leaf, intermediates and key, in any order; or a PKCS#12 file.
+
+    A domain certificate is assigned to the tenant it names; a system certificate may have
+    wildcards and several names.
+    """
+    content = (
+        {"pkcs12": base64.b64encode(certificate.read_bytes()).decode("ascii")}
+        if pkcs12
+        else {"certificate": read_file(certificate)}
     )
-    printer.record(client.call("POST", "/api/v1/certificates", body))
+    body = _given(
+        kind=kind, private_key=None if key is None else read_file(key), **content, **settings
+    )
+    query = "?replace=true" if replace else ""
+    printer.record(client.call("POST", f"/api/v1/certificates{query}", body))
 
 
 @certificates.command("show")
@@ -159,12 +174,16 @@ def show_certificate(client: Client, printer: Printer, certificate_id: str, *, p
 
 
 @certificates.command("delete")
-@click.argument("certificate_id", metavar="ID")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--force", is_flag=True, help="Also where a tenant or the system is left without.")
 @client_options
-def delete_certificate(client: Client, printer: Printer, certificate_id: str) -> None:
-    """Delete a certificate and its key."""
-    client.call("DELETE", f"/api/v1/certificates/{segment(certificate_id)}")
-    printer.done(f"deleted {certificate_id}")
+def delete_certificates(
+    client: Client, printer: Printer, ids: tuple[str, ...], *, force: bool
+) -> None:
+    """Delete certificates and their keys, all of them or none."""
+    query = "?force=true" if force else ""
+    client.call("POST", f"/api/v1/certificates/delete{query}", {"ids": list(ids)})
+    printer.done(f"deleted {', '.join(ids)}")
 
 
 @click.group()

@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest, parse_number_rule
 from shaken.audit import SYSTEM
-from shaken.certificates import Upload, import_certificate
+from shaken.importing import Upload, import_certificate
 from shaken.signing import Signer, SigningPolicy
 from shaken.store import HISTORY as SERVICE_HISTORY
 from shaken.store.tenants import add_tenant, add_trunk

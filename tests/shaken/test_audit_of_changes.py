@@ -23,7 +23,7 @@ from shaken.audit import (
     changing,
     difference,
 )
-from shaken.certificates import Upload, import_certificate
+from shaken.importing import Upload, import_certificate
 from shaken.store import HISTORY
 from shaken.store.audit import AuditEntry, AuditFilter, find_entries
 from shaken.store.tables import audit

@@ -7,6 +7,7 @@ from shaken.config import Config, load_config
 from shaken.demo import demo_config, prepare_demo
 from shaken.first_admin import ensure_admin
 from shaken.service import prepare
+from shaken.snapshot import BUILT_IN, take_snapshot
 from shaken.store.audit import AuditEntry, AuditFilter, find_entries
 from trust.bundle import installed_bundle
 from trust.store.database import Database
@@ -35,6 +36,7 @@ def test_a_start_and_the_first_admin_are_the_systems_own_doing(tmp_path: Path, n
     assert told(database) == [
         ("system", "master-key.bind", "master-key"),
         ("system", "roots.follow", "tls"),
+        ("system", "certificate.import", built_in(database)),
         ("system", "credential.create", "admin"),
     ]
     (followed,) = entries(database, AuditFilter(action="roots.follow"))
@@ -51,11 +53,14 @@ def test_the_demo_is_the_systems_own_doing(tmp_path: Path, now: int) -> None:
     database = prepared.open_database()
     once = told(database)
     certificate = next(
-        entry.subject for entry in entries(database) if entry.action == "certificate.import"
+        entry.subject
+        for entry in entries(database)
+        if entry.action == "certificate.import" and entry.subject != built_in(database)
     )
     assert once == [
         ("system", "master-key.bind", "master-key"),
         ("system", "roots.follow", "tls"),
+        ("system", "certificate.import", built_in(database)),
         ("system", "tenant.create", "pbx.example.com"),
         ("system", "trunk.create", "demo"),
         ("system", "certificate.import", certificate),
@@ -75,6 +80,13 @@ def test_the_demo_is_the_systems_own_doing(tmp_path: Path, now: int) -> None:
         for action in ("credential.revoke", "credential.create")
     ]
     database.close()
+
+
+def built_in(database: Database) -> str:
+    """Return the id of the certificate that the service made for itself."""
+    rows = take_snapshot(database).certificates.values()
+    (row,) = [row for row in rows if row.source == BUILT_IN]
+    return row.id
 
 
 def roles() -> tuple[str, ...]:

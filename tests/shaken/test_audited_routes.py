@@ -57,8 +57,17 @@ def changes(world: World) -> dict[str, Change]:
                 ("/api/v1/certificates", import_of(world, private_key="no PEM"), 400),
             ],
         ),
+        "POST /api/v1/certificates/delete": Change(
+            "/api/v1/certificates/delete?force=true",
+            {"ids": [certificate]},
+            [("certificate.delete", certificate, OWN)],
+            [
+                ("/api/v1/certificates/delete", {"ids": [certificate]}, 409),
+                ("/api/v1/certificates/delete?force=true", {"ids": [certificate, spare]}, 404),
+            ],
+        ),
         "DELETE /api/v1/certificates/{id}": Change(
-            f"/api/v1/certificates/{certificate}",
+            f"/api/v1/certificates/{certificate}?force=true",
             None,
             [("certificate.delete", certificate, OWN)],
             [(f"/api/v1/certificates/{spare}", None, 404)],
@@ -188,6 +197,7 @@ CHANGING = [  # what `changes` lists, for pytest to know before there is a world
     f"{method} /api/v1/{path}"
     for method, path in [
         ("POST", "certificates"),
+        ("POST", "certificates/delete"),
         ("DELETE", "certificates/{id}"),
         ("POST", "tenants"),
         ("PUT", "tenants/{address}"),

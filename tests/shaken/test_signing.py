@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
 from shaken.audit import SYSTEM
-from shaken.certificates import Upload, import_certificate
+from shaken.importing import Upload, import_certificate
 from shaken.passport import Parties, Party, decode, signature_fits
 from shaken.signing import (
     Call,

@@ -23,9 +23,9 @@ from shaken.api.routes import Resources, Route
 from shaken.api.stir import StirApi
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
 from shaken.audit import SYSTEM
-from shaken.certificates import Upload, import_certificate
 from shaken.config import Config
 from shaken.credentials import Credential, Role, digest_of, new_secret
+from shaken.importing import Upload, import_certificate
 from shaken.signing import Signer, SigningPolicy
 from shaken.snapshot import take_snapshot
 from shaken.snapshots import SnapshotFollower

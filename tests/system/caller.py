@@ -115,7 +115,7 @@ class Caller:
         found: list[dict[str, Any]] = []
         after = ""
         while True:
-            page = self.get(f"{path}?limit=1000{after}").json()
+            page = self.get(f"{path}{'&' if '?' in path else '?'}limit=1000{after}").json()
             found += page["items"]
             if page["next"] is None:
                 return found

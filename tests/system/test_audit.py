@@ -69,7 +69,7 @@ def test_filters_and_the_limit_choose(service: Service, secret: str) -> None:
     assert found("--subject", "demo", "--actor", "system") == ["trunk.create"]
     assert found("--since", tomorrow) == []
     assert found("--until", tomorrow, "--limit", "1") == made[:1]
-    assert len(found()) == 8
+    assert len(found()) == 11
 
 
 def test_a_wrong_filter_is_explained(service: Service, secret: str) -> None:
@@ -113,7 +113,7 @@ def test_the_file_itself_refuses_to_forget(service: Service) -> None:
     with closing(connection), pytest.raises(sqlite3.IntegrityError, match="never removed"):
         connection.execute("DELETE FROM audit")
 
-    assert len(rows(service.data, "SELECT 1 FROM audit")) == 8
+    assert len(rows(service.data, "SELECT 1 FROM audit")) == 11
 
 
 def rows(data: Path, query: str) -> list[tuple[Any, ...]]:

@@ -318,7 +318,9 @@ def test_an_expectation_that_is_not_known_fails(wire: Wire, demo: dict[str, Any]
 def test_head_of_a_published_chain_is_that_of_get_without_its_body(
     service: Service, wire: Wire, demo: dict[str, Any]
 ) -> None:
-    (certificate,) = Caller(service.url, demo["admin"]["secret"]).items("/api/v1/certificates")
+    (certificate,) = Caller(service.url, demo["admin"]["secret"]).items(
+        "/api/v1/certificates?kind=sti"
+    )
     path = f"/certificates/{certificate['id']}.pem"
     fetched = Caller(service.url).get(path)
 

@@ -246,6 +246,7 @@ def test_a_store_of_the_version_before_gets_the_tables(database: Database) -> No
     with database.recording() as connection:
         for table in (tables.roots, tables.shipped_roots):
             table.drop(connection)
+        connection.execute(text("ALTER TABLE certificates DROP COLUMN findings"))
         connection.execute(text("UPDATE trust_version SET version_num = '0001'"))
 
     database.migrate([HISTORY])

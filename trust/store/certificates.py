@@ -7,10 +7,11 @@ transaction.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from trust.certificate import CertificateKind
+from trust.findings import Finding
 from trust.store.database import Change
 from trust.store.tables import certificates
 
@@ -45,6 +46,7 @@ class StoredCertificate:
     source: str
     sealed_key: bytes | None = field(repr=False)
     stored_at: int
+    findings: tuple[Finding, ...] = ()
     sequence: int = 0
 
 
@@ -67,28 +69,17 @@ def add(change: Change, certificate: StoredCertificate, *, chain: str) -> None:
 
     Raises AlreadyStored.
     """
-    row = {
-        "id": certificate.id,
-        "kind": certificate.kind.value,
-        "names": list(certificate.names),
-        "subject": certificate.subject,
-        "issuer": certificate.issuer,
-        "serial": certificate.serial,
-        "not_before": certificate.not_before,
-        "not_after": certificate.not_after,
-        "tenant": certificate.tenant,
-        "tn_auth_list": certificate.tn_auth_list,
-        "x5u": certificate.x5u,
-        "source": certificate.source,
-        "chain": chain,
-        "sealed_key": certificate.sealed_key,
-        "stored_at": certificate.stored_at,
-        "revision": change.revision,
-    }
+    row = _values(change, certificate, chain=chain)
     try:
         change.connection.execute(insert(certificates), row)
     except IntegrityError as error:
         raise AlreadyStored(certificate.id) from error
+
+
+def replace(change: Change, certificate: StoredCertificate, *, chain: str) -> None:
+    """Write a stored certificate anew: a better chain, a key it did not have, other settings."""
+    row = _values(change, certificate, chain=chain)
+    change.connection.execute(update(certificates).where(certificates.c.id == certificate.id), row)
 
 
 def remove(change: Change, certificate_id: str) -> bool:
@@ -159,5 +150,28 @@ def read_row(row: Row[tuple[object, ...]]) -> StoredCertificate:
         source=row.source,
         sealed_key=row.sealed_key,
         stored_at=row.stored_at,
+        findings=tuple(Finding(slug, detail) for slug, detail in row.findings),
         sequence=row.sequence,
     )
+
+
+def _values(change: Change, certificate: StoredCertificate, *, chain: str) -> dict[str, object]:
+    return {
+        "id": certificate.id,
+        "kind": certificate.kind.value,
+        "names": list(certificate.names),
+        "subject": certificate.subject,
+        "issuer": certificate.issuer,
+        "serial": certificate.serial,
+        "not_before": certificate.not_before,
+        "not_after": certificate.not_after,
+        "tenant": certificate.tenant,
+        "tn_auth_list": certificate.tn_auth_list,
+        "x5u": certificate.x5u,
+        "source": certificate.source,
+        "chain": chain,
+        "sealed_key": certificate.sealed_key,
+        "stored_at": certificate.stored_at,
+        "revision": change.revision,
+        "findings": [[found.slug, found.detail] for found in certificate.findings],
+    }

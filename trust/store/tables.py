@@ -55,6 +55,7 @@ certificates = Table(
     Column("sealed_key", LargeBinary, nullable=True),
     Column("stored_at", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
+    Column("findings", JSON, nullable=False, server_default="[]"),
     sqlite_autoincrement=True,
 )
 

@@ -193,7 +193,7 @@ def test_the_download_is_the_chain_leaf_first_for_a_file(admin: Caller, issued: 
 
     assert answer.status == 200
     assert answer.headers["content-type"] == "application/pem-certificate-chain"
-    assert answer.headers["content-disposition"] == f'attachment; filename="{identity[:16]}.pem"'
+    assert answer.headers["content-disposition"] == f'attachment; filename="sti-{identity[:8]}.pem"'
     assert answer.body.decode() == issued.chain_pem
 
 
@@ -272,7 +272,6 @@ def test_pages_hold_each_certificate_once_in_the_order_of_upload(
         ("tenant=five.example.com&name=cn3.example.com", []),
         ("tenant=nobody.example.com", []),
         ("kind=domain", []),
-        ("kind=system", []),
     ],
 )
 def test_a_list_is_narrowed_by_its_filters(

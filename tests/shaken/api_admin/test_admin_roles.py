@@ -34,6 +34,8 @@ ROUTES: dict[str, tuple[set[str], int]] = {
     f"GET /api/v1/certificates/{ID}": (READERS, 404),
     f"DELETE /api/v1/certificates/{ID}": (ADMINS, 404),
     f"GET /api/v1/certificates/{ID}/pem": (READERS, 404),
+    "POST /api/v1/certificates/delete": (ADMINS, 400),
+    "GET /api/v1/listeners/certificate": ({"listener"}, 200),
     "GET /api/v1/tenants": (READERS, 200),
     "POST /api/v1/tenants": (ADMINS, 400),
     "GET /api/v1/tenants/nobody": (READERS, 404),

@@ -180,7 +180,7 @@ def test_no_answer_holds_the_secret_of_whoever_asks(
 def test_no_answer_holds_the_master_key_or_a_sealed_key(
     service: Service, heard: list[tuple[str, Answer]], admin: Caller, issued: Issued
 ) -> None:
-    assert admin.post("/api/v1/certificates", upload(issued)).status == 201
+    assert admin.post("/api/v1/certificates?replace=true", upload(issued)).status == 201
     assert admin.get(f"/api/v1/certificates/{issued.certificate.fingerprint}").status == 200
     text = (service.data / "master.key").read_text().strip()
     master = set(spellings(base64.b64decode(text)))

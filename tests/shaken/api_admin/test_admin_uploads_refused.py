@@ -147,14 +147,9 @@ REFUSED: dict[str, tuple[str, str, Callable[[Shelf], Mapping[str, object]]]] = {
         lambda shelf: upload(shelf.good, tenant="no body"),
     ),
     "kind domain": (
-        "kind-not-supported",
-        "kind",
+        "no-tenant",
+        "certificate",
         lambda shelf: upload(shelf.good, kind="domain"),
-    ),
-    "kind system": (
-        "kind-not-supported",
-        "kind",
-        lambda shelf: upload(shelf.good, kind="system"),
     ),
     "unknown kind": ("invalid-request", "kind", lambda shelf: upload(shelf.good, kind="root")),
 }

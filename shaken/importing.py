@@ -1,0 +1,313 @@
+"""A certificate comes in: read, checked by the rules of its kind, sealed, stored whole or not.
+
+Joins what `trust` knows (PEM, PKCS#12, rules, sealing, the store) with tenants. Takes the time as
+an argument; an import is one transaction.
+"""
+
+import contextlib
+from collections.abc import Container
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from shaken.audit import Action, Actor, AuditedChange, changing
+from shaken.config import check_x5u
+from shaken.store.tenants import owner_of
+from trust.certificate import (
+    Certificate,
+    CertificateKind,
+    CertificateRefused,
+    check_sti,
+    check_tls,
+)
+from trust.findings import Finding, findings, is_public, public_keys
+from trust.keys import MasterKey, seal_private_key
+from trust.names import DnsNameError, dns_name
+from trust.pem import Assembled, PemContents, assemble, read_pem
+from trust.pkcs12 import read_pkcs12
+from trust.store import certificates as stored
+from trust.store.certificates import AlreadyStored, StoredCertificate
+from trust.store.database import Change, Database
+
+
+class UnknownTenant(Exception):  # noqa: N818 - an outcome the caller expects
+    """No tenant has this address."""
+
+
+class Source(StrEnum):
+    """Where a certificate comes from."""
+
+    UPLOADED = "uploaded"
+    BUILT_IN = "built-in"
+    LAB = "lab"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What an administrator hands in: PEM text of chain and key, in one text or two, or PKCS#12.
+
+    `replace`: take it also when the same leaf is stored, for a better chain or the missing key.
+    """
+
+    kind: CertificateKind
+    certificate: str = ""
+    private_key: str | None = None
+    pkcs12: bytes | None = None
+    passphrase: str | None = None
+    tenant: str | None = None
+    x5u: str | None = None
+    source: Source = Source.UPLOADED
+    replace: bool = False
+
+
+@dataclass(frozen=True)
+class Importer:
+    """Imports certificates. `lab`: whether an x5u may be any URL."""
+
+    master: MasterKey
+    lab: bool
+    public_keys: Container[str] = field(default_factory=public_keys)
+    """Keys whose private half everybody knows."""
+
+    def read(self, upload: Upload, *, now: int) -> "Readable":
+        """Read an upload and hold it to the rules of its kind. `now` is Unix seconds.
+
+        Opening an encrypted key may take seconds: call it before the transaction.
+
+        Raises CertificateRefused.
+        """
+        assembled = assemble(*_contents(upload))
+        certificate = assembled.certificate
+        if upload.kind is CertificateKind.STI:
+            if is_public(certificate, known=self.public_keys):
+                raise CertificateRefused(
+                    "public-key",
+                    "The private key of this certificate is known to everybody: anybody could"
+                    " sign calls with it. Make a new key and have a certificate issued for it.",
+                )
+            check_sti(certificate, now=datetime.fromtimestamp(now, UTC))
+            _check_x5u(upload.x5u, lab=self.lab)
+        else:
+            check_tls(certificate)
+            if upload.x5u is not None:
+                raise CertificateRefused(
+                    "bad-x5u", "Only STI certificates have an x5u; leave it out.", field="x5u"
+                )
+        return Readable(upload, assembled, host_names(certificate))
+
+    def add(self, change: AuditedChange, readable: "Readable", *, now: int) -> "Imported":
+        """Store what was read, with its audit.
+
+        Raises CertificateRefused, UnknownTenant, AlreadyStored; then nothing is stored.
+        """
+        upload, certificate = readable.upload, readable.assembled.certificate
+        tenant = _tenant(change, readable)
+        before = stored.get(change.connection, certificate.fingerprint)
+        if before is not None and not upload.replace:
+            raise AlreadyStored(before.id)
+        key = readable.assembled.private_key
+        if key is None and (before is None or before.sealed_key is None):
+            raise CertificateRefused(
+                "no-key",
+                "A certificate that is used here needs its private key: paste it too, or send it"
+                " as private_key.",
+                field="private_key",
+            )
+        row = self._row(readable, tenant=tenant, now=now)
+        if key is not None:
+            row = replace(row, sealed_key=seal_private_key(self.master, key, record=row.id))
+        notes = readable.assembled.notes
+        if before is None:
+            stored.add(change, row, chain=certificate.pem())
+        else:
+            row, kept = _replace(change, before, row, certificate)
+            notes = (*notes, *kept)
+        change.audit(
+            Action.CERTIFICATE_IMPORT,
+            row.id,
+            tenant=row.tenant,
+            before=None if before is None else facts_of(before),
+            after=facts_of(row),
+        )
+        return Imported(row, notes)
+
+    def _row(self, readable: "Readable", *, tenant: str | None, now: int) -> StoredCertificate:
+        upload, certificate = readable.upload, readable.assembled.certificate
+        authorised = certificate.tn_auth_list
+        found: tuple[Finding, ...] = ()
+        if upload.kind is not CertificateKind.STI:
+            found = findings(certificate, known=self.public_keys)
+        return StoredCertificate(
+            id=certificate.fingerprint,
+            kind=upload.kind,
+            names=readable.names,
+            subject=certificate.subject,
+            issuer=certificate.issuer,
+            serial=certificate.serial,
+            not_before=int(certificate.not_before.timestamp()),
+            not_after=int(certificate.not_after.timestamp()),
+            tenant=tenant,
+            tn_auth_list=None if authorised is None else authorised.encode(),
+            x5u=upload.x5u,
+            source=upload.source.value,
+            sealed_key=None,
+            stored_at=now,
+            findings=found,
+        )
+
+
+@dataclass(frozen=True)
+class Readable:
+    """An upload that was read: chain in order, key, and the host names it is for."""
+
+    upload: Upload
+    assembled: Assembled
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A stored certificate, and what was put right on the way."""
+
+    certificate: StoredCertificate
+    notes: tuple[str, ...]
+
+
+def import_certificate(
+    database: Database, master: MasterKey, upload: Upload, *, actor: Actor, now: int, lab: bool
+) -> Imported:
+    """Read and store an upload of somebody, in one transaction of its own.
+
+    Raises CertificateRefused, UnknownTenant, AlreadyStored (nothing is stored), StoreError.
+    """
+    importer = Importer(master, lab)
+    readable = importer.read(upload, now=now)
+    with changing(database, actor, now=now) as change:
+        return importer.add(change, readable, now=now)
+
+
+def facts_of(row: StoredCertificate) -> dict[str, object]:
+    """Return what the audit says of a certificate."""
+    return {
+        "kind": row.kind.value,
+        "names": row.names,
+        "subject": row.subject,
+        "issuer": row.issuer,
+        "serial": row.serial,
+        "not_after": datetime.fromtimestamp(row.not_after, UTC),
+        "tenant": row.tenant,
+        "x5u": row.x5u,
+        "has_private_key": row.sealed_key is not None,
+        "source": row.source,
+    }
+
+
+def host_names(certificate: Certificate) -> tuple[str, ...]:
+    """List the names of a certificate that a client could ask for, spelled as addresses are.
+
+    Wildcards keep their star, IP addresses stay; others are left out: the common name of an STI
+    certificate, `SHAKEN 1234`, is no host name.
+    """
+    spelled = []
+    for name in certificate.names:
+        star, rest = ("*.", name[2:]) if name.startswith("*.") else ("", name)
+        with contextlib.suppress(DnsNameError):
+            spelled.append(star + dns_name(rest))
+        if ":" in name:
+            spelled.append(name)
+    return tuple(dict.fromkeys(spelled))
+
+
+def _contents(upload: Upload) -> list[PemContents]:
+    contents = []
+    if upload.pkcs12 is not None:
+        contents.append(read_pkcs12(upload.pkcs12, passphrase=upload.passphrase))
+    if upload.certificate:
+        contents.append(
+            read_pem(upload.certificate, passphrase=upload.passphrase, field="certificate")
+        )
+    if upload.private_key:
+        contents.append(
+            read_pem(upload.private_key, passphrase=upload.passphrase, field="private_key")
+        )
+    return contents
+
+
+def _tenant(change: Change, readable: Readable) -> str | None:
+    """Find the tenant a certificate is for."""
+    upload = readable.upload
+    wanted = None if upload.tenant is None else owner_of(change.connection, upload.tenant)
+    if upload.tenant is not None and wanted is None:
+        raise UnknownTenant(upload.tenant)
+    match upload.kind:
+        case CertificateKind.STI:
+            return wanted
+        case CertificateKind.DOMAIN:
+            return _domain_owner(change, readable, wanted)
+        case CertificateKind.SYSTEM:
+            if wanted is not None:
+                raise CertificateRefused(
+                    "system-has-no-tenant",
+                    "A system certificate belongs to no tenant: leave tenant out, or import it"
+                    " as kind domain.",
+                    field="tenant",
+                )
+            return None
+
+
+def _domain_owner(change: Change, readable: Readable, wanted: str | None) -> str:
+    """Find the one tenant that a domain certificate names exactly."""
+    names = readable.names
+    if any(name.startswith("*.") for name in names):
+        raise CertificateRefused(
+            "wildcard",
+            "A domain certificate names a tenant's address exactly. A wildcard is a system"
+            " certificate: import it as kind system.",
+        )
+    owners = sorted({owner for name in names if (owner := owner_of(change.connection, name))})
+    if not owners:
+        shown = ", ".join(names[:10]) or readable.assembled.certificate.subject or "nothing"
+        raise CertificateRefused(
+            "no-tenant",
+            f"The certificate names {shown[:200]}, which is no tenant's address. Create the"
+            " tenant (or its alias) first, or import it as kind system.",
+        )
+    if len(owners) > 1:
+        raise CertificateRefused(
+            "several-tenants",
+            f"The certificate names addresses of {len(owners)} tenants. Import it as kind system.",
+        )
+    if wanted not in {None, owners[0]}:
+        raise CertificateRefused(
+            "other-tenant",
+            f"The certificate names an address of another tenant than {wanted}.",
+            field="tenant",
+        )
+    return owners[0]
+
+
+def _replace(
+    change: Change, before: StoredCertificate, row: StoredCertificate, certificate: Certificate
+) -> tuple[StoredCertificate, tuple[str, ...]]:
+    """Write a stored leaf anew with what the new import has more; keep what it lacks."""
+    chain = stored.chain_pem(change.connection, before.id) or ""
+    better = certificate.pem().count("-----BEGIN") >= chain.count("-----BEGIN")
+    merged = replace(
+        row,
+        tenant=row.tenant or before.tenant,
+        x5u=row.x5u or before.x5u,
+        source=before.source,
+        sealed_key=row.sealed_key or before.sealed_key,
+        stored_at=before.stored_at,
+    )
+    stored.replace(change, merged, chain=certificate.pem() if better else chain)
+    return merged, () if better else ("The stored chain is longer, and was kept.",)
+
+
+def _check_x5u(url: str | None, *, lab: bool) -> None:
+    if url is None:
+        return
+    try:
+        check_x5u(url, lab=lab)
+    except ValueError as error:
+        raise CertificateRefused("bad-x5u", str(error), field="x5u") from error

@@ -1,0 +1,81 @@
+"""What an administrator should know about a certificate that is taken all the same.
+
+Each finding has a slug that stays and a sentence that says what it means. Findings of the
+certificate itself are here; those that come with time, tenants or trusted roots are the caller's.
+"""
+
+from collections.abc import Container
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from trust.certificate import UNREADABLE, Certificate, weak_signature
+
+MIN_RSA_BITS = 2048
+"""Shorter RSA keys can be broken, and no authority certifies them (CA/Browser Forum BR §6.1.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something to know: `slug` for programs, `detail` for a person."""
+
+    slug: str
+    detail: str
+
+
+@cache
+def public_keys() -> frozenset[str]:
+    """Read the list of keys whose private half is known to everybody, as SHA-256 of the SPKI."""
+    text = files("trust").joinpath("public_keys.txt").read_text("ascii")
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
+    return frozenset(line for line in lines if line)
+
+
+def findings(certificate: Certificate, *, known: Container[str]) -> tuple[Finding, ...]:
+    """Look a TLS certificate over; `known` holds the keys that `public_keys` lists."""
+    found = [*_key_findings(certificate, known), *_name_findings(certificate)]
+    if algorithm := weak_signature(certificate.leaf):
+        detail = f"it is signed with {algorithm}, which clients refuse; have it issued anew"
+        found.append(Finding("weak-hash", detail))
+    if certificate.leaf.version is x509.Version.v1:
+        detail = "it is an X.509 version 1 certificate, which many clients refuse"
+        found.append(Finding("v1", detail))
+    return tuple(found)
+
+
+def is_public(certificate: Certificate, *, known: Container[str]) -> bool:
+    """Say whether the private key of this certificate is known to everybody."""
+    try:
+        return certificate.spki_sha256 in known
+    except UNREADABLE:
+        return False
+
+
+def _key_findings(certificate: Certificate, known: Container[str]) -> list[Finding]:
+    found = []
+    if is_public(certificate, known=known):
+        detail = "its private key is printed in public: anybody can pose as this host; replace it"
+        found.append(Finding("public-key", detail))
+    key = certificate.leaf.public_key()
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA_BITS:
+        detail = f"its RSA key has {key.key_size} bits; at least {MIN_RSA_BITS} are needed"
+        found.append(Finding("weak-key", detail))
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size < ec.SECP256R1.key_size:
+        detail = f"its key is on the small curve {key.curve.name}; use P-256"
+        found.append(Finding("weak-key", detail))
+    return found
+
+
+def _name_findings(certificate: Certificate) -> list[Finding]:
+    try:
+        certificate.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (x509.ExtensionNotFound, *UNREADABLE):
+        found = [Finding("no-san", "it has no subjectAltName, which browsers and phones ask for")]
+        if certificate.names:
+            detail = "its name stands in the common name only; have it issued with a subjectAltName"
+            found.append(Finding("cn-only", detail))
+        return found
+    return []
