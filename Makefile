@@ -12,8 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --upgrade --universal \
-  --python-version 3.11 --no-annotate --no-emit-index-url --no-emit-find-links \
-  --custom-compile-command "make lock"
+  --python-version 3.11 --no-annotate --custom-compile-command "make lock"
 
 # Debian packages that the tests and the benchmarks call as programs.
 TEST_PACKAGES := openssl curl
