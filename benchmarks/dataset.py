@@ -17,9 +17,9 @@ from shaken.store.tenants import add_tenant, add_trunk
 from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
 from trust.authority import Authority
 from trust.certificate import Certificate, CertificateKind
-from trust.keys import seal_private_key
+from trust.keys import MasterKey, seal_private_key
 from trust.selection import Fallback
-from trust.store import certificates
+from trust.store import certificates, master_key
 from trust.store.certificates import StoredCertificate
 from trust.store.database import Change
 
@@ -62,14 +62,20 @@ def _add_tenant(change: Change, prepared: Prepared, authority: Authority, index:
     issued = authority.issue_sti(spc="1234", now=datetime.now(UTC), key=key)
     certificates.add(
         change,
-        _row(prepared, issued.certificate, key, address, now),
+        _row(
+            master_key.bound_to(change.connection, prepared.master),
+            issued.certificate,
+            key,
+            address,
+            now,
+        ),
         chain=issued.chain_pem,
     )
     return secret
 
 
 def _row(
-    prepared: Prepared,
+    master: MasterKey,
     certificate: Certificate,
     key: ec.EllipticCurvePrivateKey,
     address: str,
@@ -89,6 +95,6 @@ def _row(
         tn_auth_list=None if authorised is None else authorised.encode(),
         x5u=None,
         source="lab",
-        sealed_key=seal_private_key(prepared.master, key, record=certificate.fingerprint),
+        sealed_key=seal_private_key(master, key, record=certificate.fingerprint),
         stored_at=now,
     )

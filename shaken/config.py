@@ -79,10 +79,12 @@ class KeysSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     master_key_file: str = ""
     master_key: str = ""
+    former_master_key: str = ""
+    """The key that `master_key`, or that of the file, takes the place of."""
 
     def __repr__(self) -> str:
-        shown = "…" if self.master_key else ""
-        return f"KeysSettings({self.master_key_file!r}, {shown!r})"
+        shown, former = ("…" if key else "" for key in (self.master_key, self.former_master_key))
+        return f"KeysSettings({self.master_key_file!r}, {shown!r}, {former!r})"
 
 
 class SigningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -234,11 +236,12 @@ def _check(config: Config) -> None:
         raise ConfigError(
             "[database] url: a URL is expected, as in sqlite:////var/lib/shaken.sqlite"
         )
-    if config.keys.master_key:
+    for name in ("master_key", "former_master_key"):
         try:
-            MasterKey.from_text(config.keys.master_key)
+            if key := getattr(config.keys, name):
+                MasterKey.from_text(key)
         except MasterKeyError as error:
-            raise ConfigError(f"[keys] master_key: {error}") from error
+            raise ConfigError(f"[keys] {name}: {error}") from error
     if config.public_url:
         try:
             check_x5u(config.public_url, lab=config.signing.lab_urls)

@@ -21,11 +21,12 @@ from trust.certificate import (
     check_tls,
 )
 from trust.findings import Finding, findings, is_public, public_keys
-from trust.keys import MasterKey, seal_private_key
+from trust.keys import MasterKeys, seal_private_key
 from trust.names import DnsNameError, dns_name
 from trust.pem import Assembled, PemContents, assemble, read_pem
 from trust.pkcs12 import read_pkcs12
 from trust.store import certificates as stored
+from trust.store import master_key
 from trust.store.certificates import AlreadyStored, StoredCertificate
 from trust.store.database import Change, Database
 
@@ -64,7 +65,7 @@ class Upload:
 class Importer:
     """Imports certificates. `lab`: whether an x5u may be any URL."""
 
-    master: MasterKey
+    master: MasterKeys
     lab: bool
     public_keys: Container[str] = field(default_factory=public_keys)
     """Keys whose private half everybody knows."""
@@ -98,7 +99,8 @@ class Importer:
     def add(self, change: AuditedChange, readable: "Readable", *, now: int) -> "Imported":
         """Store what was read, with its audit.
 
-        Raises CertificateRefused, UnknownTenant, AlreadyStored; then nothing is stored.
+        Raises CertificateRefused, UnknownTenant, AlreadyStored, MasterKeyError; then nothing is
+        stored.
         """
         upload, certificate = readable.upload, readable.assembled.certificate
         tenant = _tenant(change, readable)
@@ -115,7 +117,8 @@ class Importer:
             )
         row = self._row(readable, tenant=tenant, now=now)
         if key is not None:
-            row = replace(row, sealed_key=seal_private_key(self.master, key, record=row.id))
+            master = master_key.bound_to(change.connection, self.master)
+            row = replace(row, sealed_key=seal_private_key(master, key, record=row.id))
         notes = readable.assembled.notes
         if before is None:
             stored.add(change, row, chain=certificate.pem())
@@ -174,11 +177,12 @@ class Imported:
 
 
 def import_certificate(
-    database: Database, master: MasterKey, upload: Upload, *, actor: Actor, now: int, lab: bool
+    database: Database, master: MasterKeys, upload: Upload, *, actor: Actor, now: int, lab: bool
 ) -> Imported:
     """Read and store an upload of somebody, in one transaction of its own.
 
-    Raises CertificateRefused, UnknownTenant, AlreadyStored (nothing is stored), StoreError.
+    Raises CertificateRefused, UnknownTenant, AlreadyStored, MasterKeyError (nothing is stored),
+    StoreError.
     """
     importer = Importer(master, lab)
     readable = importer.read(upload, now=now)

@@ -14,3 +14,32 @@ def write_private(file: Path, text: str) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     partial.replace(file)
+
+
+def publish(finished: Path, file: Path, *, overwrite: bool) -> None:
+    """Give a finished file its name, so that it lasts. Raises OSError.
+
+    Without `overwrite` nothing that exists is touched: FileExistsError.
+    """
+    if overwrite:
+        finished.replace(file)
+    else:
+        try:
+            os.link(finished, file)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            if file.exists():
+                raise
+            finished.rename(file)
+    finished.unlink(missing_ok=True)
+    sync_folder(file.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new names in a folder last through a power cut. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import signal
 import socket
 import time
@@ -30,19 +29,21 @@ from shaken.api.stir import StirApi
 from shaken.audit import SYSTEM, Action, CallRecorder, Unchanged, changing
 from shaken.builtin import builtin_lasts, ensure_builtin
 from shaken.config import Config
+from shaken.home import Home, HomeError
 from shaken.importing import Importer
 from shaken.signing import Signer, SigningPolicy
 from shaken.snapshot import take_snapshot
 from shaken.snapshots import SnapshotFollower
-from shaken.store import HISTORY as SERVICE_HISTORY
+from shaken.store import HISTORIES
 from shaken.throttle import FailureThrottle
 from sip.number import is_country
 from trust.bundle import Bundle, BundleError, installed_bundle
-from trust.keys import MasterKey, MasterKeyError, create_master_key, read_master_key
+from trust.keyring import KeyRing, create_master_key
+from trust.keys import MasterKeyError, MasterKeys
 from trust.roots import Edition, Plan, Purpose
 from trust.store import master_key, roots
-from trust.store.database import HISTORY as TRUST_HISTORY
 from trust.store.database import Database, StoreError
+from trust.store.sealed import not_at_hand
 
 DRAIN_SECONDS = 15
 """How long requests in flight may take after the worker was told to stop."""
@@ -66,7 +67,7 @@ class Prepared:
 
     config: Config
     database_url: str
-    master: MasterKey
+    master: MasterKeys
 
     def open_database(self) -> Database:
         """Open the database. Raises StoreError."""
@@ -75,56 +76,46 @@ class Prepared:
 
 def prepare(config: Config, data_dir: Path) -> Prepared:
     """Make folder, database, master key and shipped roots ready. Raises StartError."""
+    home = Home(config, data_dir)
     try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if data_dir.stat().st_uid == os.geteuid():
-            data_dir.chmod(0o700)
-    except OSError as error:
-        raise StartError(
-            f"cannot use the data folder {data_dir}: {error.strerror}; choose another one with"
-            " --data-dir"
-        ) from error
-    if not os.access(data_dir, os.W_OK | os.X_OK):
-        raise StartError(
-            f"cannot write to the data folder {data_dir}; choose another one with --data-dir"
-        )
-    url = config.database.url or f"sqlite:///{(data_dir / 'shaken.sqlite').resolve()}"
-    try:
-        database = Database(url)
+        home.make_folder()
+        database = Database(home.database_url)
         try:
-            master = _ready_store(config, data_dir, database)
+            master = _ready_store(home, database)
         finally:
             database.close()
     except StoreError as error:
         raise StartError(
             f"{error}; [database] url or --data-dir may name another database"
         ) from error
-    except (MasterKeyError, BundleError) as error:
+    except (HomeError, MasterKeyError, BundleError) as error:
         raise StartError(str(error)) from error
     _load_numbering_plans()
-    return Prepared(config, url, master)
+    return Prepared(config, home.database_url, master)
 
 
-def _ready_store(config: Config, data_dir: Path, database: Database) -> MasterKey:
-    """Bring tables, master key and shipped roots up to date; return the master key.
+def _ready_store(home: Home, database: Database) -> KeyRing:
+    """Bring tables, master key and shipped roots up to date; return the master keys.
 
-    The key comes first: a store that it does not open is left as it is.
+    The keys come first: a store that they do not open is left as it is.
     """
     bound = master_key.is_bound(database)
-    master = _master_key(config, data_dir, bound=bound)
+    keys = _master_keys(home, bound=bound)
     if bound:
-        master_key.check(database, master)
-    database.migrate([TRUST_HISTORY, SERVICE_HISTORY])
-    if not bound:
+        master_key.check(database, keys)
+    database.migrate(HISTORIES)
+    if bound:
+        _tell_of_missing_keys(database, keys)
+    else:
         with changing(database, SYSTEM, now=int(time.time())) as change:
-            master_key.bind(change, master)
+            master_key.bind(change, keys.current)
             change.audit(Action.MASTER_KEY_BIND, "master-key", tenant=None)
     _follow_certifi(database, installed_bundle())
-    _ensure_builtin(database, master)
-    return master
+    _ensure_builtin(database, keys)
+    return keys
 
 
-def _ensure_builtin(database: Database, master: MasterKey) -> None:
+def _ensure_builtin(database: Database, master: MasterKeys) -> None:
     """See that there is a certificate for TLS listeners, the service's own if need be."""
     now = int(time.time())
     if builtin_lasts(take_snapshot(database), now=now):
@@ -231,14 +222,23 @@ def _warn_when_not_ready(config: Config, signer: Signer, follower: SnapshotFollo
         )
 
 
-def _master_key(config: Config, data_dir: Path, *, bound: bool) -> MasterKey:
-    """Find the master key, or make one for a store that has none. Raises MasterKeyError."""
-    path = Path(config.keys.master_key_file or data_dir / "master.key")
-    if config.keys.master_key:
-        return MasterKey.from_text(config.keys.master_key)
-    if bound or path.exists():
-        return read_master_key(path)
-    return create_master_key(path)
+def _master_keys(home: Home, *, bound: bool) -> KeyRing:
+    """Find the master keys, or make one for a store that has none. Raises MasterKeyError."""
+    if not bound and not home.config.keys.master_key and not home.key_file.exists():
+        create_master_key(home.key_file)
+    return home.keys()
+
+
+def _tell_of_missing_keys(database: Database, keys: MasterKeys) -> None:
+    """Say which private keys open under no master key at hand."""
+    with database.reading() as connection:
+        for name, count in not_at_hand(connection, keys).items():
+            _log.error(
+                "%d private keys need the master key %s, which is not at hand: their"
+                " certificates do not sign",
+                count,
+                name or "of before",
+            )
 
 
 def _follow_certifi(database: Database, bundle: Bundle) -> None:

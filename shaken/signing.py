@@ -17,7 +17,7 @@ from shaken.snapshot import Snapshot
 from shaken.tenants import Tenant, Trunk
 from sip.identity import Identity
 from trust.certificate import CertificateKind
-from trust.keys import MasterKey, SealError, unseal_private_key
+from trust.keys import MasterKeys, SealError, unseal_private_key
 from trust.selection import Chosen, Fallback, StiCandidate
 from trust.store.certificates import StoredCertificate
 
@@ -95,8 +95,8 @@ class _Pen:
 class Signer:
     """Signs calls with the certificates of a snapshot; keys are opened when first used."""
 
-    def __init__(self, master: MasterKey, *, public_url: str, policy: SigningPolicy) -> None:
-        """Take the key that opens the others, and the base URL where the chains are published."""
+    def __init__(self, master: MasterKeys, *, public_url: str, policy: SigningPolicy) -> None:
+        """Take what opens the keys, and the base URL where the chains are published."""
         self._master = master
         self._public_url = public_url.rstrip("/")
         self._policy = policy
@@ -187,15 +187,20 @@ class Signer:
         x5u = self.x5u_of(row)
         if x5u is None or row.sealed_key is None:
             raise NotConfigured(_NO_X5U)
-        try:
-            key = unseal_private_key(self._master, row.sealed_key, record=row.id)
-        except SealError as error:
-            raise NotConfigured(f"the key of certificate {row.id} cannot be opened") from error
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise NotConfigured(f"certificate {row.id} has no P-256 key, SHAKEN needs one")
+        # A leaf has one key, however it is sealed: a row written anew brings no other.
+        key = self._open(row.id, row.sealed_key) if pen is None else pen.key
         pen = _Pen(row, key, header_segment(x5u=x5u, ppt="shaken"), _parameters(x5u))
         self._pens[row.id] = pen
         return pen
+
+    def _open(self, certificate: str, sealed: bytes) -> ec.EllipticCurvePrivateKey:
+        try:
+            key = unseal_private_key(self._master, sealed, record=certificate)
+        except SealError as error:
+            raise NotConfigured(f"the key of certificate {certificate} cannot be opened") from error
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise NotConfigured(f"certificate {certificate} has no P-256 key, SHAKEN needs one")
+        return key
 
 
 _NO_X5U = (

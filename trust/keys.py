@@ -1,14 +1,19 @@
-"""Private keys at rest: each sealed with AES-256-GCM under one master key, bound to its record.
+"""Private keys at rest: each sealed with AES-256-GCM under a master key, bound to its record.
 
-The master key comes from a file or from the environment and is never in the database, so a copy
-of the database alone gives nobody a key. Parsing of pasted keys is `trust.pem`'s.
+A sealed value names its master key by an id, so that several can be in use while one takes the
+place of another. The master key comes from a file or from the environment (`trust.keyring`) and is
+never in the database, so a copy of the database alone gives nobody a key. Parsing of pasted keys is
+`trust.pem`'s.
 """
 
 import base64
 import binascii
+import hashlib
+import hmac
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
+from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -24,7 +29,18 @@ from trust.pem import PrivateKey
 MASTER_KEY_BYTES = 32
 """AES-256."""
 
-_VERSION = b"\x01"
+KEY_ID_BYTES = 8
+"""Of an HMAC under the key: enough to tell a handful of keys apart, and says nothing of them."""
+
+HEADER_BYTES = 1 + KEY_ID_BYTES
+"""What a sealed value begins with: its version and the id of its master key."""
+
+_UNNAMED = b"\x01"
+"""Version 1: nonce, box. It does not say which key it is sealed under."""
+
+_NAMED = b"\x02"
+"""Version 2: key id, nonce, box."""
+
 _NONCE_BYTES = 12
 """Random 96-bit nonces are safe for 2**32 sealings under one key (NIST SP 800-38D §8.3)."""
 
@@ -35,6 +51,20 @@ class MasterKeyError(Exception):
 
 class SealError(Exception):
     """A sealed key does not open: wrong master key, another record, or altered bytes."""
+
+
+class MasterKeys(Protocol):
+    """Master keys at hand: a ring of them (`trust.keyring`), or just one."""
+
+    @property
+    def current(self) -> "MasterKey":
+        """The key that a new store is bound to, and that a rotation leads to."""
+
+    def opening(self, sealed: bytes, *, record: str) -> "MasterKey":
+        """Return the key that a value was sealed with for this record. Raises SealError."""
+
+    def unseal(self, sealed: bytes, *, record: str) -> bytes:
+        """Open what one of these keys sealed for this record. Raises SealError."""
 
 
 @dataclass(frozen=True)
@@ -68,58 +98,56 @@ class MasterKey:
         """Return the base64 form that `from_text` reads."""
         return base64.b64encode(self.secret).decode("ascii")
 
+    @cached_property
+    def id(self) -> str:
+        """The key's name, in hex: it follows from the key, and the key does not follow from it."""
+        digest = hmac.digest(self.secret, b"shaken master key id", hashlib.sha256)
+        return digest[:KEY_ID_BYTES].hex()
+
+    @property
+    def current(self) -> "MasterKey":
+        """This key: alone, it is the current one."""
+        return self
+
     def seal(self, plaintext: bytes, *, record: str) -> bytes:
         """Encrypt so that it opens only under this key and for the same record name."""
         nonce = os.urandom(_NONCE_BYTES)
-        box = AESGCM(self.secret).encrypt(nonce, plaintext, _associated(record))
-        return _VERSION + nonce + box
+        header = _NAMED + bytes.fromhex(self.id)
+        box = AESGCM(self.secret).encrypt(nonce, plaintext, header + _associated(record))
+        return header + nonce + box
+
+    def opening(self, sealed: bytes, *, record: str) -> "MasterKey":
+        """Return this key if it opens the value. Raises SealError."""
+        self.unseal(sealed, record=record)
+        return self
 
     def unseal(self, sealed: bytes, *, record: str) -> bytes:
         """Decrypt what `seal` made for this record. Raises SealError."""
-        start = len(_VERSION)
-        if sealed[:start] != _VERSION:
-            raise SealError(f"{record}: sealed in an unknown format")
+        name = key_id_of(sealed, record=record)
+        if name not in {None, self.id}:
+            raise SealError(
+                f"{record}: does not open under this master key, {self.id}; its own is {name}"
+            )
+        header = b"" if name is None else sealed[:HEADER_BYTES]
+        start = len(header or _UNNAMED)
         nonce, box = sealed[start : start + _NONCE_BYTES], sealed[start + _NONCE_BYTES :]
         try:
-            return AESGCM(self.secret).decrypt(nonce, box, _associated(record))
+            return AESGCM(self.secret).decrypt(nonce, box, header + _associated(record))
         except (InvalidTag, ValueError) as error:
             raise SealError(f"{record}: does not open under this master key") from error
 
 
-def read_master_key(path: Path) -> MasterKey:
-    """Read the master key from a file. Raises MasterKeyError."""
-    try:
-        return MasterKey.from_text(path.read_text("ascii"))
-    except FileNotFoundError as error:
-        raise MasterKeyError(
-            f"there is no master key at {path}: put back the one that the database's keys are"
-            " sealed with"
-        ) from error
-    except (OSError, UnicodeError) as error:
-        raise MasterKeyError(f"cannot read the master key at {path}: {error}") from error
-    except MasterKeyError as error:
-        raise MasterKeyError(f"{path}: {error}") from error
+def key_id_of(sealed: bytes, *, record: str) -> str | None:
+    """Return the id of the master key that a value (or its first bytes) names; None: none.
 
-
-def create_master_key(path: Path) -> MasterKey:
-    """Write a new master key to a file of mode 0600 that must not exist. Raises MasterKeyError.
-
-    The file is complete under its name or absent: a process killed in between leaves no half key.
+    Raises SealError for a format that is unknown.
     """
-    key = MasterKey.generate()
-    partial = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(key.to_text() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(partial, path)
-    except OSError as error:
-        raise MasterKeyError(f"cannot write the master key to {path}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return key
+    version = sealed[:1]
+    if version == _UNNAMED:
+        return None
+    if version != _NAMED or len(sealed) < HEADER_BYTES:
+        raise SealError(f"{record}: sealed in an unknown format")
+    return sealed[1:HEADER_BYTES].hex()
 
 
 def seal_private_key(master: MasterKey, key: PrivateKey, *, record: str) -> bytes:
@@ -128,7 +156,7 @@ def seal_private_key(master: MasterKey, key: PrivateKey, *, record: str) -> byte
     return master.seal(der, record=record)
 
 
-def unseal_private_key(master: MasterKey, sealed: bytes, *, record: str) -> PrivateKey:
+def unseal_private_key(master: MasterKeys, sealed: bytes, *, record: str) -> PrivateKey:
     """Open a sealed private key. Raises SealError."""
     der = master.unseal(sealed, record=record)
     # What is sealed was validated when it was imported, and GCM proves it is unchanged.

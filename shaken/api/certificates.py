@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import logging
 import re
 from collections.abc import Iterable
 from typing import Annotated
@@ -31,6 +32,7 @@ from shaken.certificates import dependents
 from shaken.credentials import Role
 from shaken.importing import Importer, UnknownTenant, Upload, facts_of
 from trust.certificate import CertificateKind, CertificateRefused
+from trust.keys import MasterKeyError
 from trust.store import certificates as stored
 from trust.store.certificates import AlreadyStored, Filter, StoredCertificate
 
@@ -43,6 +45,7 @@ MAX_DELETED = 1000
 REPOSITORY_CACHE_SECONDS = 3600
 """How long verifiers may keep a chain without asking again."""
 
+_log = logging.getLogger(__name__)
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 Fingerprint = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{64}\Z")]
@@ -82,6 +85,11 @@ def create(call: ApiCall) -> Reply:
         raise Problem(400, error.slug, error.detail, error.field) from error
     except UnknownTenant as error:
         raise invalid("tenant", "no tenant has this address; create the tenant first") from error
+    except MasterKeyError as error:
+        _log.error("nothing can be sealed: %s", error)
+        raise Problem(
+            503, "master-key-missing", "this service has not got the store's new master key yet"
+        ) from error
     except AlreadyStored as error:
         raise Problem(
             409,

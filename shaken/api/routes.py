@@ -18,7 +18,7 @@ from shaken.config import Config
 from shaken.credentials import Credential, Role
 from shaken.signing import Signer
 from shaken.snapshot import Snapshot
-from trust.keys import MasterKey
+from trust.keys import MasterKeys
 from trust.names import DnsNameError, dns_name
 from trust.store.database import Database
 
@@ -36,7 +36,7 @@ class Resources:
 
     config: Config
     database: Database
-    master: MasterKey
+    master: MasterKeys
     signer: Signer
 
 

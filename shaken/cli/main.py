@@ -10,6 +10,9 @@ _OFFLINE, _ADMINISTRATION = "shaken.cli.offline", "shaken.cli.administration"
 
 _COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("shaken.cli.serve", "serve"),
+    "backup": ("shaken.cli.backup", "backup"),
+    "restore": ("shaken.cli.backup", "restore"),
+    "keys": ("shaken.cli.keys", "keys"),
     "sign": (_OFFLINE, "sign"),
     "verify": (_OFFLINE, "verify"),
     "inspect": (_OFFLINE, "inspect"),
@@ -45,6 +48,7 @@ class _Commands(click.Group):
 def main() -> None:
     """STIR/SHAKEN signing and trust service for PBXs and SBCs.
 
-    Run it with `shaken serve`. Debug signatures with `sign`, `verify` and `inspect`, without a
-    service. Administer a running service with the other commands.
+    Run it with `shaken serve`; `backup`, `restore` and `keys` work on its data folder. Debug
+    signatures with `sign`, `verify` and `inspect`, without a service. Administer a running service
+    with the other commands.
     """

@@ -2,40 +2,27 @@
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 
+from shaken.cli.options import PRIVATE_UMASK, config_option, data_dir_option, read_config
 from shaken.client import ClientError
-from shaken.config import Address, Config, ConfigError, load_config
+from shaken.config import Address, Config, ConfigError
 from shaken.demo import Demo, demo_config, prepare_demo, sign_demo_call
 from shaken.first_admin import ensure_admin
+from shaken.home import Home, HomeError
 from shaken.service import StartError, prepare
 from shaken.supervisor import Supervisor, listen
 from trust.store.database import StoreError
 
-PRIVATE_UMASK = 0o077
-"""What the service writes is for its own user only."""
-
-DEFAULT_CONFIG = Path("shaken.toml")
-
 
 @click.command()
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    help="Settings file; without it ./shaken.toml is read if it exists.",
-)
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    default=Path("data"),
-    show_default=True,
-    help="Folder of the embedded database and the master key; made if missing.",
-)
+@config_option
+@data_dir_option
 @click.option(
     "--workers",
     type=click.IntRange(1, 256),
@@ -69,7 +56,7 @@ def serve(
             return
         _log_to_stderr(config)
         code = _run(config, data_dir, workers, demo=demo)
-    except (ConfigError, StartError, StoreError) as error:
+    except (ConfigError, HomeError, StartError, StoreError) as error:
         click.echo(f"shaken: {error}", err=True)
         raise SystemExit(2) from error
     raise SystemExit(code)
@@ -78,6 +65,14 @@ def serve(
 def _run(config: Config, data_dir: Path, workers: int, *, demo: bool) -> int:
     # The port comes first: where it is taken, nothing has been made or changed yet.
     listener = listen(Address.parse(config.http.address))
+    home = Home(config, data_dir)
+    home.make_folder()
+    with home.in_use():
+        return _run_in(home, listener, workers, demo=demo)
+
+
+def _run_in(home: Home, listener: socket.socket, workers: int, *, demo: bool) -> int:
+    config, data_dir = home.config, home.folder
     prepared = prepare(config, data_dir)
     now = int(time.time())
     try:
@@ -113,9 +108,7 @@ def _announce(config: Config, admin: Path | None) -> Callable[[], None]:
 
 
 def _config(file: Path | None, *, demo: bool) -> Config:
-    if file is None and DEFAULT_CONFIG.exists():
-        file = DEFAULT_CONFIG
-    config = load_config(file, os.environ)
+    config = read_config(file)
     return demo_config(config) if demo else config
 
 

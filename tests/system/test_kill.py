@@ -27,7 +27,8 @@ from tests.system.process import (
     until,
 )
 from trust.authority import Authority, Issued
-from trust.keys import read_master_key, unseal_private_key
+from trust.keyring import read_master_keys
+from trust.keys import unseal_private_key
 from trust.tnauthlist import TnAuthList
 
 ROUNDS = 12
@@ -101,7 +102,7 @@ def check_whole(database: Path, master_key: Path, sent: dict[str, Issued]) -> se
         ).fetchall()
         (revision,) = connection.execute("SELECT number FROM revision").fetchone()
     connection.close()
-    master = read_master_key(master_key)
+    (master,) = read_master_keys(master_key)
     for identity, chain, sealed, authorised, not_after, written in rows:
         issued = sent[identity]
         assert chain == issued.chain_pem

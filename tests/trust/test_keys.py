@@ -18,13 +18,12 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trust.keyring import create_master_key, read_master_keys
 from trust.keys import (
     MASTER_KEY_BYTES,
     MasterKey,
     MasterKeyError,
     SealError,
-    create_master_key,
-    read_master_key,
     seal_private_key,
     unseal_private_key,
 )
@@ -90,7 +89,7 @@ def test_a_format_of_the_future_is_called_unknown() -> None:
     sealed = MASTER.seal(b"text", record="a")
 
     with pytest.raises(SealError, match=r"^a: sealed in an unknown format$"):
-        MASTER.unseal(b"\x02" + sealed[1:], record="a")
+        MASTER.unseal(b"\x03" + sealed[1:], record="a")
 
 
 @given(st.binary(max_size=100))
@@ -211,7 +210,7 @@ def test_the_file_of_a_new_master_key_is_for_its_owner_only(mask: int, tmp_path:
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_text("ascii") == made.to_text() + "\n"
-    assert read_master_key(path) == made
+    assert read_master_keys(path) == (made,)
 
 
 def test_a_new_master_key_never_takes_the_place_of_a_file(tmp_path: Path) -> None:
@@ -246,7 +245,7 @@ def test_a_missing_master_key_is_named_by_its_file(tmp_path: Path) -> None:
     path = tmp_path / "master.key"
 
     with pytest.raises(MasterKeyError, match=f"there is no master key at {path}"):
-        read_master_key(path)
+        read_master_keys(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"not a key", text_of(31).encode()])
@@ -255,9 +254,9 @@ def test_a_file_that_holds_no_master_key_is_named(content: bytes, tmp_path: Path
     path.write_bytes(content)
 
     with pytest.raises(MasterKeyError, match=str(path)):
-        read_master_key(path)
+        read_master_keys(path)
 
 
 def test_a_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(MasterKeyError, match=str(tmp_path)):
-        read_master_key(tmp_path)
+        read_master_keys(tmp_path)
