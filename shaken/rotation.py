@@ -4,7 +4,7 @@
 and who must have a key before anything needs it. Every step can be killed and run again.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
@@ -26,11 +26,14 @@ class RotationError(Exception):
 
 @dataclass(frozen=True)
 class State:
-    """Which master keys are at hand, and which the store names (None: values that name none)."""
+    """Which master keys are at hand, which one the store is bound to, and which its values name.
+
+    None stands for a key that is neither named nor at hand.
+    """
 
     keys: Sequence[MasterKey]
-    bound_to: str
-    named: dict[str | None, int]
+    bound_to: str | None
+    named: Mapping[str | None, int]
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,11 @@ def look(home: Home) -> State:
     """Say how things stand. Raises HomeError, MasterKeyError, StoreError."""
     with closing(home.open_database()) as database, database.reading() as connection:
         keys = home.keys()
-        bound = master_key.bound_to(connection, keys)
-        return State(keys.keys, bound.id, dict(named_keys(connection)))
+        try:
+            bound: str | None = master_key.bound_to(connection, keys).id
+        except MasterKeyError:
+            bound = master_key.named_by_store(connection)
+        return State(keys.keys, bound, named_keys(connection))
 
 
 def begin(home: Home) -> Sequence[MasterKey]:

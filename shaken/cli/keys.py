@@ -27,10 +27,12 @@ def show(config_file: Path | None, data_dir: Path) -> None:
     with explained():
         home = Home(read_config(config_file), data_dir)
         state = rotation.look(home)
+    at_hand = {key.id for key in state.keys}
+    missing = "" if state.bound_to in at_hand else ", not at hand"
     click.echo(f"at hand   {_ids(state.keys)}")
-    click.echo(f"in use    {state.bound_to}")
+    click.echo(f"in use    {state.bound_to or 'a key without a name'}{missing}")
     for name, count in sorted(state.named.items(), key=str):
-        click.echo(f"private keys sealed with {name or 'a key they do not name'}: {count}")
+        click.echo(f"private keys sealed with {name or 'a key that they do not name'}: {count}")
 
 
 @keys.command()

@@ -126,6 +126,16 @@ def test_how_things_stand_is_shown(home: Home) -> None:
     assert rotation.look(home) == rotation.State((new, old), new.id, {new.id: SEALED})
 
 
+def test_a_key_in_use_that_is_not_at_hand_is_shown_too(home: Home) -> None:
+    (needed,), other = read_master_keys(home.key_file), MasterKey.generate()
+    home.key_file.write_text(other.to_text())
+
+    state = rotation.look(home)
+
+    assert (list(state.keys), state.bound_to) == ([other], needed.id)
+    assert state.named.keys() == {needed.id}
+
+
 # Killed in the middle
 
 

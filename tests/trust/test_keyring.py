@@ -347,11 +347,32 @@ def test_a_file_that_cannot_be_replaced_is_left_as_it_is(
     assert [*path.parent.iterdir()] == [path]
 
 
+def test_a_file_that_another_took_the_place_of_meanwhile_is_waited_for_anew(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = []
+
+    def replace_meanwhile(*_: object) -> None:
+        waits.append(1)
+        if len(waits) == 1:
+            path.with_name("another").write_text(f"{OLD.to_text()}\n")
+            path.with_name("another").replace(path)
+
+    monkeypatch.setattr("trust.keyring.fcntl.flock", replace_meanwhile)
+
+    assert add_master_key(path)[1] == OLD
+    assert len(waits) == 2
+
+
+# Writing takes long, so that all of them would write if they did not wait for each other.
 PROCESS = """
 import sys
+import time
 from pathlib import Path
+from trust import keyring
 from trust.keyring import add_master_key
 
+keyring.os.fsync = lambda _: time.sleep(0.1)
 print("ready", flush=True)
 sys.stdin.readline()
 print(add_master_key(Path(sys.argv[1]))[0].id)
@@ -372,7 +393,12 @@ def test_processes_that_add_a_key_at_once_agree_on_one(path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
 
-    names = {process.communicate("go\n", timeout=50)[0].strip() for process in processes}
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+
+    names = {process.communicate(timeout=50)[0].strip() for process in processes}
 
     assert names == {read_master_keys(path)[0].id}
     assert len(read_master_keys(path)) == 2

@@ -52,9 +52,7 @@ def bound_to(connection: Connection, keys: MasterKeys) -> MasterKey:
     try:
         return keys.opening(sealed, record=_RECORD)
     except SealError as error:
-        raise MasterKeyError(
-            f"the master key that the store is bound to is missing: {error}"
-        ) from (error)
+        raise MasterKeyError(f"the store's master key is not at hand: {error}") from error
 
 
 def named_by_store(connection: Connection) -> str | None:
