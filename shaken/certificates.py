@@ -1,12 +1,14 @@
 """Certificates that are kept: where in their lives they are, and what would miss them. Pure."""
 
-from collections.abc import Set as AbstractSet
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from shaken.snapshot import Snapshot
+from shaken.snapshot import sti_candidate, tls_candidate
 from trust.certificate import CertificateKind
+from trust.selection import TlsIndex
+from trust.store.certificates import StoredCertificate
 
 EXPIRING_SECONDS = 30 * 86400
 """A certificate is said to expire soon this long before its end, or in its last third."""
@@ -51,32 +53,31 @@ def status_of(row: Dated, *, now: int) -> Status:
     return Status.EXPIRING if now > row.not_after - warning else Status.VALID
 
 
-def dependents(removed: AbstractSet[str], snapshot: Snapshot, *, now: int) -> tuple[Dependent, ...]:
-    """List what would be left without when these certificates were removed together."""
-    found = []
-    for identity in removed:
-        row = snapshot.certificates.get(identity)
-        if row is None:
-            continue
-        if row.kind is CertificateKind.STI and row.tenant is not None:
-            rest = _usable(snapshot, row.tenant, now) - removed
-            if identity in _usable(snapshot, row.tenant, now) and not rest:
-                detail = f"it is the only certificate that {row.tenant} signs with"
-                found.append(Dependent(identity, detail))
-        default = snapshot.tls.default(now=now)
-        if default is not None and default.id == identity and not default.built_in:
-            detail = "it is presented to all clients that ask for no other name"
-            found.append(Dependent(identity, detail))
+def dependents(
+    removed: Sequence[StoredCertificate], others: Sequence[StoredCertificate], *, now: int
+) -> tuple[Dependent, ...]:
+    """List what would be left without when these certificates were removed together.
+
+    `others` are those that stay and could take a place: STI certificates of the same tenants, and
+    all system certificates.
+    """
+    provided = {row.tenant for row in others if _signs(row, now)}
+    found = [
+        Dependent(row.id, f"it is the only certificate that {row.tenant} signs with")
+        for row in removed
+        if row.tenant is not None and _signs(row, now) and row.tenant not in provided
+    ]
+    system = [
+        tls_candidate(row)
+        for row in (*removed, *others)
+        if row.kind is CertificateKind.SYSTEM and row.sealed_key is not None
+    ]
+    default = TlsIndex(system, {}).default(now=now)
+    if default is not None and not default.built_in and default.id in {row.id for row in removed}:
+        detail = "it is presented to all clients that ask for no other name"
+        found.append(Dependent(default.id, detail))
     return tuple(found)
 
 
-def _usable(snapshot: Snapshot, tenant: str, now: int) -> AbstractSet[str]:
-    """Return the STI certificates assigned to a tenant that can sign now."""
-    return {
-        row.id
-        for row in snapshot.certificates.values()
-        if row.kind is CertificateKind.STI
-        and row.tenant == tenant
-        and row.sealed_key is not None
-        and row.not_before <= now <= row.not_after
-    }
+def _signs(row: StoredCertificate, now: int) -> bool:
+    return row.kind is CertificateKind.STI and sti_candidate(row).usable(now)

@@ -25,7 +25,7 @@ from shaken.certificates import Status, status_of
 from shaken.client import Client, ClientError
 from shaken.config import Config
 from shaken.credentials import Credential, Role, digest_of, new_secret
-from shaken.importing import Source, Upload, import_certificate
+from shaken.importing import Upload, import_certificate
 from shaken.passport import decode
 from shaken.private_files import write_private
 from shaken.service import Prepared
@@ -35,7 +35,7 @@ from shaken.store.tenants import add_tenant, add_trunk
 from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
 from sip.identity import parse_identities
 from trust.authority import Authority
-from trust.certificate import CertificateKind, CertificateRefused
+from trust.certificate import CertificateKind, CertificateRefused, Source
 from trust.roots import Purpose, Root, Shipper, root_of
 from trust.selection import Fallback
 from trust.store import roots
@@ -157,7 +157,7 @@ def _ensure_certificate(prepared: Prepared, database: Database, file: Path, *, n
     signing = [
         row
         for row in take_snapshot(database).certificates.values()
-        if row.source == Source.LAB.value and status_of(row, now=now) is not Status.EXPIRED
+        if row.source is Source.LAB and status_of(row, now=now) is not Status.EXPIRED
     ]
     known = _known_root(file)
     if signing and known is not None:

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from enum import StrEnum
+from ipaddress import ip_address
 
 from shaken.audit import Action, Actor, AuditedChange, changing
 from shaken.config import check_x5u
@@ -17,13 +17,15 @@ from trust.certificate import (
     Certificate,
     CertificateKind,
     CertificateRefused,
+    Source,
     check_sti,
     check_tls,
 )
+from trust.chain import Assembled, assemble
 from trust.findings import Finding, findings, is_public, public_keys
 from trust.keys import MasterKeys, seal_private_key
 from trust.names import DnsNameError, dns_name
-from trust.pem import Assembled, PemContents, assemble, read_pem
+from trust.pem import PemContents, read_pem
 from trust.pkcs12 import read_pkcs12
 from trust.store import certificates as stored
 from trust.store import master_key
@@ -33,14 +35,6 @@ from trust.store.database import Change, Database
 
 class UnknownTenant(Exception):  # noqa: N818 - an outcome the caller expects
     """No tenant has this address."""
-
-
-class Source(StrEnum):
-    """Where a certificate comes from."""
-
-    UPLOADED = "uploaded"
-    BUILT_IN = "built-in"
-    LAB = "lab"
 
 
 @dataclass(frozen=True)
@@ -96,8 +90,12 @@ class Importer:
                 )
         return Readable(upload, assembled, host_names(certificate))
 
-    def add(self, change: AuditedChange, readable: "Readable", *, now: int) -> "Imported":
+    def add(
+        self, change: AuditedChange, readable: "Readable", *, scope: str | None, now: int
+    ) -> "Imported":
         """Store what was read, with its audit.
+
+        `scope` is the one tenant whose certificates may be replaced, None: those of all.
 
         Raises CertificateRefused, UnknownTenant, AlreadyStored, MasterKeyError; then nothing is
         stored.
@@ -105,8 +103,8 @@ class Importer:
         upload, certificate = readable.upload, readable.assembled.certificate
         tenant = _tenant(change, readable)
         before = stored.get(change.connection, certificate.fingerprint)
-        if before is not None and not upload.replace:
-            raise AlreadyStored(before.id)
+        if before is not None:
+            _hold_replacement(before, upload, scope)
         key = readable.assembled.private_key
         if key is None and (before is None or before.sealed_key is None):
             raise CertificateRefused(
@@ -152,7 +150,7 @@ class Importer:
             tenant=tenant,
             tn_auth_list=None if authorised is None else authorised.encode(),
             x5u=upload.x5u,
-            source=upload.source.value,
+            source=upload.source,
             sealed_key=None,
             stored_at=now,
             findings=found,
@@ -184,10 +182,10 @@ def import_certificate(
     Raises CertificateRefused, UnknownTenant, AlreadyStored, MasterKeyError (nothing is stored),
     StoreError.
     """
-    importer = Importer(master, lab)
+    importer = Importer(master, lab=lab)
     readable = importer.read(upload, now=now)
     with changing(database, actor, now=now) as change:
-        return importer.add(change, readable, now=now)
+        return importer.add(change, readable, scope=None, now=now)
 
 
 def facts_of(row: StoredCertificate) -> dict[str, object]:
@@ -202,7 +200,7 @@ def facts_of(row: StoredCertificate) -> dict[str, object]:
         "tenant": row.tenant,
         "x5u": row.x5u,
         "has_private_key": row.sealed_key is not None,
-        "source": row.source,
+        "source": row.source.value,
     }
 
 
@@ -215,11 +213,20 @@ def host_names(certificate: Certificate) -> tuple[str, ...]:
     spelled = []
     for name in certificate.names:
         star, rest = ("*.", name[2:]) if name.startswith("*.") else ("", name)
+        if _is_ip(name):
+            spelled.append(name)
+            continue
         with contextlib.suppress(DnsNameError):
             spelled.append(star + dns_name(rest))
-        if ":" in name:
-            spelled.append(name)
     return tuple(dict.fromkeys(spelled))
+
+
+def _is_ip(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _contents(upload: Upload) -> list[PemContents]:
@@ -288,6 +295,21 @@ def _domain_owner(change: Change, readable: Readable, wanted: str | None) -> str
             field="tenant",
         )
     return owners[0]
+
+
+def _hold_replacement(before: StoredCertificate, upload: Upload, scope: str | None) -> None:
+    """Refuse to write a stored leaf anew unless it is asked for, by whom it belongs to.
+
+    A chain is public: having it must give nobody the key that is stored with it.
+    """
+    if not upload.replace or scope not in {None, before.tenant}:
+        raise AlreadyStored(before.id)
+    if upload.kind is not before.kind:
+        raise CertificateRefused(
+            "other-kind",
+            f"This certificate is kept as kind {before.kind.value}: send that, or delete it first.",
+            field="kind",
+        )
 
 
 def _replace(

@@ -27,10 +27,9 @@ from shaken.api.roots import facts_of
 from shaken.api.routes import Resources
 from shaken.api.stir import StirApi
 from shaken.audit import SYSTEM, Action, CallRecorder, Unchanged, changing
-from shaken.builtin import builtin_lasts, ensure_builtin
+from shaken.builtin import ensure_builtin
 from shaken.config import Config
 from shaken.home import Home, HomeError
-from shaken.importing import Importer
 from shaken.signing import Signer, SigningPolicy
 from shaken.snapshot import take_snapshot
 from shaken.snapshots import SnapshotFollower
@@ -111,17 +110,8 @@ def _ready_store(home: Home, database: Database) -> KeyRing:
             master_key.bind(change, keys.current)
             change.audit(Action.MASTER_KEY_BIND, "master-key", tenant=None)
     _follow_certifi(database, installed_bundle())
-    _ensure_builtin(database, keys)
+    ensure_builtin(database, keys, now=int(time.time()))
     return keys
-
-
-def _ensure_builtin(database: Database, master: MasterKeys) -> None:
-    """See that there is a certificate for TLS listeners, the service's own if need be."""
-    now = int(time.time())
-    if builtin_lasts(take_snapshot(database), now=now):
-        return
-    with changing(database, SYSTEM, now=now) as change:
-        ensure_builtin(change, Importer(master, lab=False), now=now)
 
 
 def _load_numbering_plans() -> None:

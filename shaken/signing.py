@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest, attest_for
 from shaken.passport import Parties, Party, ShakenClaims, header_segment, sign
-from shaken.snapshot import Snapshot
+from shaken.snapshot import Snapshot, sti_candidate
 from shaken.tenants import Tenant, Trunk
 from sip.identity import Identity
 from trust.certificate import CertificateKind
@@ -137,9 +137,7 @@ class Signer:
         usable = [
             row
             for row in snapshot.certificates.values()
-            if row.kind is CertificateKind.STI
-            and row.sealed_key is not None
-            and row.not_before <= now <= row.not_after
+            if row.kind is CertificateKind.STI and sti_candidate(row).usable(now)
         ]
         if not usable:
             return "no STI certificate with a key is valid now; import one"

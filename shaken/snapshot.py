@@ -12,16 +12,13 @@ from shaken.credentials import Credential, CredentialIndex
 from shaken.store import tables, tenants
 from shaken.store.credentials import read_credential
 from shaken.tenants import Tenant, Trunk
-from trust.certificate import CertificateKind
+from trust.certificate import CertificateKind, Source
 from trust.selection import StiCandidate, StiIndex, TlsCandidate, TlsIndex
 from trust.store import certificates
 from trust.store.database import Database
 from trust.store.mirror import Mirror
 from trust.store.tables import certificates as certificate_table
 from trust.store.tables import revision as revision_table
-
-BUILT_IN = "built-in"
-"""The source of certificates that the service made itself."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +59,7 @@ class Snapshot:
     def sti(self) -> StiIndex:
         """STI certificates, ordered for the choice."""
         return StiIndex(
-            StiCandidate(
-                id=row.id,
-                names=row.names,
-                tenant=row.tenant,
-                not_before=row.not_before,
-                not_after=row.not_after,
-                has_key=row.sealed_key is not None,
-                sequence=row.sequence,
-            )
+            sti_candidate(row)
             for row in self.certificates.values()
             if row.kind is CertificateKind.STI
         )
@@ -80,18 +69,36 @@ class Snapshot:
         """Domain and system certificates, by the names they are presented for."""
         owners = {address: tenant.address for address, tenant in self.tenants.items()}
         candidates = (
-            TlsCandidate(
-                id=row.id,
-                names=row.names,
-                tenant=row.tenant,
-                not_before=row.not_before,
-                not_after=row.not_after,
-                built_in=row.source == BUILT_IN,
-            )
+            tls_candidate(row)
             for row in self.certificates.values()
             if row.kind is not CertificateKind.STI and row.sealed_key is not None
         )
         return TlsIndex(candidates, owners)
+
+
+def sti_candidate(row: certificates.StoredCertificate) -> StiCandidate:
+    """Show a stored STI certificate as the rules of selection see it."""
+    return StiCandidate(
+        id=row.id,
+        names=row.names,
+        tenant=row.tenant,
+        not_before=row.not_before,
+        not_after=row.not_after,
+        has_key=row.sealed_key is not None,
+        sequence=row.sequence,
+    )
+
+
+def tls_candidate(row: certificates.StoredCertificate) -> TlsCandidate:
+    """Show a stored domain or system certificate as the rules of selection see it."""
+    return TlsCandidate(
+        id=row.id,
+        names=row.names,
+        tenant=row.tenant,
+        not_before=row.not_before,
+        not_after=row.not_after,
+        built_in=row.source is Source.BUILT_IN,
+    )
 
 
 _EMPTY = Snapshot(

@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from shaken.attestation import Attest
+from shaken.audit import SYSTEM, AuditedChange, changing
 from shaken.config import load_config
 from shaken.credentials import Credential, Role, digest_of, new_secret
 from shaken.home import Home
+from shaken.importing import Importer, Upload
 from shaken.passport import Parties, Party
 from shaken.service import Prepared, prepare, signer_for
 from shaken.signing import Call
@@ -19,11 +21,7 @@ from shaken.store.tenants import add_tenant
 from shaken.tenants import Tenant
 from trust.authority import Authority, Issued
 from trust.certificate import CertificateKind
-from trust.keys import seal_private_key
 from trust.selection import Fallback
-from trust.store import certificates, master_key
-from trust.store.certificates import StoredCertificate
-from trust.store.database import Change
 
 SETTINGS = {"SHAKEN_PUBLIC_URL": "https://sti.example.com", "SHAKEN_LOG__LEVEL": "WARNING"}
 BUILT_IN = 1
@@ -62,7 +60,10 @@ def make_store(data: Path, *, tenants: int, **settings: str) -> Store:
     now = datetime.now(UTC)
     authority = Authority.create("Lab root", now=now).intermediate("Lab STI-CA", now=now)
     store = Store(data, {}, new_secret(), new_secret())
-    with closing(prepared.open_database()) as database, database.changing() as change:
+    with (
+        closing(prepared.open_database()) as database,
+        changing(database, SYSTEM, now=int(time.time())) as change,
+    ):
         for name, role in (("admin", Role.ADMIN), ("signer", Role.SIGNER)):
             digest = digest_of(getattr(store, name))
             add_credential(change, Credential(name, role, digest, None, None, ()), now=0)
@@ -91,24 +92,14 @@ def sign_with_all(store: Store, prepared: Prepared) -> None:
         assert signed.certificate == issued.certificate.fingerprint
 
 
-def _add_certificate(change: Change, prepared: Prepared, issued: Issued, address: str) -> None:
-    certificate = issued.certificate
-    authorised = certificate.tn_auth_list
-    master = master_key.bound_to(change.connection, prepared.master)
-    row = StoredCertificate(
-        id=certificate.fingerprint,
+def _add_certificate(
+    change: AuditedChange, prepared: Prepared, issued: Issued, tenant: str
+) -> None:
+    upload = Upload(
         kind=CertificateKind.STI,
-        names=(),
-        subject=certificate.subject,
-        issuer=certificate.issuer,
-        serial=certificate.serial,
-        not_before=int(certificate.not_before.timestamp()),
-        not_after=int(certificate.not_after.timestamp()),
-        tenant=address,
-        tn_auth_list=None if authorised is None else authorised.encode(),
-        x5u=None,
-        source="uploaded",
-        sealed_key=seal_private_key(master, issued.private_key, record=certificate.fingerprint),
-        stored_at=int(time.time()),
+        certificate=issued.chain_pem,
+        private_key=issued.key_pem,
+        tenant=tenant,
     )
-    certificates.add(change, row, chain=issued.chain_pem)
+    importer = Importer(prepared.master, lab=False)
+    importer.add(change, importer.read(upload, now=change.at), scope=None, now=change.at)

@@ -52,6 +52,15 @@ class CertificateKind(StrEnum):
     """Signing of PASSporTs."""
 
 
+class Source(StrEnum):
+    """Where a certificate comes from."""
+
+    UPLOADED = "uploaded"
+    BUILT_IN = "built-in"
+    """Made by the service itself, for want of another."""
+    LAB = "lab"
+
+
 class CertificateRefused(Exception):  # noqa: N818 - the name says what happened, as faces show it
     """A certificate or key that cannot be taken, and what to do about it.
 

@@ -1,9 +1,8 @@
-"""Text a person pasted -> a certificate chain and its key, or an error that says what to fix.
+"""Text a person pasted -> the certificates and keys in it, or an error that says what to fix.
 
 `read_pem` finds the certificates and keys in text (RFC 7468, and RFC 1421 headers of older
 encrypted keys) and forgives what pasting does to it: other text around the blocks, indentation,
-CRLF, line breaks lost or written as backslash-n. `assemble` makes a chain of them, leaf first.
-Whether the result is fit for a purpose is for `trust.certificate` and `trust.path` to say.
+CRLF, line breaks lost or written as backslash-n. `trust.chain` makes a chain of them, leaf first.
 
 Every complaint is a CertificateRefused; none holds any of the text between the markers.
 """
@@ -12,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -23,12 +22,8 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key, l
 
 from trust.certificate import (
     UNREADABLE,
-    Certificate,
     CertificateRefused,
     Field,
-    is_ca,
-    issued,
-    subject_of,
 )
 from trust.kdf import Cost, UnknownCostError, check_cost, key_cost
 
@@ -45,9 +40,6 @@ MAX_TEXT_LENGTH = 256 * 1024
 
 MAX_BLOCKS = 64
 """PEM blocks of one text: ordering a chain compares every certificate with every other."""
-
-MAX_NAME_LENGTH = 200
-"""Characters of a subject that a note or complaint quotes: a CA may have put much into it."""
 
 _MARKER = re.compile(r"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 .]{0,39})-----")
 _DEK_INFO = re.compile(r"AES-(128|192|256)-CBC,[0-9A-Fa-f]{32}|DES-EDE3-CBC,[0-9A-Fa-f]{16}")
@@ -68,7 +60,7 @@ _PKCS8_LABEL = "ENCRYPTED PRIVATE KEY"
 
 _LEFT_OUT_LABELS = {"DH PARAMETERS", "PUBLIC KEY", "RSA PUBLIC KEY", "X509 CRL"}
 
-_USED_KEYS = "Use an elliptic curve key (P-256 for signing calls), RSA or Ed25519."
+USED_KEYS = "Use an elliptic curve key (P-256 for signing calls), RSA or Ed25519."
 
 _CONVERSIONS = {
     "TRUSTED CERTIFICATE": "is in OpenSSL's own format, with trust settings in it. Convert it with "
@@ -89,15 +81,6 @@ class PemContents:
     certificates: tuple[x509.Certificate, ...]
     private_keys: tuple[PrivateKey, ...]
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Assembled:
-    """A chain in order and the key of its leaf; `notes` tell a person what was put right."""
-
-    certificate: Certificate
-    private_key: PrivateKey | None
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -156,34 +139,6 @@ def read_pem(
             )
             raise block.refused("unsupported-pem", complaint)
     return PemContents(tuple(certificates), tuple(private_keys), tuple(notes))
-
-
-def assemble(*contents: PemContents) -> Assembled:
-    """Make one chain of what was pasted, in one text or several, with the key that fits it.
-
-    The leaf is the certificate the key fits, without a key the one that issued no other; the
-    intermediates follow by name and signature. Duplicates and a root are left out, with a note.
-
-    Raises CertificateRefused: `no-certificate`, `several-keys`, `key-mismatch`,
-    `foreign-certificate`, `unsupported-key`.
-    """
-    notes = [note for one in contents for note in one.notes]
-    certificates = _distinct(contents, notes)
-    if not certificates:
-        raise CertificateRefused(
-            "no-certificate",
-            "There is no certificate in the text, only other blocks. Paste the block that starts "
-            "with -----BEGIN CERTIFICATE----- too.",
-        )
-    private_key = _only_key([key for one in contents for key in one.private_keys])
-    leaf = _leaf(certificates, private_key)
-    chain = _chain(leaf, certificates, notes)
-    if [one for one in certificates if one in chain] != chain:
-        notes.append("The certificates were put in order: the leaf, then each issuer.")
-    if len(chain) > 1 and issued(chain[-1], chain[-1]):
-        root = chain.pop()
-        notes.append(f"The root {_name(root)} was left out: who verifies has it already.")
-    return Assembled(Certificate(tuple(chain)), private_key, tuple(notes))
 
 
 def _blocks(text: str, field: Field) -> Iterator[_Block]:
@@ -265,7 +220,7 @@ def _private_key(block: _Block, passphrase: str | None) -> PrivateKey:
     else:
         key = _plain_key(block)
     if not isinstance(key, PrivateKey):
-        raise block.refused("unsupported-key", f"holds a key of a kind not used here. {_USED_KEYS}")
+        raise block.refused("unsupported-key", f"holds a key of a kind not used here. {USED_KEYS}")
     return key
 
 
@@ -346,89 +301,3 @@ def _encapsulated(block: _Block, headers: dict[str, str]) -> bytes:
     body = base64.encodebytes(_payload(block)).decode("ascii")
     head = f"-----BEGIN {block.label}-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: {dek_info}\n\n"
     return f"{head}{body}-----END {block.label}-----\n".encode("ascii")
-
-
-def _distinct(contents: Iterable[PemContents], notes: list[str]) -> list[x509.Certificate]:
-    certificates: list[x509.Certificate] = []
-    for certificate in (one for part in contents for one in part.certificates):
-        if certificate in certificates:
-            notes.append(f"{_name(certificate)} stood there more than once.")
-        else:
-            certificates.append(certificate)
-    return certificates
-
-
-def _only_key(keys: Sequence[PrivateKey]) -> PrivateKey | None:
-    if any(key.public_key() != keys[0].public_key() for key in keys):
-        raise CertificateRefused(
-            "several-keys",
-            "There are several private keys. Paste only the one that belongs to the certificate.",
-            field="private_key",
-        )
-    return keys[0] if keys else None
-
-
-def _leaf(
-    certificates: Sequence[x509.Certificate], private_key: PrivateKey | None
-) -> x509.Certificate:
-    fitting = [
-        one
-        for one in certificates
-        if private_key is None or _public_key(one) == private_key.public_key()
-    ]
-    if not fitting:
-        raise CertificateRefused(
-            "key-mismatch",
-            "The private key belongs to none of the certificates. `openssl x509 -in cert.pem "
-            "-noout -pubkey` and `openssl pkey -in key.pem -pubout` print the same for a pair.",
-            field="private_key",
-        )
-    ends = [
-        one
-        for one in fitting
-        if not any(issued(one, other) for other in certificates if other != one)
-    ]
-    leaf = min(ends or fitting, key=is_ca)
-    if _public_key(leaf) is None:
-        raise CertificateRefused(
-            "unsupported-key", f"The key in {_name(leaf)} is of a kind not used here. {_USED_KEYS}"
-        )
-    return leaf
-
-
-def _chain(
-    leaf: x509.Certificate, certificates: Sequence[x509.Certificate], notes: list[str]
-) -> list[x509.Certificate]:
-    """Follow the issuers from the leaf; every certificate must be the issuer of another."""
-    belonging = [leaf]
-    for certificate in belonging:
-        belonging += [
-            one for one in certificates if one not in belonging and issued(one, certificate)
-        ]
-    chain = [leaf]
-    for certificate in belonging:
-        if certificate not in chain and issued(certificate, chain[-1]):
-            chain.append(certificate)
-    for certificate in certificates:
-        if certificate not in belonging:
-            raise CertificateRefused(
-                "foreign-certificate",
-                f"{_name(certificate)} (serial {certificate.serial_number:x}) issued no "
-                f"certificate in the chain of {_name(leaf)}. Remove it, or add the intermediate "
-                "that is missing between them.",
-            )
-        if certificate not in chain:
-            notes.append(f"{_name(certificate)} was left out: the chain is complete without it.")
-    return chain
-
-
-def _public_key(certificate: x509.Certificate) -> types.CertificatePublicKeyTypes | None:
-    try:
-        return certificate.public_key()
-    except UNREADABLE:
-        return None
-
-
-def _name(certificate: x509.Certificate) -> str:
-    subject = subject_of(certificate)[:MAX_NAME_LENGTH]
-    return f'"{subject}"' if subject else "A certificate without a name"

@@ -7,8 +7,7 @@ import msgspec
 
 from shaken.api.routes import ApiCall
 from shaken.certificates import Status, status_of
-from shaken.importing import Source
-from trust.certificate import CertificateKind
+from trust.certificate import CertificateKind, Source
 from trust.store.certificates import StoredCertificate
 from trust.tnauthlist import Spc, Tn, TnAuthList, TnRange
 
@@ -80,7 +79,7 @@ def record(call: ApiCall, row: StoredCertificate) -> CertificateRecord:
         tn_auth_list=None if row.tn_auth_list is None else _authorised(row.tn_auth_list),
         x5u=call.resources.signer.x5u_of(row) if is_sti else None,
         has_private_key=row.sealed_key is not None,
-        source=Source(row.source),
+        source=row.source,
         status=status_of(row, now=call.now),
         warnings=tuple(_warnings(call, row)),
     )

@@ -4,7 +4,7 @@ import base64
 import binascii
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import msgspec
@@ -75,11 +75,11 @@ class CertificateDeletion(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
 def create(call: ApiCall) -> Reply:
     """Import a certificate with its key; all of it or nothing."""
-    importer = Importer(call.resources.master, call.resources.config.signing.lab_urls)
+    importer = Importer(call.resources.master, lab=call.resources.config.signing.lab_urls)
     try:
         readable = importer.read(_upload(call), now=call.now)
         with call.changing() as change:
-            done = importer.add(change, readable, now=call.now)
+            done = importer.add(change, readable, scope=call.scope, now=call.now)
             call.hold_to_scope(done.certificate.tenant, "tenant")
     except CertificateRefused as error:
         raise Problem(400, error.slug, error.detail, error.field) from error
@@ -202,7 +202,7 @@ def _remove(call: ApiCall, ids: Iterable[str]) -> None:
     force = read_flag(call.query.get("force"), "force")
     with call.changing() as change:
         rows = [_visible(call, change.connection, identity) for identity in dict.fromkeys(ids)]
-        missed = dependents({row.id for row in rows}, call.snapshot, now=call.now)
+        missed = dependents(rows, _others(change.connection, rows), now=call.now)
         if missed and not force:
             first = missed[0]
             raise Problem(
@@ -214,6 +214,20 @@ def _remove(call: ApiCall, ids: Iterable[str]) -> None:
         for row in rows:
             stored.remove(change, row.id)
             change.audit(Action.CERTIFICATE_DELETE, row.id, tenant=row.tenant, before=facts_of(row))
+
+
+def _others(
+    connection: Connection, removed: Sequence[StoredCertificate]
+) -> list[StoredCertificate]:
+    """Read the certificates that could take the places of these, under the lock of the change."""
+    tenants = {row.tenant for row in removed if row.kind is CertificateKind.STI} - {None}
+    wanted = [
+        Filter(kind=CertificateKind.SYSTEM),
+        *(Filter(kind=CertificateKind.STI, tenant=tenant) for tenant in tenants),
+    ]
+    gone = {row.id for row in removed}
+    found = [row for each in wanted for row in stored.find(connection, each)]
+    return [row for row in found if row.id not in gone]
 
 
 def _visible(call: ApiCall, connection: Connection, identity: str) -> StoredCertificate:

@@ -20,7 +20,8 @@ from sip.identity import Identity, IdentityError, parse_identities, strip_header
 from sip.number import NumberError, canonical_number
 from trust.authority import Authority
 from trust.certificate import CertificateRefused, check_sti
-from trust.pem import Assembled, PemContents, assemble, read_pem
+from trust.chain import Assembled, assemble
+from trust.pem import PemContents, read_pem
 from trust.tnauthlist import TnAuthListError
 
 READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -7,9 +7,10 @@ from shaken.config import Config, load_config
 from shaken.demo import demo_config, prepare_demo
 from shaken.first_admin import ensure_admin
 from shaken.service import prepare
-from shaken.snapshot import BUILT_IN, take_snapshot
+from shaken.snapshot import take_snapshot
 from shaken.store.audit import AuditEntry, AuditFilter, find_entries
 from trust.bundle import installed_bundle
+from trust.certificate import Source
 from trust.store.database import Database
 
 ALL = AuditFilter()
@@ -85,7 +86,7 @@ def test_the_demo_is_the_systems_own_doing(tmp_path: Path, now: int) -> None:
 def built_in(database: Database) -> str:
     """Return the id of the certificate that the service made for itself."""
     rows = take_snapshot(database).certificates.values()
-    (row,) = [row for row in rows if row.source == BUILT_IN]
+    (row,) = [row for row in rows if row.source is Source.BUILT_IN]
     return row.id
 
 

@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.serialization import (
 
 from shaken.audit import SYSTEM
 from shaken.certificates import EXPIRING_SECONDS, Status, status_of
-from shaken.importing import Imported, Source, UnknownTenant, Upload, import_certificate
+from shaken.importing import Imported, UnknownTenant, Upload, import_certificate
 from shaken.snapshot import take_snapshot
 from shaken.tenants import Tenant
 from trust.authority import Authority, Issued
-from trust.certificate import Certificate, CertificateKind, CertificateRefused
+from trust.certificate import Certificate, CertificateKind, CertificateRefused, Source
 from trust.keys import MasterKey, unseal_private_key
 from trust.store.certificates import AlreadyStored, StoredCertificate, chain_pem
 from trust.store.database import Database
@@ -92,7 +92,7 @@ def test_an_import_is_stored_with_all_that_the_certificate_says(
         tenant=tenant.address,
         tn_auth_list=authorised.encode(),
         x5u="https://sti.example.com/a.pem",
-        source="uploaded",
+        source=Source.UPLOADED,
         sealed_key=row.sealed_key,
         stored_at=now,
     )

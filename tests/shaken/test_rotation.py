@@ -437,15 +437,15 @@ def test_an_upload_that_cannot_be_sealed_is_refused_and_nothing_stored(
     assert take_snapshot(database).certificates == {}
 
 
-def test_a_rotation_by_root_leaves_the_files_to_their_owner(home: Home) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root may give files away")
+def test_a_rotation_leaves_the_files_to_their_owner(home: Home) -> None:
+    # Only root may give files away; anybody else's stay its own.
+    owner = 10001 if os.geteuid() == 0 else os.geteuid()
     for path in (home.folder, *home.folder.iterdir()):
-        os.chown(path, 10001, 10001)
+        os.chown(path, owner, -1)
 
     rotate(home)
 
     assert {path.name: path.stat().st_uid for path in home.folder.iterdir()} == {
-        "master.key": 10001,
-        "shaken.sqlite": 10001,
+        "master.key": owner,
+        "shaken.sqlite": owner,
     }

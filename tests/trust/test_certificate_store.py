@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trust.certificate import CertificateKind
+from trust.certificate import CertificateKind, Source
 from trust.store import certificates
 from trust.store.certificates import AlreadyStored, Filter, StoredCertificate
 from trust.store.database import HISTORY, Database
@@ -24,7 +24,7 @@ ALICE = StoredCertificate(
     tenant="alice.example",
     tn_auth_list=bytes.fromhex("3008a00616043132 3334"),
     x5u="https://sti.example/a1.pem",
-    source="uploaded",
+    source=Source.UPLOADED,
     sealed_key=b"\x01sealed",
     stored_at=1_500,
 )

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from trust.authority import Authority
 from trust.certificate import Certificate, CertificateRefused
+from trust.chain import assemble
 from trust.pem import (
     MAX_BLOCKS,
     MAX_TEXT_LENGTH,
     PemContents,
-    assemble,
     read_pem,
 )
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from trust.authority import Authority
 from trust.certificate import CertificateRefused
+from trust.chain import assemble
 from trust.kdf import MAX_STEPS
-from trust.pem import assemble, read_pem
+from trust.pem import read_pem
 from trust.pkcs12 import MAX_BYTES, read_pkcs12
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)

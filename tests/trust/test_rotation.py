@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import LargeBinary, select, update
 
 from shaken.store import tables as service_tables
-from trust.certificate import CertificateKind
+from trust.certificate import CertificateKind, Source
 from trust.keyring import KeyRing
 from trust.keys import MASTER_KEY_BYTES, MasterKey, MasterKeyError, SealError
 from trust.store import certificates, master_key, rotation, tables
@@ -40,7 +40,7 @@ ROW = StoredCertificate(
     tenant=None,
     tn_auth_list=None,
     x5u=None,
-    source="uploaded",
+    source=Source.UPLOADED,
     sealed_key=None,
     stored_at=1_500,
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from trust.certificate import CertificateKind
+from trust.certificate import CertificateKind, Source
 from trust.findings import Finding
 from trust.store.database import Change
 from trust.store.tables import certificates
@@ -43,7 +43,7 @@ class StoredCertificate:
     tenant: str | None
     tn_auth_list: bytes | None
     x5u: str | None
-    source: str
+    source: Source
     sealed_key: bytes | None = field(repr=False)
     stored_at: int
     findings: tuple[Finding, ...] = ()
@@ -106,9 +106,9 @@ def chain_pem(connection: Connection, certificate_id: str) -> str | None:
 
 
 def find(
-    connection: Connection, wanted: Filter, *, after: int, limit: int
+    connection: Connection, wanted: Filter, *, after: int = 0, limit: int | None = None
 ) -> Sequence[StoredCertificate]:
-    """List at most `limit` certificates in the order of upload, beyond sequence `after`."""
+    """List certificates in the order of upload, beyond sequence `after`, at most `limit`."""
     query = select(*SUMMARY_COLUMNS).where(certificates.c.sequence > after)
     if wanted.kind is not None:
         query = query.where(certificates.c.kind == wanted.kind.value)
@@ -147,7 +147,7 @@ def read_row(row: Row[tuple[object, ...]]) -> StoredCertificate:
         tenant=row.tenant,
         tn_auth_list=row.tn_auth_list,
         x5u=row.x5u,
-        source=row.source,
+        source=Source(row.source),
         sealed_key=row.sealed_key,
         stored_at=row.stored_at,
         findings=tuple(Finding(slug, detail) for slug, detail in row.findings),
@@ -168,7 +168,7 @@ def _values(change: Change, certificate: StoredCertificate, *, chain: str) -> di
         "tenant": certificate.tenant,
         "tn_auth_list": certificate.tn_auth_list,
         "x5u": certificate.x5u,
-        "source": certificate.source,
+        "source": certificate.source.value,
         "chain": chain,
         "sealed_key": certificate.sealed_key,
         "stored_at": certificate.stored_at,

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -404,3 +405,47 @@ def test_an_administrator_of_a_tenant_imports_domain_certificates_of_that_tenant
     problem(system, 400, "system-has-no-tenant", "tenant")
     assert not is_stored(admin, foreign)
     assert new_certificate(bound, own, kind="domain")["tenant"] == mine
+
+
+@pytest.mark.parametrize("whose", ["another tenant's", "nobody's"])
+def test_an_administrator_of_a_tenant_takes_over_no_certificate_that_is_not_its_own(
+    admin: Caller, sti_ca: Authority, moment: datetime, whose: str
+) -> None:
+    issued = sti_ca.issue_sti(spc="1234", now=moment)
+    owner = {} if whose == "nobody's" else {"tenant": new_tenant(admin)}
+    record = new_certificate(admin, issued, **owner)
+    _, bound = new_credential(admin, "admin", tenant=new_tenant(admin))
+    published = {"kind": "sti", "certificate": issued.chain_pem}
+
+    for body in (published, upload(issued)):
+        problem(bound.post(f"{BASE}?replace=true", body), 409, "already-stored")
+
+    assert admin.get(f"{BASE}/{record['id']}").json() == record
+
+
+def test_a_certificate_stays_of_the_kind_it_is(
+    admin: Caller, sti_ca: Authority, moment: datetime
+) -> None:
+    address = new_tenant(admin)
+    issued = sti_ca.issue_server([address], now=moment)
+    record = new_certificate(admin, issued, kind="domain")
+
+    answer = admin.post(f"{BASE}?replace=true", upload(issued, kind="system"))
+
+    problem(answer, 400, "other-kind", "kind")
+    assert admin.get(f"{BASE}/{record['id']}").json() == record
+
+
+def test_of_two_requests_at_once_one_leaves_the_tenant_its_last_certificate(
+    admin: Caller, sti_ca: Authority, moment: datetime
+) -> None:
+    tenant = new_tenant(admin)
+    ids = [
+        new_certificate(admin, sti_ca.issue_sti(spc="1234", now=moment), tenant=tenant)["id"]
+        for _ in range(2)
+    ]
+
+    with ThreadPoolExecutor(2) as both:
+        answers = list(both.map(lambda identity: admin.delete(f"{BASE}/{identity}"), ids))
+
+    assert sorted(answer.status for answer in answers) == [204, 409]

@@ -13,7 +13,8 @@ from cryptography.x509.oid import NameOID
 
 from trust.authority import Authority
 from trust.certificate import Certificate, CertificateRefused
-from trust.pem import MAX_NAME_LENGTH, Assembled, assemble, read_pem
+from trust.chain import MAX_NAME_LENGTH, Assembled, assemble
+from trust.pem import read_pem
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 ROOT = Authority.create("Lab root", now=NOW)
