@@ -26,6 +26,7 @@ from shaken.api.http import ARRIVALS, GarbageFilter, HttpApi
 from shaken.api.roots import facts_of
 from shaken.api.routes import Resources
 from shaken.api.stir import StirApi
+from shaken.api.stir_wire import StirWires
 from shaken.audit import SYSTEM, Action, CallRecorder, Unchanged, changing
 from shaken.builtin import ensure_builtin
 from shaken.config import Config
@@ -49,6 +50,9 @@ DRAIN_SECONDS = 15
 
 ARRIVAL_SECONDS = 10
 """How much of this time clients have to send the rest of what they began to send."""
+
+BACKLOG = 1024
+"""Connections that wait to be accepted."""
 
 KEEP_ALIVE_SECONDS = 75
 """How long an idle connection is kept: SIP servers' HTTP clients reuse theirs."""
@@ -159,14 +163,15 @@ async def _serve(
         on_change=lambda snapshot: signer.forget_all_but(snapshot.certificates),
     )
     authenticator = Authenticator(FailureThrottle())
-    application = HttpApi(
+    api = HttpApi(
         resources=Resources(config, database, prepared.master, signer),
         authenticator=authenticator,
         stir=StirApi(signer, authenticator=authenticator, record=recorder.add),
         snapshots=follower,
         trusted_proxies=tuple(ip_network(text) for text in config.http.trusted_proxies),
         version=version("shaken"),
-    ).application()
+    )
+    application = api.application()
     logging.getLogger("aiohttp.server").addFilter(GarbageFilter())
     runner = web.AppRunner(
         application,
@@ -180,8 +185,10 @@ async def _serve(
     recorder.start()
     following = asyncio.create_task(follower.run())
     await runner.setup()
-    site = web.SockSite(runner, listener)
-    await site.start()
+    wires = StirWires(
+        api.answer_stir, _library(runner), loop=loop, keep_alive_seconds=KEEP_ALIVE_SECONDS
+    )
+    server = await loop.create_server(wires, sock=listener, backlog=BACKLOG)
     # What was loaded stays: the collector need not look at ten thousand tenants again and again.
     gc.collect()
     gc.freeze()
@@ -189,16 +196,24 @@ async def _serve(
     on_ready()
     await stop.wait()
     loop.remove_reader(lifeline)
-    await site.stop()
+    server.close()
     follower.release()
     # From `cleanup` on, aiohttp throws away what still arrives, also of bodies it waits for.
     await application[ARRIVALS].over(seconds=ARRIVAL_SECONDS)
+    wires.close()
     await runner.cleanup()
     following.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await following
     await asyncio.to_thread(recorder.close)
     database.close()
+
+
+def _library(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
+    """Return what makes aiohttp's protocols, for connections that go to it."""
+    if runner.server is None:
+        raise RuntimeError("the runner is set up before connections come")
+    return runner.server
 
 
 def _warn_when_not_ready(config: Config, signer: Signer, follower: SnapshotFollower) -> None:

@@ -16,10 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from shaken.config import Address
-from shaken.service import Prepared, StartError, serve
-
-BACKLOG = 1024
-"""Connections that wait to be accepted."""
+from shaken.service import BACKLOG, Prepared, StartError, serve
 
 RESTART_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 """How long to wait before a worker that died is started again: longer each time in a row."""

@@ -23,7 +23,7 @@ from shaken.api.openapi import openapi_document
 from shaken.api.peer import Peer, peer_of
 from shaken.api.problems import CONTENT_TYPE, Problem, from_validation, invalid, unauthorized
 from shaken.api.routes import ApiCall, Reply, Resources, Route
-from shaken.api.stir import MAX_BODY, StirApi, StirRequest, body_length
+from shaken.api.stir import MAX_BODY, StirAnswer, StirApi, StirRequest, body_length
 from shaken.credentials import Credential
 from shaken.snapshot import Snapshot
 from shaken.strictjson import JsonError, parse_object
@@ -150,26 +150,27 @@ class HttpApi:
         app.router.add_route("*", "/{rest:.*}", self._answer_unknown)
         return app
 
+    def answer_stir(self, request: StirRequest) -> StirAnswer:
+        """Answer a request to `/stir/` whose `peer` is the other end of the connection."""
+        if self._trusted:
+            client = peer_of(request.peer, request.headers, self._trusted).address
+            request = msgspec.structs.replace(request, peer=client)
+        return self._stir.answer(request, snapshot=self._snapshots.current, now=int(time.time()))
+
     async def _answer_stir(self, request: web.Request) -> web.Response:
         headers = request.headers
         body = await _small_body(request) if 0 < body_length(headers) <= MAX_BODY else b""
-        remote = request.remote or ""
         url = request.rel_url
-        answer = self._stir.answer(
+        answer = self.answer_stir(
             StirRequest(
                 method=request.method,
                 path=url.raw_path,
                 query=url.raw_query_string,
                 headers=headers,
                 body=body,
-                peer=peer_of(remote, headers, self._trusted).address if self._trusted else remote,
-            ),
-            snapshot=self._snapshots.current,
-            now=int(time.time()),
+                peer=request.remote or "",
+            )
         )
-        # Calls that came together are signed one after the other and answered one after the other:
-        # the processor's caches stay warm, and the kernel wakes a client once, not for each answer.
-        await asyncio.sleep(0)
         return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
 
     async def _answer_openapi(self, _: web.Request) -> web.Response:

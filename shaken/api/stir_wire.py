@@ -1,0 +1,233 @@
+"""The short way between a connection and the STIR signing route.
+
+HTTP is the dearest part of a signature. So a connection begins here: a signing request that arrives
+whole, in one piece and in the usual form is read by llhttp and answered at once. At the first piece
+that is anything else (another route, a part of a request, several at once, chunks, an old version,
+what is no HTTP) the connection goes to the HTTP library, untouched, and stays there. Nothing is
+waited for here and nothing refused: what a request means is `shaken.api.stir`'s business for both.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from typing import cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from multidict import CIMultiDict
+
+from shaken.api.stir import SIGNING_PATH, StirAnswer, StirRequest
+
+MAX_PIECE = 8 * 1024
+"""Bytes of a request that are looked at here; a signing request has under 2 KiB, and the HTTP
+library takes lines of this length."""
+
+SWEEP_SECONDS = 5
+"""How often idle connections are looked for."""
+
+_BEGINNING = f"POST {SIGNING_PATH}".encode()
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+_LEFT_TO_THE_LIBRARY = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
+
+AnswerStir = Callable[[StirRequest], StirAnswer]
+"""Answers a request whose `peer` is the other end of the connection."""
+
+
+class StirWires:
+    """Makes the protocol of each new connection, and knows those that are still here."""
+
+    def __init__(
+        self,
+        answer: AnswerStir,
+        library: Callable[[], asyncio.Protocol],
+        *,
+        loop: asyncio.AbstractEventLoop,
+        keep_alive_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take what answers, what makes the HTTP library's protocols, and how long to idle."""
+        self.answer = answer
+        self.library = library
+        self.clock = clock
+        self._keep_alive_seconds = keep_alive_seconds
+        self._loop = loop
+        self._wires: set[StirWire] = set()
+        self._ready: list[tuple[asyncio.Transport, bytes]] = []
+        self._sweep = loop.call_later(SWEEP_SECONDS, self.close_idle)
+
+    def __call__(self) -> "StirWire":
+        """Make the protocol of a new connection."""
+        return StirWire(self)
+
+    def send(self, transport: asyncio.Transport, answer: bytes) -> None:
+        """Send an answer once all that came together is answered.
+
+        Calls are signed one after the other and answered one after the other: the processor's
+        caches stay warm, and the kernel wakes a client once, not for each answer.
+        """
+        if not self._ready:
+            self._loop.call_soon(self.flush)
+        self._ready.append((transport, answer))
+
+    def flush(self) -> None:
+        """Send the answers that are ready."""
+        ready, self._ready = self._ready, []
+        for transport, answer in ready:
+            transport.write(answer)
+
+    def opened(self, wire: "StirWire") -> None:
+        """Count a connection that is here."""
+        self._wires.add(wire)
+
+    def left(self, wire: "StirWire") -> None:
+        """Forget a connection that is closed or went to the library."""
+        self._wires.discard(wire)
+
+    def close(self) -> None:
+        """Send what is ready, and close the connections that are here: none is in mid-request."""
+        self.flush()
+        self._sweep.cancel()
+        for wire in tuple(self._wires):
+            wire.close()
+
+    def close_idle(self) -> None:
+        """Close the connections that were silent for too long, now and every few seconds."""
+        self._sweep.cancel()
+        self._sweep = self._loop.call_later(SWEEP_SECONDS, self.close_idle)
+        oldest = self.clock() - self._keep_alive_seconds
+        for wire in [wire for wire in self._wires if wire.heard_at < oldest]:
+            wire.close()
+
+
+class StirWire(asyncio.Protocol):
+    """One connection, until something comes that is not for here."""
+
+    def __init__(self, wires: StirWires) -> None:
+        """Take what all connections share."""
+        self.heard_at = wires.clock()
+        self._wires = wires
+        self._parser = HttpRequestParser(self)
+        self._url = b""
+        self._headers: list[tuple[str, str]] = []
+        self._body = b""
+        self._begun = 0
+        self._complete = 0
+        self._usual = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        address = transport.get_extra_info("peername")
+        self._remote = str(address[0]) if address else ""
+        self._wires.opened(self)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """End."""
+        self._wires.left(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a whole request, or let the library do with the piece what it does."""
+        self.heard_at = self._wires.clock()
+        request = self._read(data)
+        if request is None:
+            self._hand_over(data)
+        else:
+            answer = self._wires.answer(request)
+            self._wires.send(self._transport, response(answer, now=int(time.time())))
+
+    def pause_writing(self) -> None:
+        """Hear no more of a client that does not read its answers."""
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Hear it again."""
+        self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Close the connection after what was written."""
+        self._transport.close()
+
+    def _hand_over(self, data: bytes) -> None:
+        self._wires.flush()
+        self._wires.left(self)
+        protocol = self._wires.library()
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+        protocol.data_received(data)
+
+    def _read(self, data: bytes) -> StirRequest | None:
+        """Read a piece as one whole request; None: it is not."""
+        if len(data) > MAX_PIECE or not data.startswith(_BEGINNING):
+            return None
+        self._headers = []
+        self._body = b""
+        self._begun = self._complete = 0
+        self._usual = True
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            return None
+        if not self._begun == self._complete == 1:
+            return None
+        return self._request()
+
+    def _request(self) -> StirRequest | None:
+        """Make the request of what was read; None: there is something unusual about it."""
+        path, _, query = self._url.partition(b"?")
+        headers = CIMultiDict(self._headers)
+        if (
+            path.decode("latin-1") != SIGNING_PATH
+            or not self._usual
+            or len(set(headers)) != len(self._headers)
+        ):
+            return None
+        return StirRequest(
+            method="POST",
+            path=SIGNING_PATH,
+            query=query.decode("latin-1"),
+            headers=headers,
+            body=self._body,
+            peer=self._remote,
+        )
+
+    # What the parser calls while it reads.
+
+    def on_message_begin(self) -> None:
+        """Count a request that begins."""
+        self._begun += 1
+
+    def on_url(self, url: bytes) -> None:
+        """Take the request's target."""
+        self._url = url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; one that changes how a request is read is the library's."""
+        if name.lower() in _LEFT_TO_THE_LIBRARY:
+            self._usual = False
+        self._headers.append((name.decode("latin-1"), value.decode("utf-8", "surrogateescape")))
+
+    def on_body(self, body: bytes) -> None:
+        """Take the body, which is whole where the piece is."""
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        """Count a request that is complete; the parser forgets the rest with the next one."""
+        self._complete += 1
+        parser = self._parser
+        if not parser.should_keep_alive() or parser.get_http_version() != "1.1":
+            self._usual = False
+
+
+def response(answer: StirAnswer, *, now: int) -> bytes:
+    """Return an answer as it is sent at a time (RFC 9112 §4, RFC 9110 §6.6.1), Unix seconds."""
+    lines = [f"HTTP/1.1 {answer.status} {_PHRASES[answer.status]}"]
+    lines += [f"{name}: {text}" for name, text in answer.headers.items()]
+    lines.append(f"Content-Length: {len(answer.body)}\r\nDate: {_date(now)}\r\n\r\n")
+    return "\r\n".join(lines).encode("latin-1") + answer.body
+
+
+@lru_cache(maxsize=1)
+def _date(now: int) -> str:
+    return formatdate(now, usegmt=True)

@@ -1,0 +1,260 @@
+"""Connections that begin with the STIR routes: what is answered at once, what goes to the library.
+
+Transport and library are stand-ins that write down what is done to them; real clients and the real
+library are in tests/system/test_shape_of_http.py.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shaken.api.stir import StirAnswer, StirRequest
+from shaken.api.stir_wire import StirWire, StirWires, response
+
+BODY = b'{"signingRequest": {}}'
+PEER = "192.0.2.7"
+
+
+def request(
+    *lines: str, target: str = "/stir/v1/signing", version: str = "1.1", body: bytes = BODY
+) -> bytes:
+    head = [f"POST {target} HTTP/{version}", "Host: a", f"Content-Length: {len(body)}", *lines]
+    return "\r\n".join([*head, "", ""]).encode("utf-8", "surrogateescape") + body
+
+
+class Line(asyncio.Transport):
+    """The other end of a connection."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": (PEER, 40000)})
+        self.written: list[bytes] = []
+        self.protocol: asyncio.BaseProtocol | None = None
+        self.reading = True
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self.closed
+        self.written.append(bytes(data))
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Library(asyncio.Protocol):
+    """What the HTTP library is given."""
+
+    transport: asyncio.BaseTransport | None = None
+    received: list[bytes] = field(default_factory=list)
+    sent_before: int = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, Line)
+        self.transport = transport
+        self.sent_before = len(transport.written)
+
+    def data_received(self, data: bytes) -> None:
+        self.received.append(data)
+
+
+class Bench:
+    """Connections of a listener whose clock stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.now = 1000.0
+        self.asked: list[StirRequest] = []
+        self.libraries: list[Library] = []
+        self.wires = StirWires(
+            self._answer,
+            self._library,
+            loop=self.loop,
+            clock=lambda: self.now,
+            keep_alive_seconds=75,
+        )
+
+    def _answer(self, asked: StirRequest) -> StirAnswer:
+        self.asked.append(asked)
+        return StirAnswer(200, {"X-Number": str(len(self.asked))}, b"{}")
+
+    def _library(self) -> Library:
+        self.libraries.append(Library())
+        return self.libraries[-1]
+
+    def connect(self) -> tuple[StirWire, Line]:
+        wire, line = self.wires(), Line()
+        wire.connection_made(line)
+        return wire, line
+
+    def turn(self) -> None:
+        """Let the loop run what waits."""
+        self.loop.call_soon(self.loop.stop)
+        self.loop.run_forever()
+
+    def close(self) -> None:
+        self.wires.close()
+        self.loop.close()
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.close()
+
+
+def test_a_whole_request_is_answered_here(bench: Bench) -> None:
+    wire, line = bench.connect()
+
+    wire.data_received(request("Authorization: Bearer x", target="/stir/v1/signing?tenant=a%2Eb"))
+    bench.turn()
+
+    (asked,) = bench.asked
+    assert (asked.method, asked.path, asked.query) == ("POST", "/stir/v1/signing", "tenant=a%2Eb")
+    assert (asked.peer, asked.body) == (PEER, BODY)
+    assert asked.headers["authorization"] == "Bearer x"
+    (sent,) = line.written
+    assert sent.startswith(b"HTTP/1.1 200 OK\r\nX-Number: 1\r\nContent-Length: 2\r\nDate: ")
+    assert sent.endswith(b" GMT\r\n\r\n{}")
+    assert bench.libraries == []
+
+
+def test_a_connection_is_used_for_many_requests(bench: Bench) -> None:
+    wire, line = bench.connect()
+
+    for number in range(1, 6):
+        wire.data_received(request(f"X-RequestID: {number}"))
+        bench.turn()
+
+    assert [asked.headers["X-RequestID"] for asked in bench.asked] == ["1", "2", "3", "4", "5"]
+    assert len(line.written) == 5
+
+
+ELSEWHERE = {
+    "another route": b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+    "another method": request().replace(b"POST", b"PUT"),
+    "a longer path": request(target="/stir/v1/signing/more"),
+    "a path written otherwise": request(target="/stir/v1/signin%67"),
+    "a whole URL": request(target="http://a/stir/v1/signing"),
+    "a fragment": request(target="/stir/v1/signing#tenant"),
+    "a part of a request": request()[:-1],
+    "a part of a head": request()[:30],
+    "two requests": request() + request(),
+    "a request and a part of the next": request() + request()[:20],
+    "an old version": request(version="1.0"),
+    "an old version that stays": request("Connection: keep-alive", version="1.0"),
+    "the last request": request("Connection: close"),
+    "a client that asks first": request("Expect: 100-continue"),
+    "chunks": request("Transfer-Encoding: chunked"),
+    "another protocol": request("Connection: Upgrade", "Upgrade: h2c"),
+    "a header twice": request("Authorization: Bearer x", "authorization: Bearer y"),
+    "two lengths": request("Content-Length: 5"),
+    "a NUL in a header": request("X-Bad: \0"),
+    "a line that is no header": request("no colon"),
+    "a large body": request(body=b"x" * 10_000),
+    "no HTTP": b"\x16\x03\x01\x00\xc8",
+}
+
+
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_all_else_goes_to_the_library_untouched(bench: Bench, case: str) -> None:
+    wire, line = bench.connect()
+
+    wire.data_received(ELSEWHERE[case])
+    bench.turn()
+
+    (library,) = bench.libraries
+    assert line.protocol is library
+    assert library.transport is line
+    assert library.received == [ELSEWHERE[case]]
+    assert (line.written, bench.asked) == ([], [])
+
+
+def test_an_answer_that_is_ready_goes_before_what_the_library_sends(bench: Bench) -> None:
+    wire, line = bench.connect()
+
+    wire.data_received(request())
+    wire.data_received(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+
+    assert len(line.written) == 1
+    assert bench.libraries[0].sent_before == 1
+
+
+@given(st.binary(max_size=200) | st.integers(0, len(request())).map(lambda end: request()[:end]))
+def test_no_piece_is_lost_or_answered_twice(piece: bytes) -> None:
+    bench = Bench()
+    wire, line = bench.connect()
+
+    wire.data_received(piece)
+    bench.turn()
+
+    answered = len(line.written)
+    handed = [library.received for library in bench.libraries]
+    assert (answered, handed) in [(1, []), (0, [[piece]])]
+    assert (answered == 1) == (piece == request())
+    bench.close()
+
+
+def test_a_client_that_does_not_read_its_answers_is_not_heard(bench: Bench) -> None:
+    wire, line = bench.connect()
+
+    wire.pause_writing()
+    assert not line.reading
+
+    wire.resume_writing()
+    assert line.reading
+
+
+def test_idle_connections_are_closed_and_others_stay(bench: Bench) -> None:
+    silent, idle = bench.connect()[1], bench.connect()
+    busy = bench.connect()
+    idle[0].data_received(request())
+    bench.turn()
+
+    bench.now += 60
+    busy[0].data_received(request())
+    bench.now += 20
+    bench.wires.close_idle()
+
+    assert (silent.closed, idle[1].closed, busy[1].closed) == (True, True, False)
+
+
+def test_the_end_sends_what_is_ready_and_closes_what_is_here(bench: Bench) -> None:
+    wire, line = bench.connect()
+    gone, lost = bench.connect()
+    other, theirs = bench.connect()
+    gone.connection_lost(None)
+    other.data_received(b"GET / HTTP/1.1\r\n\r\n")
+    wire.data_received(request())
+
+    bench.wires.close()
+
+    assert len(line.written) == 1
+    assert (line.closed, lost.closed, theirs.closed) == (True, False, False)
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 411, 413, 415, 429, 500])
+def test_a_response_has_its_phrase_and_its_length(status: int) -> None:
+    sent = response(StirAnswer(status, {"A": "b"}, b"12345"), now=0)
+
+    assert (
+        sent
+        == (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nA: b\r\nContent-Length: 5\r\n"
+            "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n12345"
+        ).encode()
+    )
