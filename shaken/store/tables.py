@@ -12,12 +12,14 @@ from sqlalchemy import (
     Text,
 )
 
+from trust.store.types import Name
+
 metadata = MetaData()
 
 tenants = Table(
     "tenants",
     metadata,
-    Column("address", Text, primary_key=True),
+    Column("address", Name, primary_key=True),
     Column("numbers", JSON, nullable=False),
     Column("aliases", JSON, nullable=False),
     Column("fallback", Text, nullable=False),
@@ -40,8 +42,8 @@ tenant_addresses = Table(
 trunks = Table(
     "trunks",
     metadata,
-    Column("name", Text, primary_key=True),
-    Column("tenant", Text, ForeignKey("tenants.address"), nullable=False, index=True),
+    Column("name", Name, primary_key=True),
+    Column("tenant", Name, ForeignKey("tenants.address"), nullable=False, index=True),
     Column("attest", Text, nullable=False),
     Column("foreign_attest", Text, nullable=False),
     Column("origid", Text, nullable=False),
@@ -55,11 +57,11 @@ trunks = Table(
 credentials = Table(
     "credentials",
     metadata,
-    Column("name", Text, primary_key=True),
+    Column("name", Name, primary_key=True),
     Column("role", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False, unique=True),
-    Column("tenant", Text, ForeignKey("tenants.address"), nullable=True, index=True),
-    Column("trunk", Text, ForeignKey("trunks.name"), nullable=True, index=True),
+    Column("tenant", Name, ForeignKey("tenants.address"), nullable=True, index=True),
+    Column("trunk", Name, ForeignKey("trunks.name"), nullable=True, index=True),
     Column("networks", JSON, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),

@@ -17,6 +17,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from trust.store.types import Name
+
 metadata = MetaData()
 
 revision = Table(
@@ -39,7 +41,7 @@ certificates = Table(
     "certificates",
     metadata,
     Column("sequence", Integer, primary_key=True, autoincrement=True),
-    Column("id", Text, nullable=False, unique=True),
+    Column("id", Name, nullable=False, unique=True),
     Column("kind", Text, nullable=False),
     Column("names", JSON, nullable=False),
     Column("subject", Text, nullable=False),
@@ -47,7 +49,7 @@ certificates = Table(
     Column("serial", Text, nullable=False),
     Column("not_before", BigInteger, nullable=False),
     Column("not_after", BigInteger, nullable=False),
-    Column("tenant", Text, nullable=True, index=True),
+    Column("tenant", Name, nullable=True, index=True),
     Column("tn_auth_list", LargeBinary, nullable=True),
     Column("x5u", Text, nullable=True),
     Column("source", Text, nullable=False),
