@@ -4,7 +4,8 @@ import http.client
 import json
 import ssl
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
@@ -28,19 +29,46 @@ class Response:
         """Read the body as JSON."""
         return json.loads(self.body) if self.body else None
 
+    def words(self) -> str:
+        """Return what a person should know about an answer that is none of those hoped for."""
+        try:
+            problem = self.json()
+            return f"{problem['detail']} ({self.status} {problem['type']})"
+        except (ValueError, KeyError, TypeError):
+            return f"the service answered {self.status}"
+
 
 @dataclass(frozen=True)
 class Client:
-    """Calls a service at a base URL with a credential's secret."""
+    """Calls a service at a base URL with a credential's secret.
+
+    Over https, its certificate must lead to a root of the system, or one in the PEM file `ca`.
+    """
 
     url: str
-    token: str
+    token: str = field(repr=False)
+    ca: Path | None = None
 
-    def send(self, method: str, path: str, body: object = None) -> Response:
-        """Send one request. Raises ClientError when there is no answer."""
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        seconds: float = TIMEOUT_SECONDS,
+    ) -> Response:
+        """Send one request, with more headers than usual; each step may take so many seconds.
+
+        Raises ClientError when there is no answer.
+        """
         parts = self._address()
-        connection = self._connection(parts.scheme, parts.hostname or "", parts.port)
-        headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json"}
+        connection = self._connection(parts, seconds)
+        headers = {
+            "Authorization": f"Bearer {self.token}",
+            "Accept": "application/json",
+            **(headers or {}),
+        }
         payload = None if body is None else json.dumps(body).encode()
         if payload is not None:
             headers["Content-Type"] = "application/json"
@@ -57,7 +85,7 @@ class Client:
         """Send one request and return the JSON of its answer. Raises ClientError."""
         answer = self.send(method, path, body)
         if answer.status >= 400:
-            raise ClientError(_words(answer))
+            raise ClientError(answer.words())
         try:
             return answer.json()
         except ValueError as error:
@@ -87,22 +115,19 @@ class Client:
             raise ClientError(f"{self.url!a} is no URL of a service, as in http://127.0.0.1:8080")
         return parts
 
-    @staticmethod
-    def _connection(scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
-        if scheme == "https":
-            context = ssl.create_default_context()
-            return http.client.HTTPSConnection(host, port, timeout=TIMEOUT_SECONDS, context=context)
-        return http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
+    def _connection(self, parts: SplitResult, seconds: float) -> http.client.HTTPConnection:
+        host, port = parts.hostname or "", parts.port
+        if parts.scheme != "https":
+            return http.client.HTTPConnection(host, port, timeout=seconds)
+        context = ssl.create_default_context()
+        if self.ca is not None:
+            try:
+                context.load_verify_locations(self.ca)
+            except OSError as error:
+                raise ClientError(f"cannot read certificates from {self.ca}: {error}") from error
+        return http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
 
 
 def segment(text: str) -> str:
     """Quote a name for use as one segment of a path."""
     return quote(text, safe="")
-
-
-def _words(answer: Response) -> str:
-    try:
-        problem = answer.json()
-        return f"{problem['detail']} ({answer.status} {problem['type']})"
-    except (ValueError, KeyError, TypeError):
-        return f"the service answered {answer.status}"

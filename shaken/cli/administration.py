@@ -9,37 +9,22 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
+from shaken.cli.connection import connection_options
 from shaken.cli.offline import READABLE, read_file
-from shaken.client import Client, ClientError, segment
+from shaken.client import Client, segment
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def client_options(command: Callable[P, R]) -> Callable[..., R]:
-    """Add `--url`, `--token` and `--json`; end with one line when the service refuses."""
+    """Add the options of a connection and `--json`."""
 
-    @click.option(
-        "--url",
-        envvar="SHAKEN_URL",
-        default="http://127.0.0.1:8080",
-        show_default=True,
-        help="Base URL of the service; also SHAKEN_URL.",
-    )
-    @click.option(
-        "--token",
-        envvar="SHAKEN_TOKEN",
-        required=True,
-        help="Secret of an admin's (to look: a viewer's) credential; also SHAKEN_TOKEN.",
-    )
+    @connection_options
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
     @wraps(command)
-    def wrapped(*args: Any, url: str, token: str, as_json: bool, **kwargs: Any) -> R:  # noqa: ANN401 - click's way
-        printer = Printer(as_json=as_json)
-        try:
-            return command(*args, client=Client(url, token), printer=printer, **kwargs)  # type: ignore[arg-type]
-        except ClientError as error:
-            raise click.ClickException(str(error)) from error
+    def wrapped(*args: Any, as_json: bool, **kwargs: Any) -> R:  # noqa: ANN401 - click's way
+        return command(*args, printer=Printer(as_json=as_json), **kwargs)  # type: ignore[arg-type]
 
     return wrapped
 

@@ -23,6 +23,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "trunks": (_ADMINISTRATION, "trunks"),
     "credentials": (_ADMINISTRATION, "credentials"),
     "audit": ("shaken.cli.audit", "audit"),
+    "deploy": ("shaken.cli.deploy", "deploy"),
 }
 
 
@@ -49,6 +50,6 @@ def main() -> None:
     """STIR/SHAKEN signing and trust service for PBXs and SBCs.
 
     Run it with `shaken serve`; `backup`, `restore` and `keys` work on its data folder. Debug
-    signatures with `sign`, `verify` and `inspect`, without a service. Administer a running service
-    with the other commands.
+    signatures with `sign`, `verify` and `inspect`, without a service. `deploy` runs where TLS is
+    spoken. Administer a running service with the other commands.
     """

@@ -81,6 +81,7 @@ HELP = {
     "roots delete": ["ID", "--purpose", "until a reset"],
     "roots reset": ["--purpose", "--remove-added", "come back"],
     "credentials": ["list", "create", "revoke"],
+    "deploy": ["--server-name", "--out", "--key", "--check", "--reload", "--watch", "SHAKEN_TOKEN"],
     "credentials create": ["--role", "--tenant", "--trunk", "--network", "once"],
     "credentials revoke": ["NAME", "within a second"],
 }
