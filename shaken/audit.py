@@ -44,6 +44,9 @@ class Action(StrEnum):
 
     CERTIFICATE_IMPORT = "certificate.import"
     CERTIFICATE_DELETE = "certificate.delete"
+    REQUEST_CREATE = "request.create"
+    REQUEST_DELETE = "request.delete"
+    REQUEST_USE = "request.use"
     TENANT_CREATE = "tenant.create"
     TENANT_UPDATE = "tenant.update"
     TENANT_DELETE = "tenant.delete"

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
+from shaken.assignment import assigned_tenant
 from shaken.audit import Action, Actor, AuditedChange, changing
 from shaken.config import check_x5u
-from shaken.store.tenants import owner_of
+from shaken.requesting import take_pending_key
 from trust.certificate import (
     Certificate,
     CertificateKind,
@@ -31,10 +32,6 @@ from trust.store import certificates as stored
 from trust.store import master_key
 from trust.store.certificates import AlreadyStored, StoredCertificate
 from trust.store.database import Change, Database
-
-
-class UnknownTenant(Exception):  # noqa: N818 - an outcome the caller expects
-    """No tenant has this address."""
 
 
 @dataclass(frozen=True)
@@ -101,23 +98,27 @@ class Importer:
         stored.
         """
         upload, certificate = readable.upload, readable.assembled.certificate
-        tenant = _tenant(change, readable)
+        tenant = assigned_tenant(
+            change.connection,
+            upload.kind,
+            readable.names,
+            wanted=upload.tenant,
+            called=certificate.subject,
+        )
         before = stored.get(change.connection, certificate.fingerprint)
         if before is not None:
             _hold_replacement(before, upload, scope)
-        key = readable.assembled.private_key
+        key, notes = readable.assembled.private_key, readable.assembled.notes
         if key is None and (before is None or before.sealed_key is None):
-            raise CertificateRefused(
-                "no-key",
-                "A certificate that is used here needs its private key: paste it too, or send it"
-                " as private_key.",
-                field="private_key",
+            taken = take_pending_key(
+                change, self.master, certificate, upload.kind, readable.names, scope=scope
             )
+            key, notes = taken.private_key, (*notes, *taken.notes)
+            tenant = tenant or taken.request.tenant
         row = self._row(readable, tenant=tenant, now=now)
         if key is not None:
             master = master_key.bound_to(change.connection, self.master)
             row = replace(row, sealed_key=seal_private_key(master, key, record=row.id))
-        notes = readable.assembled.notes
         if before is None:
             stored.add(change, row, chain=certificate.pem())
         else:
@@ -242,59 +243,6 @@ def _contents(upload: Upload) -> list[PemContents]:
             read_pem(upload.private_key, passphrase=upload.passphrase, field="private_key")
         )
     return contents
-
-
-def _tenant(change: Change, readable: Readable) -> str | None:
-    """Find the tenant a certificate is for."""
-    upload = readable.upload
-    wanted = None if upload.tenant is None else owner_of(change.connection, upload.tenant)
-    if upload.tenant is not None and wanted is None:
-        raise UnknownTenant(upload.tenant)
-    match upload.kind:
-        case CertificateKind.STI:
-            return wanted
-        case CertificateKind.DOMAIN:
-            return _domain_owner(change, readable, wanted)
-        case CertificateKind.SYSTEM:
-            if wanted is not None:
-                raise CertificateRefused(
-                    "system-has-no-tenant",
-                    "A system certificate belongs to no tenant: leave tenant out, or import it"
-                    " as kind domain.",
-                    field="tenant",
-                )
-            return None
-
-
-def _domain_owner(change: Change, readable: Readable, wanted: str | None) -> str:
-    """Find the one tenant that a domain certificate names exactly."""
-    names = readable.names
-    if any(name.startswith("*.") for name in names):
-        raise CertificateRefused(
-            "wildcard",
-            "A domain certificate names a tenant's address exactly. A wildcard is a system"
-            " certificate: import it as kind system.",
-        )
-    owners = sorted({owner for name in names if (owner := owner_of(change.connection, name))})
-    if not owners:
-        shown = ", ".join(names[:10]) or readable.assembled.certificate.subject or "nothing"
-        raise CertificateRefused(
-            "no-tenant",
-            f"The certificate names {shown[:200]}, which is no tenant's address. Create the"
-            " tenant (or its alias) first, or import it as kind system.",
-        )
-    if len(owners) > 1:
-        raise CertificateRefused(
-            "several-tenants",
-            f"The certificate names addresses of {len(owners)} tenants. Import it as kind system.",
-        )
-    if wanted not in {None, owners[0]}:
-        raise CertificateRefused(
-            "other-tenant",
-            f"The certificate names an address of another tenant than {wanted}.",
-            field="tenant",
-        )
-    return owners[0]
 
 
 def _hold_replacement(before: StoredCertificate, upload: Upload, scope: str | None) -> None:

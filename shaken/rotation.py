@@ -17,7 +17,7 @@ from trust.store.rotation import check_done, reseal
 from trust.store.sealed import named_keys
 
 UNOPENED_SHOWN = 5
-"""Certificates that an error names; there may be thousands."""
+"""Certificates and requests that an error names; there may be thousands."""
 
 
 class RotationError(Exception):
@@ -86,8 +86,8 @@ def rotate(home: Home, *, keep_old: bool, tell: Callable[[int, int], None]) -> R
             shown = ", ".join(done.unopened[:UNOPENED_SHOWN])
             raise RotationError(
                 f"{len(done.unopened)} keys open under no master key at hand ({shown}): put the"
-                " master key back that they need, or delete these certificates; then run this"
-                " again. Until then the former master key stays"
+                " master key back that they need, or delete these certificates and requests; then"
+                " run this again. Until then the former master key stays"
             )
         database.settle()
         kept = keep_old or database.shared

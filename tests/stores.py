@@ -11,8 +11,9 @@ from shaken.audit import SYSTEM, AuditedChange, changing
 from shaken.config import load_config
 from shaken.credentials import Credential, Role, digest_of, new_secret
 from shaken.home import Home
-from shaken.importing import Importer, Upload
+from shaken.importing import Importer, Upload, import_certificate
 from shaken.passport import Parties, Party
+from shaken.requesting import Wish, draft, keep
 from shaken.service import Prepared, prepare, signer_for
 from shaken.signing import Call
 from shaken.snapshot import take_snapshot
@@ -21,7 +22,9 @@ from shaken.store.tenants import add_tenant
 from shaken.tenants import Tenant
 from trust.authority import Authority, Issued
 from trust.certificate import CertificateKind
+from trust.request import CertificateRequest
 from trust.selection import Fallback
+from trust.store.certificates import StoredCertificate
 
 SETTINGS = {"SHAKEN_PUBLIC_URL": "https://sti.example.com", "SHAKEN_LOG__LEVEL": "WARNING"}
 BUILT_IN = 1
@@ -73,6 +76,30 @@ def make_store(data: Path, *, tenants: int, **settings: str) -> Store:
             add_tenant(change, Tenant(address, (), (), Fallback.NONE))
             _add_certificate(change, prepared, store.issued[address], address)
     return store
+
+
+def add_request(store: Store) -> CertificateRequest:
+    """Ask for a certificate as the service does; its key waits in the store."""
+    home = store.home
+    drafted = draft(Wish(CertificateKind.STI, spc="1234", tenant="pbx0.example.com"))
+    with (
+        closing(home.open_database()) as database,
+        changing(database, SYSTEM, now=int(time.time())) as change,
+    ):
+        keep(change, home.keys(), drafted)
+    return drafted.request
+
+
+def fulfil(request: CertificateRequest, home: Home) -> StoredCertificate:
+    """Import a certificate for a request, without a key."""
+    now = datetime.now(UTC)
+    chain = Authority.create("Lab root", now=now).certify(request.csr, now=now).pem()
+    upload = Upload(CertificateKind.STI, chain)
+    with closing(home.open_database()) as database:
+        done = import_certificate(
+            database, home.keys(), upload, actor=SYSTEM, now=int(now.timestamp()), lab=False
+        )
+    return done.certificate
 
 
 def sign_with_all(store: Store, prepared: Prepared) -> None:

@@ -135,11 +135,7 @@ class Authority:
         its own. Raises TnAuthListError for a code or number RFC 8226 does not allow.
         """
         key = key or ec.generate_private_key(ec.SECP256R1())
-        extensions: list[tuple[x509.ExtensionType, bool]] = [
-            (x509.BasicConstraints(ca=False, path_length=None), True),
-            (_key_usage(digital_signature=True), True),
-            (x509.CertificatePolicies([x509.PolicyInformation(SHAKEN_POLICY_OID, None)]), False),
-        ]
+        extensions: list[tuple[x509.ExtensionType, bool]] = [*_STI_EXTENSIONS]
         spcs, numbers, ranges = [spc] if spc else [], tuple(numbers), tuple(ranges)
         if spcs or numbers or ranges:
             tn_auth_list = TnAuthList.of(spcs=spcs, numbers=numbers, ranges=ranges).encode()
@@ -160,6 +156,27 @@ class Authority:
         extensions = _server_extensions(names)
         leaf = self._issue(_name("TLS server"), key.public_key(), validity, extensions)
         return Issued(self._chain(leaf), key)
+
+    def certify(
+        self,
+        request: x509.CertificateSigningRequest,
+        *,
+        now: datetime,
+        instead: Iterable[x509.ExtensionType] | None = None,
+        lifetime: timedelta = SERVER_LIFETIME,
+    ) -> Certificate:
+        """Issue what a request asks for over its key: an STI certificate if it has a TNAuthList.
+
+        `instead` are extensions that take the place of those it asks for, as of a CA that knows
+        better.
+        """
+        asked = [each.value for each in request.extensions] if instead is None else [*instead]
+        is_sti = any(each.oid == TN_AUTH_LIST_OID for each in asked)
+        own = _STI_EXTENSIONS if is_sti else _SERVER_EXTENSIONS
+        extensions = (*own, *((each, False) for each in asked))
+        validity = (now - BACKDATING, now + lifetime)
+        leaf = self._issue(request.subject, request.public_key(), validity, extensions)
+        return self._chain(leaf)
 
     @property
     def root(self) -> x509.Certificate:
@@ -231,12 +248,8 @@ def self_signed(names: Sequence[str], *, now: datetime, lifetime: timedelta) -> 
 
 
 def _server_extensions(names: Sequence[str]) -> _Extensions:
-    return (
-        (x509.BasicConstraints(ca=False, path_length=None), True),
-        (_key_usage(digital_signature=True), True),
-        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
-        (x509.SubjectAlternativeName([general_name(name) for name in names]), False),
-    )
+    alternatives = x509.SubjectAlternativeName([general_name(name) for name in names])
+    return (*_SERVER_EXTENSIONS, (alternatives, False))
 
 
 def _sign(
@@ -300,6 +313,20 @@ def _key_usage(*, digital_signature: bool = False, certificates: bool = False) -
 _CA_EXTENSIONS: _Extensions = (
     (x509.BasicConstraints(ca=True, path_length=None), True),
     (_key_usage(certificates=True), True),
+)
+
+
+_LEAF_EXTENSIONS: _Extensions = (
+    (x509.BasicConstraints(ca=False, path_length=None), True),
+    (_key_usage(digital_signature=True), True),
+)
+_STI_EXTENSIONS: _Extensions = (
+    *_LEAF_EXTENSIONS,
+    (x509.CertificatePolicies([x509.PolicyInformation(SHAKEN_POLICY_OID, None)]), False),
+)
+_SERVER_EXTENSIONS: _Extensions = (
+    *_LEAF_EXTENSIONS,
+    (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
 )
 
 

@@ -76,7 +76,7 @@ def record(call: ApiCall, row: StoredCertificate) -> CertificateRecord:
         not_before=datetime.fromtimestamp(row.not_before, UTC),
         not_after=datetime.fromtimestamp(row.not_after, UTC),
         tenant=row.tenant,
-        tn_auth_list=None if row.tn_auth_list is None else _authorised(row.tn_auth_list),
+        tn_auth_list=None if row.tn_auth_list is None else authorised(row.tn_auth_list),
         x5u=call.resources.signer.x5u_of(row) if is_sti else None,
         has_private_key=row.sealed_key is not None,
         source=row.source,
@@ -103,7 +103,8 @@ def _warnings(call: ApiCall, row: StoredCertificate) -> Iterator[CertificateWarn
                 yield CertificateWarning("name-of-no-tenant", detail)
 
 
-def _authorised(der: bytes) -> TnAuthListRecord:
+def authorised(der: bytes) -> TnAuthListRecord:
+    """Show a TNAuthList, read from its DER."""
     entries = TnAuthList.decode(der).entries
     return TnAuthListRecord(
         spc=tuple(entry.code for entry in entries if isinstance(entry, Spc)),

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import logging
 import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated
@@ -17,20 +16,22 @@ from shaken.api.certificate_records import (
     CertificateWarning,
     record,
 )
-from shaken.api.problems import Problem, invalid, not_found
+from shaken.api.problems import Problem, invalid, master_key_missing, not_found
 from shaken.api.routes import (
     ApiCall,
     Reply,
     Route,
     read_address,
     read_flag,
+    read_kind,
     read_position,
     read_time,
 )
+from shaken.assignment import UnknownTenant
 from shaken.audit import Action
 from shaken.certificates import dependents
 from shaken.credentials import Role
-from shaken.importing import Importer, UnknownTenant, Upload, facts_of
+from shaken.importing import Importer, Upload, facts_of
 from trust.certificate import CertificateKind, CertificateRefused
 from trust.keys import MasterKeyError
 from trust.store import certificates as stored
@@ -45,7 +46,6 @@ MAX_DELETED = 1000
 REPOSITORY_CACHE_SECONDS = 3600
 """How long verifiers may keep a chain without asking again."""
 
-_log = logging.getLogger(__name__)
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 Fingerprint = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{64}\Z")]
@@ -74,7 +74,7 @@ class CertificateDeletion(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
 
 def create(call: ApiCall) -> Reply:
-    """Import a certificate with its key; all of it or nothing."""
+    """Import a certificate with its key, given or waiting here; all of it or nothing."""
     importer = Importer(call.resources.master, lab=call.resources.config.signing.lab_urls)
     try:
         readable = importer.read(_upload(call), now=call.now)
@@ -86,10 +86,7 @@ def create(call: ApiCall) -> Reply:
     except UnknownTenant as error:
         raise invalid("tenant", "no tenant has this address; create the tenant first") from error
     except MasterKeyError as error:
-        _log.error("nothing can be sealed: %s", error)
-        raise Problem(
-            503, "master-key-missing", "this service has not got the store's new master key yet"
-        ) from error
+        raise master_key_missing(error) from error
     except AlreadyStored as error:
         raise Problem(
             409,
@@ -107,8 +104,8 @@ def create(call: ApiCall) -> Reply:
 def listing(call: ApiCall) -> Reply:
     """List certificates in the order they were stored."""
     wanted = Filter(
-        kind=_kind(call.query.get("kind")),
-        tenant=call.scope or _listed_tenant(call),
+        kind=read_kind(call.query.get("kind")),
+        tenant=call.listed_tenant(),
         name=_address(call.query.get("name"), "name"),
         expires_before=read_time(call.query.get("expires_before"), "expires_before"),
     )
@@ -178,7 +175,7 @@ def _upload(call: ApiCall) -> Upload:
     tenant = None if body.tenant is None else read_address(body.tenant, "tenant")
     if call.scope is not None and tenant is None:
         tenant = call.scope
-    call.hold_to_scope(_owner(call, tenant), "tenant")
+    call.hold_to_scope(call.owner(tenant), "tenant")
     return Upload(
         kind=body.kind,
         certificate=body.certificate,
@@ -240,23 +237,6 @@ def _visible(call: ApiCall, connection: Connection, identity: str) -> StoredCert
     return row
 
 
-def _owner(call: ApiCall, tenant: str | None) -> str | None:
-    found = None if tenant is None else call.snapshot.tenants.get(tenant)
-    return None if found is None else found.address
-
-
-def _kind(text: str | None) -> CertificateKind | None:
-    try:
-        return None if text is None else CertificateKind(text)
-    except ValueError as error:
-        raise invalid("kind", "one of system, domain, sti is expected") from error
-
-
-def _listed_tenant(call: ApiCall) -> str | None:
-    address = _address(call.query.get("tenant"), "tenant")
-    return _owner(call, address) or address
-
-
 def _address(text: str | None, field: str) -> str | None:
     return None if text is None else read_address(text, field)
 
@@ -278,7 +258,7 @@ ROUTES = (
         _BASE,
         Role.ADMIN,
         create,
-        "Import a certificate with its key",
+        "Import a certificate with its key, or the one that a request waits for",
         takes=CertificateImport,
         gives=CertificateRecord,
         status=201,

@@ -17,7 +17,17 @@ import msgspec
 from aiohttp import ClientPayloadError, web
 from aiohttp.http import HttpProcessingError
 
-from shaken.api import audit, certificates, credentials, health, listeners, roots, tenants, trunks
+from shaken.api import (
+    audit,
+    certificates,
+    credentials,
+    health,
+    listeners,
+    requests,
+    roots,
+    tenants,
+    trunks,
+)
 from shaken.api.authenticator import Authenticator, Stranger
 from shaken.api.openapi import openapi_document
 from shaken.api.peer import Peer, peer_of
@@ -120,6 +130,7 @@ class HttpApi:
         self._trusted = trusted_proxies
         routes = (
             *certificates.ROUTES,
+            *requests.ROUTES,
             *tenants.ROUTES,
             *trunks.ROUTES,
             *credentials.ROUTES,

@@ -1,14 +1,20 @@
 """Errors of the administration API: problem documents (RFC 9457), made in one place."""
 
+import logging
 from dataclasses import dataclass
 from http import HTTPStatus
 
 import msgspec
 
+from trust.keys import MasterKeyError
+
 CONTENT_TYPE = "application/problem+json"
 
 MAX_REPEATED = 40
 """Characters of a request's own text that an error repeats: so much of a key is no secret."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class FieldError(msgspec.Struct, frozen=True):
@@ -64,6 +70,14 @@ def invalid(field: str, detail: str) -> Problem:
 def not_found(what: str) -> Problem:
     """Make the problem of a thing that is not there, or not for this credential to see."""
     return Problem(404, "not-found", f"there is no such {what}")
+
+
+def master_key_missing(error: MasterKeyError) -> Problem:
+    """Make the problem of a service that can neither seal nor open keys, and log why."""
+    _log.error("nothing can be sealed: %s", error)
+    return Problem(
+        503, "master-key-missing", "this service has not got the store's new master key yet"
+    )
 
 
 def from_validation(error: msgspec.ValidationError) -> Problem:

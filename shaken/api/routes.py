@@ -18,6 +18,7 @@ from shaken.config import Config
 from shaken.credentials import Credential, Role
 from shaken.signing import Signer
 from shaken.snapshot import Snapshot
+from trust.certificate import CertificateKind
 from trust.keys import MasterKeys
 from trust.names import DnsNameError, dns_name
 from trust.store.database import Database
@@ -85,6 +86,17 @@ class ApiCall:
         if self.scope is not None and tenant != self.scope:
             raise not_found(what)
 
+    def owner(self, address: str | None) -> str | None:
+        """Return the tenant that an address means; None: nobody's."""
+        found = None if address is None else self.snapshot.tenants.get(address)
+        return None if found is None else found.address
+
+    def listed_tenant(self) -> str | None:
+        """Return the one tenant whose things a list shows; None: those of all. Raises Problem."""
+        text = self.query.get("tenant")
+        address = None if text is None else read_address(text, "tenant")
+        return self.scope or self.owner(address) or address
+
     def require_everything(self) -> None:
         """Raise a problem unless the credential is for all tenants."""
         if self.scope is not None:
@@ -143,6 +155,14 @@ def read_address(text: str, field_name: str) -> str:
         return dns_name(text)
     except DnsNameError as error:
         raise invalid(field_name, str(error)) from error
+
+
+def read_kind(text: str | None) -> CertificateKind | None:
+    """Read the kind of certificates that a list shows. Raises Problem."""
+    try:
+        return None if text is None else CertificateKind(text)
+    except ValueError as error:
+        raise invalid("kind", "one of system, domain, sti is expected") from error
 
 
 def read_flag(text: str | None, field_name: str) -> bool:

@@ -14,6 +14,7 @@ from shaken.credentials import Role
 from shaken.store import tenants as stored
 from shaken.tenants import Tenant
 from trust.selection import Fallback
+from trust.store import requests
 from trust.store.certificates import of_tenant
 
 Name = Annotated[str, Meta(min_length=1, max_length=253)]
@@ -112,7 +113,8 @@ def remove(call: ApiCall) -> Reply:
     with call.changing() as change:
         tenant = _visible(call, change.connection)
         address = tenant.address
-        if any(of_tenant(change.connection, address)):
+        connection = change.connection
+        if any(of_tenant(connection, address)) or requests.any_of_tenant(connection, address):
             raise _in_use(address)
         try:
             stored.remove_tenant(change, address)
@@ -146,7 +148,7 @@ def _in_use(address: str) -> Problem:
     return Problem(
         409,
         "in-use",
-        f"certificates, trunks or credentials belong to {address}; remove them first",
+        f"certificates, requests, trunks or credentials belong to {address}; remove them first",
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 import click
 
 from shaken.cli.connection import connection_options
+from shaken.cli.lazy import LazyGroup
 from shaken.cli.offline import READABLE, read_file
 from shaken.client import Client, segment
 
@@ -48,13 +49,17 @@ class Printer:
             click.echo("  ".join(padded).rstrip())
 
     def record(self, item: dict[str, Any]) -> None:
-        """Print one record."""
+        """Print one record; for a person, texts of several lines stand below."""
         if self._as_json:
             click.echo(json.dumps(item, indent=2))
             return
+        below = {name: text for name, text in item.items() if "\n" in str(text)}
         width = max(len(name) for name in item)
         for name, value in item.items():
-            click.echo(f"{name.ljust(width)}  {_shown(value)}")
+            if name not in below:
+                click.echo(f"{name.ljust(width)}  {_shown(value)}")
+        for text in below.values():
+            click.echo(text, nl=False)
 
     def done(self, what: str) -> None:
         """Say what was done where there is no record to print."""
@@ -86,7 +91,13 @@ def _given(**values: object) -> dict[str, object]:
     return given
 
 
-@click.group()
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        "request": ("shaken.cli.requests", "request"),
+        "requests": ("shaken.cli.requests", "requests"),
+    },
+)
 def certificates() -> None:
     """Certificates that the service keeps."""
 
@@ -129,6 +140,7 @@ def import_certificate(
 ) -> None:
     """Import a PEM file: leaf, intermediates and key, in any order; or a PKCS#12 file.
 
+    A certificate that was asked for with `request` comes without its key, and finds it here.
     A domain certificate is assigned to the tenant it names; a system certificate may have
     wildcards and several names.
     """

@@ -1,10 +1,10 @@
 """The `shaken` command: its groups, and how errors end it."""
 
 from collections.abc import Mapping
-from importlib import import_module
-from typing import Any
 
 import click
+
+from shaken.cli.lazy import LazyGroup
 
 _OFFLINE, _ADMINISTRATION = "shaken.cli.offline", "shaken.cli.administration"
 
@@ -27,22 +27,9 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 
 
-class _Commands(click.Group):
-    """Loads a command when it is named: only `serve` needs the service with all its libraries."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's way
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's way
-        if cmd_name not in _COMMANDS:
-            return None
-        module, name = _COMMANDS[cmd_name]
-        command: Any = getattr(import_module(module), name)
-        return command if isinstance(command, click.Command) else None
-
-
 @click.group(
-    cls=_Commands,
+    cls=LazyGroup,
+    lazy=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="shaken")

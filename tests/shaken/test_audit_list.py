@@ -127,6 +127,7 @@ async def test_a_tenant_sees_what_was_done_to_its_things_by_whomever(world: Worl
 
     assert [(entry["actor"], entry["action"]) for entry in seen] == [
         (ADMIN, "tenant.update"),
+        ("system", "request.create"),
         ("system", "certificate.import"),
     ]
     assert of_other.json()["items"] == []

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -71,6 +72,30 @@ def changes(world: World) -> dict[str, Change]:
             None,
             [("certificate.delete", certificate, OWN)],
             [(f"/api/v1/certificates/{spare}", None, 404)],
+        ),
+        "POST /api/v1/certificates/requests": Change(
+            "/api/v1/certificates/requests",
+            {"kind": "domain", "names": [OWN]},
+            [("request.create", ANY, OWN)],
+            [
+                ("/api/v1/certificates/requests", {"kind": "domain", "names": ["x.test"]}, 400),
+                ("/api/v1/certificates/requests", {"kind": "sti", "names": [OWN]}, 400),
+            ],
+            {
+                "after": {
+                    "kind": "domain",
+                    "names": [OWN],
+                    "subject": f"CN={OWN}",
+                    "tenant": OWN,
+                    "key_type": "p-256",
+                }
+            },
+        ),
+        "DELETE /api/v1/certificates/requests/{id}": Change(
+            f"/api/v1/certificates/requests/{own.request}",
+            None,
+            [("request.delete", own.request, OWN)],
+            [(f"/api/v1/certificates/requests/{spare}", None, 404)],
         ),
         "POST /api/v1/tenants": Change(
             "/api/v1/tenants",
@@ -199,6 +224,8 @@ CHANGING = [  # what `changes` lists, for pytest to know before there is a world
         ("POST", "certificates"),
         ("POST", "certificates/delete"),
         ("DELETE", "certificates/{id}"),
+        ("POST", "certificates/requests"),
+        ("DELETE", "certificates/requests/{id}"),
         ("POST", "tenants"),
         ("PUT", "tenants/{address}"),
         ("DELETE", "tenants/{address}"),

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from shaken import backup, private_files, rotation
 from shaken.backup import Backup, BackupError, Restored, back_up, restore
@@ -21,13 +21,23 @@ from shaken.home import Home, HomeError
 from shaken.service import prepare
 from shaken.store import HISTORY as SERVICE_HISTORY
 from tests.lines import killed_before
-from tests.stores import BUILT_IN, REVISION, Store, home_of, make_store, sign_with_all
+from tests.stores import (
+    BUILT_IN,
+    REVISION,
+    Store,
+    add_request,
+    fulfil,
+    home_of,
+    make_store,
+    sign_with_all,
+)
 from trust.keyring import read_master_keys
 from trust.keys import MasterKey
 from trust.store import database as module
 from trust.store import master_key
 from trust.store.database import HISTORY as TRUST_HISTORY
 from trust.store.database import StoreError
+from trust.store.tables import certificate_requests
 
 TENANTS = 3
 NOW = 1_795_557_822  # 2026-11-24T22:03:42Z
@@ -267,6 +277,54 @@ def test_what_is_restored_signs_with_every_certificate(
     assert stat.S_IMODE(fresh.folder.stat().st_mode) == 0o700
 
 
+def test_keys_that_wait_for_certificates_are_restored_sealed_as_they_were(
+    store: Store, file: Path, fresh: Home
+) -> None:
+    request = add_request(store)
+    backed_up(store, file)
+    fulfil(request, store.home)
+
+    restored(fresh, file)
+
+    assert fulfil(request, fresh).sealed_key is not None
+
+
+def test_a_backup_whose_waiting_keys_need_a_lost_master_key_is_refused(
+    store: Store, file: Path, fresh: Home
+) -> None:
+    request = add_request(store)
+    rotation.rotate(store.home, keep_old=False, tell=silent)
+    lost = MasterKey.generate()
+    seal_with(lost, request.id, store.home)
+    assert not backed_up(store, file).opens
+    shutil.copy(store.home.key_file, fresh.key_file)
+
+    with pytest.raises(BackupError, match=lost.id):
+        restored(fresh, file)
+
+
+def seal_with(lost: MasterKey, request_id: str, home: Home) -> None:
+    """Seal the key of a request with a master key that is nowhere."""
+    with closing(home.open_database()) as database, database.changing() as change:
+        sealed = lost.seal(b"", record=f"request:{request_id}")
+        change.connection.execute(update(certificate_requests).values(sealed_key=sealed))
+
+
+def test_a_backup_from_before_there_were_requests_is_restored(
+    store: Store, file: Path, fresh: Home
+) -> None:
+    backed_up(store, file)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("DROP TABLE certificate_requests")
+        connection.execute("UPDATE trust_version SET version_num = '0003'")
+        connection.commit()
+
+    restored(fresh, file)
+    sign_with_all(store, prepare(fresh.config, fresh.folder))
+
+    fulfil(add_request(replace(store, data=fresh.folder)), fresh)
+
+
 def test_a_missing_folder_is_made_when_the_key_is_in_the_settings(
     store: Store, file: Path, tmp_path: Path
 ) -> None:
@@ -484,7 +542,7 @@ NEXT_MIGRATION = """
 from alembic import op
 
 revision = "9999"
-down_revision = "0003"
+down_revision = "0004"
 
 def upgrade() -> None:
     op.execute("CREATE TABLE of_the_next_version (id INTEGER)")

@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
+from shaken.assignment import UnknownTenant
 from shaken.audit import SYSTEM
 from shaken.certificates import EXPIRING_SECONDS, Status, status_of
-from shaken.importing import Imported, UnknownTenant, Upload, import_certificate
+from shaken.importing import Imported, Upload, import_certificate
 from shaken.snapshot import take_snapshot
 from shaken.tenants import Tenant
 from trust.authority import Authority, Issued

@@ -20,6 +20,11 @@ DELETE /api/v1/certificates/{id}        204 204 404  -            -            -
 POST   /api/v1/certificates/delete      204 204 404  -            -            -         -
 GET    /api/v1/listeners/certificate    -            -            -            -         404 404 404
 GET    /api/v1/certificates/{id}/pem    200 200 404  200 200 404  -            -         -
+GET    /api/v1/certificates/requests    200 200 own  200 200 own  -            -         -
+POST   /api/v1/certificates/requests    201 201 404  -            -            -         -
+GET    /api/v1/certificates/requests/{id}  200 200 404  200 200 404  -         -         -
+DELETE /api/v1/certificates/requests/{id}  204 204 404  -            -         -         -
+GET    /api/v1/certificates/requests/{id}/csr  200 200 404  200 200 404  -     -         -
 GET    /api/v1/tenants                  200 200 own  200 200 own  -            -         -
 POST   /api/v1/tenants                  201 403 403  -            -            -         -
 GET    /api/v1/tenants/{address}        200 200 404  200 200 404  -            -         -
@@ -102,7 +107,7 @@ CASES = [
 ]
 
 
-MISSING = Estate("missing.example.com", "0" * 64, "missing-trunk", "missing-credential")
+MISSING = Estate("missing.example.com", "0" * 64, "missing-trunk", "missing-credential", "0" * 64)
 """A tenant that is not there, nor any of its things."""
 
 
@@ -119,6 +124,7 @@ async def request(
     method, path = route.split()
     words = {
         "/api/v1/certificates": "?tenant={address}",
+        "/api/v1/certificates/requests": "?tenant={address}",
         "/api/v1/roots.pem": "?purpose=sti",
         "/api/v1/audit": "?subject={address}",
         "/stir/v1/signing": "?tenant={address}",
@@ -127,6 +133,8 @@ async def request(
     }
     names = {"address": estate.address, "fingerprint": estate.certificate, "id": estate.certificate}
     names["name"] = estate.trunk if "trunks" in path else estate.credential
+    if "requests" in path:
+        names["id"] = estate.request
     if "roots" in path and estate is not MISSING:
         names["id"] = world.template.root
     target = (path + words.get(route, words.get(path, ""))).format_map(names)
@@ -144,6 +152,11 @@ def bodies(template: Template, estate: Estate) -> dict[str, object]:
             "tenant": estate.address,
         },
         "POST /api/v1/certificates/delete": {"ids": [estate.certificate]},
+        "POST /api/v1/certificates/requests": {
+            "kind": "sti",
+            "spc": "1234",
+            "tenant": estate.address,
+        },
         "POST /api/v1/tenants": {"address": "new.example.com"},
         "PUT /api/v1/tenants/{address}": {"numbers": ["+12155550100"]},
         "POST /api/v1/trunks": {"name": "new-trunk", "tenant": estate.address},
@@ -183,6 +196,7 @@ async def test_a_route_is_for_its_roles_and_their_tenants_from_their_networks(
         told = from_inside.body.decode() if from_inside.status < 300 else ""
         assert not [thing for thing in (other.address, other.trunk) if thing in told]
         assert other.certificate not in told
+        assert other.request not in told
 
 
 @pytest.mark.parametrize(
@@ -234,6 +248,7 @@ async def test_a_tenant_sees_of_lists_what_is_its_own(world: World) -> None:
 
     own = world.template.own
     assert await listed("certificates", "id") == {own.certificate}
+    assert await listed("certificates/requests", "id") == {own.request}
     assert await listed("tenants", "address") == {own.address}
     assert await listed("trunks", "name") == {own.trunk}
     assert await listed("credentials", "tenant") == {own.address}

@@ -28,7 +28,15 @@ from shaken.service import StartError, prepare
 from shaken.signing import Signer, SigningPolicy
 from shaken.snapshot import take_snapshot
 from tests.lines import killed_before
-from tests.stores import BUILT_IN, Store, home_of, make_store, sign_with_all
+from tests.stores import (
+    BUILT_IN,
+    Store,
+    add_request,
+    fulfil,
+    home_of,
+    make_store,
+    sign_with_all,
+)
 from trust import keyring
 from trust.authority import Authority
 from trust.certificate import CertificateKind
@@ -78,6 +86,45 @@ def test_a_rotation_leaves_only_the_new_key_and_everything_signs(store: Store, h
     assert done.current != old
     assert stat.S_IMODE(home.key_file.stat().st_mode) == 0o600
     sign_with_all(store, prepare(home.config, home.folder))
+
+
+def test_keys_that_wait_for_certificates_are_sealed_anew_too(store: Store, home: Home) -> None:
+    requests = [add_request(store) for _ in range(2)]
+
+    done = rotate(home)
+
+    assert done.resealed == SEALED + len(requests)
+    assert rotation.look(home).named == {done.current.id: SEALED + len(requests)}
+    for request in requests:
+        assert fulfil(request, home).sealed_key is not None
+    assert rotation.look(home).named == {done.current.id: SEALED + len(requests)}
+
+
+def test_a_request_of_before_a_rotation_that_was_cut_off_is_fulfilled(
+    store: Store, home: Home
+) -> None:
+    request = add_request(store)
+    changed_over(home)
+    new, old = key_ids(home)
+    assert rotation.look(home).named == {old: SEALED + 1}
+
+    fulfil(request, home)
+
+    assert rotation.look(home).named == {old: SEALED, new: 1}
+
+
+def test_a_waiting_key_whose_master_key_is_not_at_hand_goes_on_waiting(
+    store: Store, home: Home
+) -> None:
+    request = add_request(store)
+    right = home.key_file.read_text()
+    home.key_file.write_text(MasterKey.generate().to_text())
+
+    with pytest.raises(MasterKeyError):
+        fulfil(request, home)
+
+    home.key_file.write_text(right)
+    assert fulfil(request, home).sealed_key is not None
 
 
 def test_the_former_key_starts_no_service_any_more(home: Home) -> None:

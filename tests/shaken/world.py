@@ -22,10 +22,11 @@ from shaken.api.http import HttpApi
 from shaken.api.routes import Resources, Route
 from shaken.api.stir import StirApi
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
-from shaken.audit import SYSTEM
+from shaken.audit import SYSTEM, changing
 from shaken.config import Config
 from shaken.credentials import Credential, Role, digest_of, new_secret
 from shaken.importing import Upload, import_certificate
+from shaken.requesting import Wish, draft, keep
 from shaken.signing import Signer, SigningPolicy
 from shaken.snapshot import take_snapshot
 from shaken.snapshots import SnapshotFollower
@@ -58,6 +59,7 @@ class Estate:
     certificate: str
     trunk: str
     credential: str
+    request: str
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,13 @@ def name_of(role: Role, tenant: str | None) -> str:
 
 
 def _add_estate(database: Database, master: MasterKey, issued: Issued, word: str) -> Estate:
+    drafted = draft(Wish(CertificateKind.STI, spc="1234", tenant=f"{word}.example.com"))
     estate = Estate(
         address=f"{word}.example.com",
         certificate=issued.certificate.fingerprint,
         trunk=f"{word}-trunk",
         credential=f"{word}-credential",
+        request=drafted.request.id,
     )
     with database.changing() as change:
         add_tenant(change, Tenant(estate.address, (), (), Fallback.FIRST))
@@ -144,7 +148,10 @@ def _add_estate(database: Database, master: MasterKey, issued: Issued, word: str
         tenant=estate.address,
         x5u=None,
     )
-    import_certificate(database, master, upload, actor=SYSTEM, now=int(time.time()), lab=False)
+    now = int(time.time())
+    import_certificate(database, master, upload, actor=SYSTEM, now=now, lab=False)
+    with changing(database, SYSTEM, now=now) as audited:
+        keep(audited, master, drafted)
     return estate
 
 

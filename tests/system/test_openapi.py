@@ -87,16 +87,18 @@ def test_every_operation_has_a_name_of_its_own_and_says_its_role(document: dict[
 def test_answers_are_as_described(document: dict[str, Any], admin: Caller) -> None:
     certificate = admin.items("/api/v1/certificates?kind=sti")[0]["id"]
     root = admin.items("/api/v1/roots")[0]["id"]
+    asked = {"kind": "sti", "spc": "1234", "tns": ["+12155550100"]}
+    request = admin.post("/api/v1/certificates/requests", asked).json()["id"]
     made = admin.post("/api/v1/credentials", {"name": "presenter", "role": "listener"})
     listener = admin.having(made.json()["secret"])
-    existing = {"id": certificate, "address": "pbx.example.com", "name": "demo"}
+    existing = {"address": "pbx.example.com", "name": "demo"}
     for (method, path), operation in operations(document).items():
         content = operation["responses"].get("200", {}).get("content", {})
         if method != "GET" or "application/json" not in content:
             continue
-        is_root = path.startswith("/api/v1/roots/")
+        identity = root if "/roots/" in path else request if "/requests/" in path else certificate
         who = listener if "listeners" in path else admin
-        answer = who.get(path.format_map({**existing, "id": root} if is_root else existing))
+        answer = who.get(path.format_map({**existing, "id": identity}))
 
         schema = {**content["application/json"]["schema"], "components": document["components"]}
         OAS31Validator(schema).validate(answer.json())

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, func, select, update
 from trust.keys import MasterKey, MasterKeyError, MasterKeys, SealError, key_id_of
 from trust.store import master_key
 from trust.store.database import Database
-from trust.store.sealed import SEALED, SealedColumn, named_keys
+from trust.store.sealed import SealedColumn, named_keys, sealed_columns
 
 BATCH = 100
 """Values sealed anew in one transaction: other writers wait some milliseconds."""
@@ -39,10 +39,11 @@ def reseal(database: Database, keys: MasterKeys, *, tell: Callable[[int, int], N
     with database.changing() as change:
         master_key.rebind(change, keys)
     with database.reading() as connection:
-        total = sum(_count(connection, column) for column in SEALED)
+        columns = sealed_columns(connection)
+        total = sum(_count(connection, column) for column in columns)
     count, seen = 0, 0
     unopened: list[str] = []
-    for column in SEALED:
+    for column in columns:
         after = ""
         while batch := _reseal_batch(database, keys, column, after):
             count += batch.resealed
@@ -92,12 +93,13 @@ def _reseal_batch(
             return None
         renewed, unopened = [], []
         for record, sealed in rows:
+            name = column.name_of(record)
             try:
-                if key_id_of(sealed, record=record) != target.id:
-                    plaintext = keys.unseal(sealed, record=record)
-                    renewed.append((record, target.seal(plaintext, record=record)))
+                if key_id_of(sealed, record=name) != target.id:
+                    plaintext = keys.unseal(sealed, record=name)
+                    renewed.append((record, target.seal(plaintext, record=name)))
             except SealError:
-                unopened.append(record)
+                unopened.append(name)
         if renewed:
             change.connection.execute(
                 update(column.record.table)

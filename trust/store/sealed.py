@@ -10,43 +10,62 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Connection, func, select
+from sqlalchemy import Column, Connection, func, inspect, select
 
 from trust.keys import HEADER_BYTES, MasterKeys, SealError, key_id_of
-from trust.store.tables import certificates
+from trust.store.tables import certificate_requests, certificates
 
 
 @dataclass(frozen=True)
 class SealedColumn:
     """A column of sealed values, and the unique column that names the record of each.
 
-    Its table has a `revision`, so that workers read anew what was sealed anew.
+    Its table has a `revision`, so that workers read anew what was sealed anew. `prefix` keeps the
+    names of its records apart from those of other tables.
     """
 
     value: Column[Any]
     record: Column[Any]
+    prefix: str = ""
+
+    def name_of(self, record: str) -> str:
+        """Return the name that the value of a record is sealed for."""
+        return f"{self.prefix}{record}"
 
 
-SEALED = (SealedColumn(certificates.c.sealed_key, certificates.c.id),)
+CERTIFICATE_KEYS = SealedColumn(certificates.c.sealed_key, certificates.c.id)
+REQUEST_KEYS = SealedColumn(
+    certificate_requests.c.sealed_key, certificate_requests.c.id, prefix="request:"
+)
+
+SEALED = (CERTIFICATE_KEYS, REQUEST_KEYS)
 
 SAMPLES = 3
 """Values that are tried for each master key: one that is damaged says nothing of the key."""
 
 
+def sealed_columns(connection: Connection) -> Sequence[SealedColumn]:
+    """List the sealed columns of a store; one of an older version has not got all the tables."""
+    there = inspect(connection)
+    return [column for column in SEALED if there.has_table(column.value.table.name)]
+
+
 def named_keys(connection: Connection) -> Mapping[str | None, int]:
     """Count the sealed values by the id of their master key; None: those that name none."""
-    return Counter(name for column in SEALED for name, _ in _headers(connection, column))
+    columns = sealed_columns(connection)
+    return Counter(name for column in columns for name, _ in _headers(connection, column))
 
 
 def not_at_hand(connection: Connection, keys: MasterKeys) -> Mapping[str | None, int]:
     """Count the values that none of these keys opens, by the id of the key that they need."""
     counts = named_keys(connection)
     missing = {}
-    for column in SEALED:
+    for column in sealed_columns(connection):
         for name, records in _samples(connection, column).items():
             query = select(column.record, column.value).where(column.record.in_(records))
             if not any(
-                _opens(keys, sealed, record) for record, sealed in connection.execute(query)
+                _opens(keys, sealed, column.name_of(record))
+                for record, sealed in connection.execute(query)
             ):
                 missing[name] = counts[name]
     return missing

@@ -1,4 +1,4 @@
-"""What the store keeps for `trust`: certificates, roots, the master key's check, the revision.
+"""What the store keeps for `trust`: certificates, requests, roots, the master key's check.
 
 Times are Unix seconds in UTC; lists are JSON.
 """
@@ -58,6 +58,24 @@ certificates = Table(
     Column("stored_at", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("findings", JSON, nullable=False, server_default="[]"),
+    sqlite_autoincrement=True,
+)
+
+certificate_requests = Table(
+    "certificate_requests",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("names", JSON, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("tenant", Text, nullable=True, index=True),
+    Column("tn_auth_list", LargeBinary, nullable=True),
+    Column("key_type", Text, nullable=False),
+    Column("csr", Text, nullable=False),
+    Column("sealed_key", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
 

@@ -93,6 +93,16 @@ REQUESTS: dict[str, dict[str, Field]] = {
         "x5u": OPTIONAL,
     },
     "POST /api/v1/certificates/delete": {"ids": Field(LIST, required=True)},
+    "POST /api/v1/certificates/requests": {
+        "kind": NAME,
+        "names": WORDS,
+        "spc": OPTIONAL,
+        "tns": WORDS,
+        "tenant": OPTIONAL,
+        "key_type": WORD,
+        "organization": OPTIONAL,
+        "country": OPTIONAL,
+    },
     "POST /api/v1/tenants": {"address": NAME, **TENANT},
     "PUT /api/v1/tenants/{tenant}": TENANT,
     "POST /api/v1/trunks": {"name": NAME, "tenant": NAME, **TRUNK},
@@ -125,6 +135,11 @@ class Desk:
                 authority.issue_sti(spc="1234", now=now), tenant=self.tenant
             ),
             "POST /api/v1/certificates/delete": lambda: {"ids": [stored["id"]]},
+            "POST /api/v1/certificates/requests": lambda: {
+                "kind": "sti",
+                "spc": "1234",
+                "tns": ["+12155550100"],
+            },
             "POST /api/v1/tenants": lambda: {"address": f"{unused('field')}.example.com"},
             "POST /api/v1/trunks": lambda: {"name": unused("trunk"), "tenant": self.tenant},
             "POST /api/v1/credentials": lambda: {"name": unused("viewer"), "role": "viewer"},
@@ -303,7 +318,10 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("resource", ["certificates", "tenants", "trunks", "credentials", "roots"])
+@pytest.mark.parametrize(
+    "resource",
+    ["certificates", "certificates/requests", "tenants", "trunks", "credentials", "roots"],
+)
 def test_no_path_and_no_query_makes_the_service_fail(
     admin: Caller, resource: str, text: str
 ) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from http.client import HTTPConnection
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -21,6 +22,7 @@ from tests.shaken.api_admin.arranging import new_tenant, new_trunk, unused, uplo
 from tests.system.caller import Answer, Caller
 from tests.system.process import Service
 from trust.authority import Authority, Issued
+from trust.keys import MasterKey, unseal_private_key
 
 
 def spellings(secret: bytes) -> Iterator[bytes]:
@@ -69,11 +71,56 @@ def issued(sti_ca: Authority, moment: datetime) -> Issued:
 
 
 @pytest.fixture(scope="module")
+def listener(admin: Caller) -> Listener:
+    return Listener(admin.url, admin.secret)
+
+
+@pytest.fixture(scope="module")
+def pending(
+    service: Service, listener: Listener, sti_ca: Authority, moment: datetime
+) -> list[ec.EllipticCurvePrivateKey]:
+    """Keys of two requests, which are looked at in all ways; one is fulfilled, one deleted."""
+    base = "/api/v1/certificates/requests"
+    made = [listener.post(base, {"kind": "sti", "spc": "1234"}).json() for _ in range(2)]
+    keys = [waiting_key(service, request["id"]) for request in made]
+    for request in made:
+        for path in (base, f"{base}/{request['id']}", f"{base}/{request['id']}/csr"):
+            assert listener.get(path).status == 200
+        listener.get(f"{base}/{request['id']}/key")
+    csr = x509.load_pem_x509_csr(made[0]["csr"].encode())
+    chain = {"certificate": sti_ca.certify(csr, now=moment).pem()}
+    assert listener.post("/api/v1/certificates", {"kind": "system", **chain}).status == 400
+    imported = listener.post("/api/v1/certificates", {"kind": "sti", **chain})
+    assert imported.status == 201
+    for path in ("", "/pem", "/key"):
+        listener.get(f"/api/v1/certificates/{imported.json()['id']}{path}")
+    listener.get(f"/certificates/{imported.json()['id']}.pem")
+    assert listener.delete(f"{base}/{made[1]['id']}").status == 204
+    listener.get("/api/v1/audit")
+    return keys
+
+
+def waiting_key(service: Service, identity: str) -> ec.EllipticCurvePrivateKey:
+    """Open the key of a request, as only who has the master key can."""
+    query = f"SELECT sealed_key FROM certificate_requests WHERE id = '{identity}'"  # noqa: S608 - ours
+    (sealed,) = stored(service, query)
+    master = MasterKey.from_text((service.data / "master.key").read_text())
+    key = unseal_private_key(master, sealed, record=f"request:{identity}")
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
+
+
+@pytest.fixture(scope="module")
 def heard(
-    admin: Caller, issued: Issued, sti_ca: Authority, moment: datetime
+    listener: Listener,
+    issued: Issued,
+    pending: list[ec.EllipticCurvePrivateKey],
+    sti_ca: Authority,
+    moment: datetime,
 ) -> list[tuple[str, Answer]]:
-    """Every answer of a life with one certificate: uploads good and bad, all that can be read."""
-    caller = Listener(admin.url, admin.secret)
+    """Every answer of a life with some certificates: uploads good and bad, all that can be read."""
+    caller = listener
+    assert len(pending) == 2
     tenant = new_tenant(caller)
     trunk = new_trunk(caller, tenant)["name"]
     key = issued.key_pem
@@ -154,6 +201,32 @@ def test_no_answer_holds_the_private_key(heard: list[tuple[str, Answer]], issued
     assert found_in(heard, set(of_key(issued.private_key))) == []
 
 
+def test_no_answer_and_no_line_of_the_log_holds_a_key_that_was_made_here(
+    service: Service, heard: list[tuple[str, Answer]], pending: list[ec.EllipticCurvePrivateKey]
+) -> None:
+    log = service.stderr.read_bytes() + service.stdout.read_bytes()
+
+    assert found_in(heard, {b"-----BEGIN CERTIFICATE REQUEST-----"}) != []
+    assert b"POST /api/v1/certificates/requests" in log
+    assert len(pending) == 2
+    for key in pending:
+        needles = set(of_key(key))
+        assert found_in(heard, needles) == []
+        assert [needle for needle in needles if needle in log] == []
+
+
+def test_no_file_of_the_service_holds_a_key_that_was_made_here(
+    service: Service, heard: list[tuple[str, Answer]], pending: list[ec.EllipticCurvePrivateKey]
+) -> None:
+    assert len(heard) > 40
+    kept = {path.name: path.read_bytes() for path in service.data.iterdir() if path.is_file()}
+    # One of the keys is sealed for a certificate, and there for whoever has the master key.
+    assert "shaken.sqlite" in kept
+    for key in pending:
+        needles = set(of_key(key))
+        assert [name for name, text in kept.items() for each in needles if each in text] == []
+
+
 def stored(service: Service, query: str) -> list[bytes]:
     connection = sqlite3.connect(f"file:{service.data / 'shaken.sqlite'}?mode=ro", uri=True)
     rows = connection.execute(query).fetchall()
@@ -186,7 +259,9 @@ def test_no_answer_holds_the_master_key_or_a_sealed_key(
     master = set(spellings(base64.b64decode(text)))
 
     assert found_in(heard, {text.encode(), *master}) == []
-    for sealed in stored(service, "SELECT sealed_key FROM certificates"):
+    everything = "certificates UNION SELECT sealed_key FROM certificate_requests"
+    admin.post("/api/v1/certificates/requests", {"kind": "sti", "spc": "1234"})
+    for sealed in stored(service, f"SELECT sealed_key FROM {everything}"):  # noqa: S608 - ours
         assert found_in(heard, set(spellings(sealed))) == []
 
 

@@ -48,7 +48,7 @@ def test_what_is_no_answer_of_the_service_is_no_offer(body: bytes) -> None:
         ([NAME], []),
         (["*.example.com"], []),
         (["other.example.com", NAME], []),
-        (["*.com"], ["the service has none for pbx.example.com; this one is for *.com"]),
+        (["*.com"], ["the service has none for pbx.example.com; this certificate is for *.com"]),
         (["*.pbx.example.com"], ["the service has none for pbx.example.com;"]),
         (["localhost", "127.0.0.1"], ["this certificate is for localhost, 127.0.0.1"]),
     ],
