@@ -91,6 +91,13 @@ class Client:
         except ValueError as error:
             raise ClientError(f"{self.url} answers, but not as this service does") from error
 
+    def fetch(self, path: str) -> bytes:
+        """Download what is no JSON. Raises ClientError."""
+        answer = self.send("GET", path)
+        if answer.status >= 400:
+            raise ClientError(answer.words())
+        return answer.body
+
     def items(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """List all items of a resource, page after page. Raises ClientError."""
         after: dict[str, str] = {}

@@ -4,7 +4,6 @@ Joins what `trust` knows (PEM, PKCS#12, rules, sealing, the store) with tenants.
 an argument; an import is one transaction.
 """
 
-import contextlib
 from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -32,6 +31,9 @@ from trust.store import certificates as stored
 from trust.store import master_key
 from trust.store.certificates import AlreadyStored, StoredCertificate
 from trust.store.database import Change, Database
+
+MAX_NAMES = 1000
+"""Host names of one certificate: public CAs stop at some hundreds, and lists show them all."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,18 @@ class Importer:
         """
         assembled = assemble(*_contents(upload))
         certificate = assembled.certificate
+        if len(certificate.names) > MAX_NAMES:
+            raise CertificateRefused(
+                "too-many-names",
+                f"The certificate names {len(certificate.names)} hosts; at most {MAX_NAMES} are"
+                " taken. Have several certificates issued, each for some of the names.",
+            )
+        if certificate.not_after < certificate.not_before:
+            raise CertificateRefused(
+                "never-valid",
+                f"The certificate ends on {certificate.not_after:%Y-%m-%d}, before it begins on"
+                f" {certificate.not_before:%Y-%m-%d}. Have the CA issue it anew.",
+            )
         if upload.kind is CertificateKind.STI:
             if is_public(certificate, known=self.public_keys):
                 raise CertificateRefused(
@@ -119,10 +133,11 @@ class Importer:
         if key is not None:
             master = master_key.bound_to(change.connection, self.master)
             row = replace(row, sealed_key=seal_private_key(master, key, record=row.id))
+        chain = certificate.pem()
         if before is None:
-            stored.add(change, row, chain=certificate.pem())
+            stored.add(change, row, chain=chain)
         else:
-            row, kept = _replace(change, before, row, certificate)
+            row, chain, kept = _replace(change, before, row, chain)
             notes = (*notes, *kept)
         change.audit(
             Action.CERTIFICATE_IMPORT,
@@ -131,7 +146,7 @@ class Importer:
             before=None if before is None else facts_of(before),
             after=facts_of(row),
         )
-        return Imported(row, notes)
+        return Imported(row, chain, notes)
 
     def _row(self, readable: "Readable", *, tenant: str | None, now: int) -> StoredCertificate:
         upload, certificate = readable.upload, readable.assembled.certificate
@@ -169,9 +184,10 @@ class Readable:
 
 @dataclass(frozen=True)
 class Imported:
-    """A stored certificate, and what was put right on the way."""
+    """A stored certificate with its chain in PEM, and what was put right on the way."""
 
     certificate: StoredCertificate
+    chain: str
     notes: tuple[str, ...]
 
 
@@ -211,15 +227,20 @@ def host_names(certificate: Certificate) -> tuple[str, ...]:
     Wildcards keep their star, IP addresses stay; others are left out: the common name of an STI
     certificate, `SHAKEN 1234`, is no host name.
     """
-    spelled = []
-    for name in certificate.names:
-        star, rest = ("*.", name[2:]) if name.startswith("*.") else ("", name)
-        if _is_ip(name):
-            spelled.append(name)
-            continue
-        with contextlib.suppress(DnsNameError):
-            spelled.append(star + dns_name(rest))
-    return tuple(dict.fromkeys(spelled))
+    spelled = map(host_name, certificate.names)
+    return tuple(dict.fromkeys(name for name in spelled if name is not None))
+
+
+def host_name(name: str) -> str | None:
+    """Spell one name of a certificate as `host_names` does; None when it is no host name."""
+    lower = name.lower()
+    if _is_ip(lower):
+        return lower
+    star, rest = ("*.", lower[2:]) if lower.startswith("*.") else ("", lower)
+    try:
+        return star + dns_name(rest)
+    except DnsNameError:
+        return None
 
 
 def _is_ip(name: str) -> bool:
@@ -261,11 +282,14 @@ def _hold_replacement(before: StoredCertificate, upload: Upload, scope: str | No
 
 
 def _replace(
-    change: Change, before: StoredCertificate, row: StoredCertificate, certificate: Certificate
-) -> tuple[StoredCertificate, tuple[str, ...]]:
-    """Write a stored leaf anew with what the new import has more; keep what it lacks."""
-    chain = stored.chain_pem(change.connection, before.id) or ""
-    better = certificate.pem().count("-----BEGIN") >= chain.count("-----BEGIN")
+    change: Change, before: StoredCertificate, row: StoredCertificate, chain: str
+) -> tuple[StoredCertificate, str, tuple[str, ...]]:
+    """Write a stored leaf anew with what the new import has more; keep what it lacks.
+
+    Returns the row and chain that are stored now, and notes.
+    """
+    kept = stored.chain_pem(change.connection, before.id) or ""
+    better = chain.count("-----BEGIN") >= kept.count("-----BEGIN")
     merged = replace(
         row,
         tenant=row.tenant or before.tenant,
@@ -274,8 +298,10 @@ def _replace(
         sealed_key=row.sealed_key or before.sealed_key,
         stored_at=before.stored_at,
     )
-    stored.replace(change, merged, chain=certificate.pem() if better else chain)
-    return merged, () if better else ("The stored chain is longer, and was kept.",)
+    stored.replace(change, merged, chain=chain if better else kept)
+    if better:
+        return merged, chain, ()
+    return merged, kept, ("The stored chain is longer, and was kept.",)
 
 
 def _check_x5u(url: str | None, *, lab: bool) -> None:

@@ -13,12 +13,15 @@ from shaken.store import tables, tenants
 from shaken.store.credentials import read_credential
 from shaken.tenants import Tenant, Trunk
 from trust.certificate import CertificateKind, Source
+from trust.roots import Root
 from trust.selection import StiCandidate, StiIndex, TlsCandidate, TlsIndex
-from trust.store import certificates
+from trust.standing import Standing
+from trust.store import certificates, roots
 from trust.store.database import Database
 from trust.store.mirror import Mirror
 from trust.store.tables import certificates as certificate_table
 from trust.store.tables import revision as revision_table
+from trust.store.tables import roots as root_table
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,9 @@ class Snapshot:
     trunk_rows: Mirror[Trunk]
     credential_rows: Mirror[Credential]
     certificate_rows: Mirror[certificates.StoredCertificate]
+    root_rows: Mirror[Root]
+    standing: Standing
+    """How chains stand with these roots; the same object as long as no root changes."""
 
     @cached_property
     def tenants(self) -> Mapping[str, Tenant]:
@@ -111,6 +117,8 @@ _EMPTY = Snapshot(
     certificate_rows=Mirror(
         certificate_table.c.id, certificates.SUMMARY_COLUMNS, certificates.read_row
     ),
+    root_rows=Mirror(root_table.c.sequence, tuple(root_table.columns), roots.read_row),
+    standing=Standing(()),
 )
 
 
@@ -118,12 +126,16 @@ def take_snapshot(database: Database, previous: Snapshot | None = None) -> Snaps
     """Read the store as it is now, starting from the previous snapshot. Raises StoreError."""
     before = previous or _EMPTY
     with database.reading() as connection:
+        root_rows = before.root_rows.follow(connection)
+        same_roots = root_rows is before.root_rows
         taken = Snapshot(
             revision=int(connection.execute(revision_table.select()).one().number),
             tenant_rows=before.tenant_rows.follow(connection),
             trunk_rows=before.trunk_rows.follow(connection),
             credential_rows=before.credential_rows.follow(connection),
             certificate_rows=before.certificate_rows.follow(connection),
+            root_rows=root_rows,
+            standing=before.standing if same_roots else Standing(root_rows.rows.values()),
         )
     # The tables made from the rows are made here, not by the first call that needs them.
     _ = taken.tenants, taken.credentials, taken.sti, taken.tls

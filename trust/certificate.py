@@ -17,8 +17,9 @@ from typing import Literal, TypeAlias
 from cryptography import x509
 from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certificates
 from cryptography.x509.oid import NameOID
 
 from trust.tnauthlist import TN_AUTH_LIST_OID, TnAuthList, TnAuthListError
@@ -30,6 +31,7 @@ Field: TypeAlias = Literal[
 
 UNREADABLE = (
     ValueError,
+    TypeError,
     UnsupportedAlgorithm,
     InternalError,
     x509.DuplicateExtension,
@@ -37,7 +39,8 @@ UNREADABLE = (
 )
 """What cryptography raises when asked for a part of a certificate or key it cannot read.
 
-InternalError is how it passes on an error of OpenSSL it did not expect.
+InternalError is how it passes on an error of OpenSSL it did not expect, TypeError how it refuses
+what is well encoded but of a type that cannot stand there.
 """
 
 
@@ -133,10 +136,7 @@ class Certificate:
     @property
     def issuer(self) -> str:
         """The issuer as an RFC 4514 string, empty when it is empty or cannot be read."""
-        try:
-            return _shown(self.leaf.issuer)
-        except UNREADABLE:
-            return ""
+        return issuer_of(self.leaf)
 
     @property
     def serial(self) -> str:
@@ -160,7 +160,7 @@ class Certificate:
         `check_sti` tells these two apart.
         """
         try:
-            return _tn_auth_list(self.leaf.extensions)
+            return read_tn_auth_list(self.leaf)
         except UNREADABLE:
             return None
 
@@ -168,13 +168,41 @@ class Certificate:
         """Return the whole chain in PEM, leaf first (RFC 7468 §5)."""
         return "".join(one.public_bytes(Encoding.PEM).decode("ascii") for one in self.chain)
 
+    def pkcs7(self) -> bytes:
+        """Return the whole chain as a certificates-only PKCS#7 bundle in DER (RFC 5652 §5).
+
+        The bundle is a set: whoever reads it finds the order himself.
+        """
+        return serialize_certificates(list(self.chain), Encoding.DER)
+
+    @classmethod
+    def of_pem(cls, text: str) -> Certificate:
+        """Read what `pem` gave. Raises ValueError for anything else."""
+        return cls(tuple(x509.load_pem_x509_certificates(text.encode("ascii"))))
+
 
 def subject_of(certificate: x509.Certificate) -> str:
     """Return the subject as an RFC 4514 string, empty when it is empty or cannot be read."""
     try:
-        return _shown(certificate.subject)
+        return name_shown(certificate.subject)
     except UNREADABLE:
         return ""
+
+
+def issuer_of(certificate: x509.Certificate) -> str:
+    """Return the issuer as an RFC 4514 string, empty when it is empty or cannot be read."""
+    try:
+        return name_shown(certificate.issuer)
+    except UNREADABLE:
+        return ""
+
+
+def name_shown(name: x509.Name) -> str:
+    """Return a name as RFC 4514 has it; what does not print is written as octets (§2.4)."""
+    return "".join(
+        each if each.isprintable() else "".join(f"\\{octet:02X}" for octet in each.encode())
+        for each in name.rfc4514_string()
+    )
 
 
 def weak_signature(certificate: x509.Certificate) -> str | None:
@@ -199,11 +227,46 @@ def is_ca(certificate: x509.Certificate) -> bool:
         return False
 
 
+def read_tn_auth_list(certificate: x509.Certificate) -> TnAuthList | None:
+    """Read the TNAuthList (RFC 8226 §9), None when there is none.
+
+    Raises TnAuthListError when it is malformed, one of UNREADABLE when the extensions are.
+    """
+    try:
+        extension = certificate.extensions.get_extension_for_oid(TN_AUTH_LIST_OID)
+    except x509.ExtensionNotFound:
+        return None
+    return TnAuthList.decode(extension.value.public_bytes())
+
+
 def issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     """Whether `issuer` issued `certificate`, by name and signature; a root issued itself."""
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, TypeError, *UNREADABLE):
+    except (InvalidSignature, *UNREADABLE):
+        return _issued_weakly(issuer, certificate)
+    return True
+
+
+def _issued_weakly(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    """Say the same of signatures with MD5 and SHA-1, at which the library does not look.
+
+    They prove nothing any more, yet say which of the certificates in the field belong together.
+    """
+    try:
+        algorithm = certificate.signature_hash_algorithm
+        weak = isinstance(algorithm, hashes.MD5 | hashes.SHA1)
+        if not weak or algorithm is None or certificate.issuer != issuer.subject:
+            return False
+        signed = (certificate.signature, certificate.tbs_certificate_bytes)
+        match issuer.public_key():
+            case rsa.RSAPublicKey() as key:
+                key.verify(*signed, padding.PKCS1v15(), algorithm)
+            case ec.EllipticCurvePublicKey() as key:
+                key.verify(*signed, ec.ECDSA(algorithm))
+            case _:
+                return False
+    except (InvalidSignature, *UNREADABLE):
         return False
     return True
 
@@ -211,7 +274,8 @@ def issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
 def check_tls(certificate: Certificate) -> None:
     """Raise CertificateRefused unless the leaf may be presented by a TLS server.
 
-    What is merely unwise passes, see `trust.findings`. Slugs: `unsupported-key`, `is-a-ca`.
+    What is merely unwise passes, see `trust.findings`. Slugs: `unsupported-key`, `is-a-ca`,
+    `bad-extensions` (one of them twice: TLS libraries refuse that, whatever else they forgive).
     """
     leaf = certificate.leaf
     try:
@@ -228,6 +292,12 @@ def check_tls(certificate: Certificate) -> None:
             f"The certificate's key is {_key_description(leaf)}; TLS clients know RSA, P-256, "
             "P-384 and Ed25519. Make a P-256 key and have a certificate issued for it.",
         )
+    try:
+        _ = leaf.extensions
+    except x509.DuplicateExtension:
+        raise _unreadable_extensions() from None
+    except UNREADABLE:
+        pass
     if is_ca(leaf) and not issued(leaf, leaf):
         raise CertificateRefused(
             "is-a-ca",
@@ -253,19 +323,23 @@ def check_sti(certificate: Certificate, *, now: datetime) -> None:
     try:
         extensions = certificate.leaf.extensions
     except UNREADABLE:
-        raise CertificateRefused(
-            "bad-extensions",
-            "An extension of the certificate cannot be read, so no verifier will accept it. Look "
-            "with `openssl x509 -in cert.pem -noout -text` and have the CA issue it anew.",
-        ) from None
+        raise _unreadable_extensions() from None
     _check_purpose(extensions)
-    _check_tn_auth_list(extensions)
+    _check_tn_auth_list(certificate.leaf)
     if certificate.not_after < now:
         raise CertificateRefused(
             "expired",
             f"The certificate expired on {certificate.not_after:%Y-%m-%d %H:%M} UTC. Have it "
             "renewed and upload the new one.",
         )
+
+
+def _unreadable_extensions() -> CertificateRefused:
+    return CertificateRefused(
+        "bad-extensions",
+        "An extension of the certificate cannot be read, so no verifier will accept it. Look "
+        "with `openssl x509 -in cert.pem -noout -text` and have the CA issue it anew.",
+    )
 
 
 def _check_key(leaf: x509.Certificate) -> None:
@@ -312,9 +386,9 @@ def _check_purpose(extensions: x509.Extensions) -> None:
             )
 
 
-def _check_tn_auth_list(extensions: x509.Extensions) -> None:
+def _check_tn_auth_list(leaf: x509.Certificate) -> None:
     try:
-        tn_auth_list = _tn_auth_list(extensions)
+        tn_auth_list = read_tn_auth_list(leaf)
     except TnAuthListError as error:
         raise CertificateRefused(
             "bad-tn-auth-list",
@@ -327,23 +401,6 @@ def _check_tn_auth_list(extensions: x509.Extensions) -> None:
             "provider and no number; a TLS certificate cannot sign calls. Ask an STI-CA for an "
             "STI certificate.",
         )
-
-
-def _tn_auth_list(extensions: x509.Extensions) -> TnAuthList | None:
-    """Read the TNAuthList, None when there is none; TnAuthListError when it is malformed."""
-    try:
-        extension = extensions.get_extension_for_oid(TN_AUTH_LIST_OID)
-    except x509.ExtensionNotFound:
-        return None
-    return TnAuthList.decode(extension.value.public_bytes())
-
-
-def _shown(name: x509.Name) -> str:
-    """Return a name as RFC 4514 has it; what does not print is written as octets (§2.4)."""
-    return "".join(
-        each if each.isprintable() else "".join(f"\\{octet:02X}" for octet in each.encode())
-        for each in name.rfc4514_string()
-    )
 
 
 def _common_names(leaf: x509.Certificate) -> tuple[str, ...]:

@@ -13,9 +13,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from trust.certificate import UNREADABLE, Certificate, weak_signature
+from trust.names import DnsNameError, dns_name
 
 MIN_RSA_BITS = 2048
 """Shorter RSA keys can be broken, and no authority certifies them (CA/Browser Forum BR §6.1.5)."""
+
+MAX_SHOWN = 80
+"""Characters of a name that a finding shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +75,25 @@ def _key_findings(certificate: Certificate, known: Container[str]) -> list[Findi
 
 def _name_findings(certificate: Certificate) -> list[Finding]:
     try:
-        certificate.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        names = certificate.leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except (x509.ExtensionNotFound, *UNREADABLE):
         found = [Finding("no-san", "it has no subjectAltName, which browsers and phones ask for")]
         if certificate.names:
             detail = "its name stands in the common name only; have it issued with a subjectAltName"
             found.append(Finding("cn-only", detail))
         return found
-    return []
+    bad = [name for name in names.value.get_values_for_type(x509.DNSName) if not _is_host(name)]
+    if not bad:
+        return []
+    shown = ascii(bad[0])[1:-1][:MAX_SHOWN]
+    more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+    detail = f"{shown}{more} in its subjectAltName: no host name; for it this is never presented"
+    return [Finding("bad-name", detail)]
+
+
+def _is_host(name: str) -> bool:
+    try:
+        dns_name(name.removeprefix("*."))
+    except DnsNameError:
+        return False
+    return True

@@ -7,7 +7,7 @@ validated certificate may speak for a number, is decided elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
@@ -43,39 +43,57 @@ class PathError(Exception):
         self.detail = detail
 
 
+class Anchors:
+    """Roots that are trusted, made ready once for many paths. For use from any thread."""
+
+    def __init__(self, roots: Iterable[x509.Certificate]) -> None:
+        """Trust these roots; those that OpenSSL cannot read support no path."""
+        self._roots = tuple(_readable(roots))
+
+    def path(self, certificate: Certificate, *, at: datetime) -> tuple[x509.Certificate, ...]:
+        """Return the path from the leaf to one of the roots, validated as of `at` (aware).
+
+        The rest of the certificate's chain serves as untrusted intermediates, in any order and
+        with strangers among them. Raises PathError. Revocation is not looked at.
+        """
+        try:
+            leaf = crypto.X509.from_cryptography(certificate.leaf)
+        except crypto.Error:
+            raise PathError("bad-chain", "OpenSSL cannot read the certificate") from None
+        context = crypto.X509StoreContext(
+            self._store(at), leaf, [*_readable(certificate.chain[1:])]
+        )
+        try:
+            path = tuple(one.to_cryptography() for one in context.get_verified_chain())
+        except crypto.X509StoreContextError as error:
+            code, _, message = error.errors
+            culprit = subject_of(_culprit(error) or certificate.leaf)
+            raise PathError(_REASONS.get(code, "bad-chain"), f'"{culprit}": {message}') from None
+        # The root is trusted for what it is, not for the signature it put on itself.
+        for one in path[:-1]:
+            if algorithm := weak_signature(one):
+                raise PathError("bad-chain", f'"{subject_of(one)}": signed with {algorithm}')
+        return path
+
+    def _store(self, at: datetime) -> crypto.X509Store:
+        """Make the store for one path: OpenSSL lets the time of a store be set only once."""
+        store = crypto.X509Store()
+        # Whatever the operator trusts is an anchor (RFC 5280 §6.1.1 d), an intermediate CA as well.
+        store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
+        store.set_time(at.astimezone(UTC))
+        for root in self._roots:
+            store.add_cert(root)
+        return store
+
+
 def validate_path(
     certificate: Certificate, *, roots: Sequence[x509.Certificate], at: datetime
 ) -> tuple[x509.Certificate, ...]:
-    """Return the path from the leaf to one of `roots`, validated as of `at` (aware).
-
-    The rest of the certificate's chain serves as untrusted intermediates, in any order and with
-    strangers among them. Raises PathError. Revocation is not looked at.
-    """
-    try:
-        leaf = crypto.X509.from_cryptography(certificate.leaf)
-    except crypto.Error:
-        raise PathError("bad-chain", "OpenSSL cannot read the certificate") from None
-    store = crypto.X509Store()
-    # Whatever the operator trusts is an anchor (RFC 5280 §6.1.1 d), an intermediate CA as well.
-    store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
-    store.set_time(at.astimezone(UTC))
-    for root in _readable(roots):
-        store.add_cert(root)
-    context = crypto.X509StoreContext(store, leaf, [*_readable(certificate.chain[1:])])
-    try:
-        path = tuple(one.to_cryptography() for one in context.get_verified_chain())
-    except crypto.X509StoreContextError as error:
-        code, _, message = error.errors
-        culprit = subject_of(_culprit(error) or certificate.leaf)
-        raise PathError(_REASONS.get(code, "bad-chain"), f'"{culprit}": {message}') from None
-    # The root is trusted for what it is, not for the signature it put on itself.
-    for one in path[:-1]:
-        if algorithm := weak_signature(one):
-            raise PathError("bad-chain", f'"{subject_of(one)}": signed with {algorithm}')
-    return path
+    """Return the path from the leaf to one of `roots`, as `Anchors.path` does."""
+    return Anchors(roots).path(certificate, at=at)
 
 
-def _readable(certificates: Sequence[x509.Certificate]) -> Iterator[crypto.X509]:
+def _readable(certificates: Iterable[x509.Certificate]) -> Iterator[crypto.X509]:
     """Leave out what OpenSSL cannot read: it supports no path, and must not break the others."""
     for certificate in certificates:
         with suppress(crypto.Error):

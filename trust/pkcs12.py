@@ -33,10 +33,10 @@ def read_pkcs12(data: bytes, *, passphrase: str | None) -> PemContents:
         if "password" in str(error).lower():
             raise _not_opened(passphrase) from None
         raise _unreadable() from None
-    except (*UNREADABLE, x509.InvalidVersion):
-        raise _unreadable() from None
     except TypeError:  # a key that takes part in no signature, such as X25519
         raise _unsupported_key() from None
+    except (*UNREADABLE, x509.InvalidVersion):
+        raise _unreadable() from None
     certificates = [bundle.cert, *bundle.additional_certs]
     if bundle.key is not None and not isinstance(bundle.key, PrivateKey):
         raise _unsupported_key()

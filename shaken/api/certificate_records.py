@@ -1,15 +1,20 @@
 """Certificates as the API shows them: records, their warnings, pages of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import msgspec
+from sqlalchemy import Connection
 
 from shaken.api.routes import ApiCall
 from shaken.certificates import Status, status_of
 from trust.certificate import CertificateKind, Source
-from trust.store.certificates import StoredCertificate
+from trust.roots import Purpose
+from trust.store.certificates import StoredCertificate, chains_pem
 from trust.tnauthlist import Spc, Tn, TnAuthList, TnRange
+
+MAX_NAMED = 10
+"""Names that one warning lists."""
 
 
 class TnRangeRecord(msgspec.Struct, frozen=True):
@@ -62,8 +67,8 @@ class CertificateList(msgspec.Struct, frozen=True):
     next: str | None
 
 
-def record(call: ApiCall, row: StoredCertificate) -> CertificateRecord:
-    """Show a stored certificate."""
+def record(call: ApiCall, row: StoredCertificate, *, chain: str) -> CertificateRecord:
+    """Show a stored certificate; `chain` is its PEM, leaf first."""
     is_sti = row.kind is CertificateKind.STI
     return CertificateRecord(
         id=row.id,
@@ -81,11 +86,20 @@ def record(call: ApiCall, row: StoredCertificate) -> CertificateRecord:
         has_private_key=row.sealed_key is not None,
         source=row.source,
         status=status_of(row, now=call.now),
-        warnings=tuple(_warnings(call, row)),
+        warnings=tuple(_warnings(call, row, chain)),
     )
 
 
-def _warnings(call: ApiCall, row: StoredCertificate) -> Iterator[CertificateWarning]:
+def records(
+    call: ApiCall, connection: Connection, rows: Sequence[StoredCertificate]
+) -> tuple[CertificateRecord, ...]:
+    """Show stored certificates, their chains read together."""
+    chains = chains_pem(connection, [row.id for row in rows])
+    # One that is gone since the rows were read is shown no more.
+    return tuple(record(call, row, chain=chains[row.id]) for row in rows if row.id in chains)
+
+
+def _warnings(call: ApiCall, row: StoredCertificate, chain: str) -> Iterator[CertificateWarning]:
     match status_of(row, now=call.now):
         case Status.EXPIRING:
             yield CertificateWarning("expires-soon", "it expires soon: replace it")
@@ -95,12 +109,22 @@ def _warnings(call: ApiCall, row: StoredCertificate) -> Iterator[CertificateWarn
             pass
     for finding in row.findings:
         yield CertificateWarning(finding.slug, finding.detail)
-    if row.kind is CertificateKind.DOMAIN:
-        for name in row.names:
-            owner = call.snapshot.tenants.get(name)
-            if owner is None or owner.address != row.tenant:
-                detail = f"{name} is no address of {row.tenant}: for it this is never presented"
-                yield CertificateWarning("name-of-no-tenant", detail)
+    # Nobody expects the built-in one to be trusted: it is there until there is another.
+    if row.source is not Source.BUILT_IN:
+        purpose = Purpose.STI if row.kind is CertificateKind.STI else Purpose.TLS
+        for finding in call.snapshot.standing.findings(chain, purpose, now=call.now):
+            yield CertificateWarning(finding.slug, finding.detail)
+    if row.kind is CertificateKind.DOMAIN and (strangers := _strangers(call, row)):
+        shown = ", ".join(strangers[:MAX_NAMED])
+        more = f" and {len(strangers) - MAX_NAMED} more" if len(strangers) > MAX_NAMED else ""
+        detail = f"{shown}{more}: no address of {row.tenant}; for it this is never presented"
+        yield CertificateWarning("name-of-no-tenant", detail)
+
+
+def _strangers(call: ApiCall, row: StoredCertificate) -> list[str]:
+    """List the names of a domain certificate that are no addresses of its tenant."""
+    owners = ((name, call.snapshot.tenants.get(name)) for name in row.names)
+    return [name for name, owner in owners if owner is None or owner.address != row.tenant]
 
 
 def authorised(der: bytes) -> TnAuthListRecord:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import msgspec
+from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec import Meta
 from sqlalchemy import Connection
 
@@ -15,10 +16,12 @@ from shaken.api.certificate_records import (
     CertificateRecord,
     CertificateWarning,
     record,
+    records,
 )
 from shaken.api.problems import Problem, invalid, master_key_missing, not_found
 from shaken.api.routes import (
     ApiCall,
+    Form,
     Reply,
     Route,
     read_address,
@@ -31,8 +34,8 @@ from shaken.assignment import UnknownTenant
 from shaken.audit import Action
 from shaken.certificates import dependents
 from shaken.credentials import Role
-from shaken.importing import Importer, Upload, facts_of
-from trust.certificate import CertificateKind, CertificateRefused
+from shaken.importing import Importer, Upload, facts_of, host_name
+from trust.certificate import Certificate, CertificateKind, CertificateRefused
 from trust.keys import MasterKeyError
 from trust.store import certificates as stored
 from trust.store.certificates import AlreadyStored, Filter, StoredCertificate
@@ -45,6 +48,12 @@ MAX_DELETED = 1000
 
 REPOSITORY_CACHE_SECONDS = 3600
 """How long verifiers may keep a chain without asking again."""
+
+MAX_FILE_NAME = 100
+"""Characters of a name in the name of a file: file systems hold 255."""
+
+PKCS7 = "application/pkcs7-mime"
+"""A bundle of certificates, RFC 8551 §3.2."""
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
@@ -95,7 +104,7 @@ def create(call: ApiCall) -> Reply:
             " chain or the missing key",
             id=error.id,
         ) from error
-    shown = record(call, done.certificate)
+    shown = record(call, done.certificate, chain=done.chain)
     notes = tuple(CertificateWarning("put-right", note) for note in done.notes)
     shown = msgspec.structs.replace(shown, warnings=(*shown.warnings, *notes))
     return Reply(shown, {"Location": f"/api/v1/certificates/{shown.id}"})
@@ -106,14 +115,14 @@ def listing(call: ApiCall) -> Reply:
     wanted = Filter(
         kind=read_kind(call.query.get("kind")),
         tenant=call.listed_tenant(),
-        name=_address(call.query.get("name"), "name"),
+        name=_listed_name(call.query.get("name")),
         expires_before=read_time(call.query.get("expires_before"), "expires_before"),
     )
     after = read_position(call.query.get("after")) or 0
     limit = call.limit()
     with call.resources.database.reading() as connection:
         found = stored.find(connection, wanted, after=after, limit=limit + 1)
-    items = tuple(record(call, row) for row in found[:limit])
+        items = records(call, connection, found[:limit])
     more = str(found[limit - 1].sequence) if len(found) > limit else None
     return Reply(CertificateList(items, more))
 
@@ -121,7 +130,8 @@ def listing(call: ApiCall) -> Reply:
 def show(call: ApiCall) -> Reply:
     """Show one certificate."""
     with call.resources.database.reading() as connection:
-        return Reply(record(call, _visible(call, connection, call.path["id"])))
+        row, chain = _with_chain(call, connection)
+    return Reply(record(call, row, chain=chain))
 
 
 def remove(call: ApiCall) -> Reply:
@@ -137,17 +147,22 @@ def remove_many(call: ApiCall) -> Reply:
     return Reply()
 
 
-def download(call: ApiCall) -> Reply:
+def download_pem(call: ApiCall) -> Reply:
     """Download the chain, leaf first, never the key."""
     with call.resources.database.reading() as connection:
-        row = _visible(call, connection, call.path["id"])
-        chain = stored.chain_pem(connection, row.id)
-    if chain is None:
-        raise not_found("certificate")
-    name = row.names[0].replace("*", "wildcard").replace(":", "-") if row.names else row.kind.value
-    file_name = f"{name}-{row.id[:8]}.pem"
-    headers = {"Content-Disposition": f'attachment; filename="{file_name}"'}
-    return Reply(chain.encode("ascii"), headers)
+        row, chain = _with_chain(call, connection)
+    return Reply(chain.encode("ascii"), _as_file(row, "pem"))
+
+
+def download_der(call: ApiCall) -> Reply:
+    """Download the leaf in DER (RFC 5280), or with ?chain=true all of the chain as PKCS#7."""
+    whole = read_flag(call.query.get("chain"), "chain")
+    with call.resources.database.reading() as connection:
+        row, chain = _with_chain(call, connection)
+    certificate = Certificate.of_pem(chain)
+    if whole:
+        return Reply(certificate.pkcs7(), _as_file(row, "p7b"), media_type=PKCS7)
+    return Reply(certificate.leaf.public_bytes(Encoding.DER), _as_file(row, "cer"))
 
 
 def publish(call: ApiCall) -> Reply:
@@ -166,6 +181,13 @@ def publish(call: ApiCall) -> Reply:
         "X-Content-Type-Options": "nosniff",
     }
     return Reply(chain.encode("ascii"), headers)
+
+
+def _as_file(row: StoredCertificate, ending: str) -> dict[str, str]:
+    """Name the file that a download becomes, in ASCII, by what the certificate is for."""
+    name = row.names[0].replace("*", "wildcard").replace(":", "-") if row.names else row.kind.value
+    file_name = f"{name[:MAX_FILE_NAME]}-{row.id[:8]}.{ending}"
+    return {"Content-Disposition": f'attachment; filename="{file_name}"'}
 
 
 def _upload(call: ApiCall) -> Upload:
@@ -237,8 +259,22 @@ def _visible(call: ApiCall, connection: Connection, identity: str) -> StoredCert
     return row
 
 
-def _address(text: str | None, field: str) -> str | None:
-    return None if text is None else read_address(text, field)
+def _with_chain(call: ApiCall, connection: Connection) -> tuple[StoredCertificate, str]:
+    """Read the certificate that the path names, and its chain."""
+    row = _visible(call, connection, call.path["id"])
+    chain = stored.chain_pem(connection, row.id)
+    if chain is None:
+        raise not_found("certificate")
+    return row, chain
+
+
+def _listed_name(text: str | None) -> str | None:
+    if text is None:
+        return None
+    name = host_name(text)
+    if name is None:
+        raise invalid("name", "a DNS name, one with a star in front, or an IP address is expected")
+    return name
 
 
 _BASE = "/api/v1/certificates"
@@ -260,6 +296,7 @@ ROUTES = (
         create,
         "Import a certificate with its key, or the one that a request waits for",
         takes=CertificateImport,
+        form=Form(binary=("pkcs12",)),
         gives=CertificateRecord,
         status=201,
         secret=True,
@@ -291,9 +328,18 @@ ROUTES = (
         "GET",
         f"{_BASE}/{{id}}/pem",
         Role.VIEWER,
-        download,
+        download_pem,
         "Download a chain",
         media_type="application/pem-certificate-chain",
+    ),
+    Route(
+        "GET",
+        f"{_BASE}/{{id}}/der",
+        Role.VIEWER,
+        download_der,
+        "Download a leaf in DER, or its chain as PKCS#7",
+        media_type="application/pkix-cert",
+        query=("chain",),
     ),
     Route(
         "GET",

@@ -8,13 +8,14 @@ import asyncio
 import logging
 import re
 import time
+import warnings
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
-from aiohttp import ClientPayloadError, web
+from aiohttp import ClientPayloadError, MultipartReader, StreamReader, web
 from aiohttp.http import HttpProcessingError
 
 from shaken.api import (
@@ -29,6 +30,7 @@ from shaken.api import (
     trunks,
 )
 from shaken.api.authenticator import Authenticator, Stranger
+from shaken.api.forms import FORM_TYPE, MAX_PARTS, Part, document_of, not_a_form
 from shaken.api.openapi import openapi_document
 from shaken.api.peer import Peer, peer_of
 from shaken.api.problems import CONTENT_TYPE, Problem, from_validation, invalid, unauthorized
@@ -48,6 +50,9 @@ BODY_SECONDS = 20
 
 MAX_WAIT_SECONDS = 300
 """How long an answer is held for a client that waits for a change."""
+
+MAX_PART_HEADERS = 8
+"""Header lines of one part of a form; clients send two or three."""
 
 _WAIT = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,6})(?:$|[,;\s])")
 
@@ -335,10 +340,16 @@ async def _whole_body(request: web.Request) -> bytes:
 async def _body(route: Route, request: web.Request) -> Any:  # noqa: ANN401 - of route.takes
     if route.takes is None:
         return None
-    if request.content_type != "application/json":
-        raise Problem(415, "unsupported-media-type", "send Content-Type: application/json")
+    is_form = route.form is not None and request.content_type == FORM_TYPE
+    if request.content_type != "application/json" and not is_form:
+        kinds = "application/json" if route.form is None else f"application/json or {FORM_TYPE}"
+        raise Problem(415, "unsupported-media-type", f"send Content-Type: {kinds}")
     try:
-        document = parse_object(await _whole_body(request))
+        body = await _whole_body(request)
+        if route.form is not None and is_form:
+            document = document_of(await _parts(request, body), route.form)
+        else:
+            document = parse_object(body)
         _refuse_nul(document)
         return msgspec.convert(document, route.takes)
     except TimeoutError as error:
@@ -353,6 +364,27 @@ async def _body(route: Route, request: web.Request) -> Any:  # noqa: ANN401 - of
         ) from error
     except msgspec.ValidationError as error:
         raise from_validation(error) from error
+
+
+async def _parts(request: web.Request, body: bytes) -> list[Part]:
+    """Cut a form into its parts. The body is whole already: its length was bounded."""
+    content = StreamReader(request.protocol, limit=MAX_API_BODY)
+    content.feed_data(body)
+    content.feed_eof()
+    parts: list[Part] = []
+    try:
+        with warnings.catch_warnings():
+            # They repeat words of the request; a name that cannot be read is missed anyway.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            reader = MultipartReader(request.headers, content, max_headers=MAX_PART_HEADERS)
+            while (part := await reader.next()) is not None:
+                if isinstance(part, MultipartReader) or len(parts) == MAX_PARTS:
+                    raise not_a_form(f"send at most {MAX_PARTS} parts, and none within others")
+                coding = part.headers.get("Content-Transfer-Encoding", "binary")
+                parts.append(Part(part.name, coding, bytes(await part.read())))
+    except (ValueError, RuntimeError, HttpProcessingError) as error:
+        raise not_a_form("it is not written as RFC 7578 says") from error
+    return parts
 
 
 def _refuse_nul(document: dict[str, Any]) -> None:
@@ -385,7 +417,7 @@ def _response(route: Route, reply: Reply, request: web.Request) -> web.Response:
     if status in _NO_CONTENT_TYPE:
         return web.Response(status=status, headers=headers)
     if isinstance(reply.value, bytes):
-        body, kind = reply.value, route.media_type
+        body, kind = reply.value, reply.media_type or route.media_type
     else:
         body, kind = msgspec.json.encode(reply.value), "application/json"
     return web.Response(status=status, headers=headers, body=body, content_type=kind)

@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
+from shaken.api.forms import FORM_TYPE
 from shaken.api.problems import CONTENT_TYPE, ProblemDocument
-from shaken.api.routes import Route
+from shaken.api.routes import Form, Route
 from shaken.api.stir import SIGNING_PATH
 from shaken.api.stir_messages import SigningRequest, SigningResponse
 
@@ -65,7 +66,10 @@ def _operation(route: Route, schema_of: dict[Any, Any]) -> dict[str, Any]:
         },
     }
     if route.takes is not None:
-        operation["requestBody"] = {"required": True, "content": _content(schema_of[route.takes])}
+        content = _content(schema_of[route.takes])
+        if route.form is not None:
+            content[FORM_TYPE] = _form(schema_of[route.takes], route.form)
+        operation["requestBody"] = {"required": True, "content": content}
     if route.conditional:
         operation["parameters"].append(_parameter("If-None-Match", "header"))
         answer["headers"] = {"ETag": {"schema": {"type": "string"}}}
@@ -103,6 +107,12 @@ def _signing(schema_of: dict[Any, Any]) -> dict[str, Any]:
 
 def _content(schema: Any) -> dict[str, Any]:  # noqa: ANN401 - a JSON schema is any JSON
     return {"application/json": {"schema": schema}}
+
+
+def _form(schema: Any, form: Form) -> dict[str, Any]:  # noqa: ANN401 - a JSON schema is any JSON
+    """Describe a form with the members of a schema; some of them are files of bytes."""
+    binary = {name: {"contentType": "application/octet-stream"} for name in form.binary}
+    return {"schema": schema, "encoding": binary}
 
 
 def _parameter(name: str, place: str) -> dict[str, Any]:

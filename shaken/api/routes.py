@@ -107,14 +107,25 @@ class ApiCall:
 class Reply:
     """What a handler gives: a value to encode as JSON, or bytes of another type.
 
-    `etag` names this state of the resource (RFC 9110 §8.8.3, without quotes): who has it already
-    is answered 304.
+    `media_type` is that of the bytes where it is not the route's own. `etag` names this state of
+    the resource (RFC 9110 §8.8.3, without quotes): who has it already is answered 304.
     """
 
     value: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     status: int | None = None
     etag: str | None = None
+    media_type: str | None = None
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a route takes its type as multipart/form-data too (RFC 7578).
+
+    `binary` are the members whose bytes come as they are; JSON holds them in base64.
+    """
+
+    binary: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,7 +133,8 @@ class Route:
     """An operation of the API.
 
     `role` None: anybody; `secret`: keys or secrets pass through it; `conditional`: its replies
-    have an ETag; `waits`: a client that has this state may wait for the next (RFC 7240 §4.3).
+    have an ETag; `waits`: a client that has this state may wait for the next (RFC 7240 §4.3);
+    `form`: what it takes may come as a form, too.
     """
 
     method: str
@@ -131,6 +143,7 @@ class Route:
     handler: Callable[[ApiCall], Reply]
     summary: str
     takes: type[msgspec.Struct] | None = None
+    form: Form | None = None
     gives: Any = None
     status: int = 200
     secret: bool = False

@@ -91,6 +91,10 @@ def _given(**values: object) -> dict[str, object]:
     return given
 
 
+_DOWNLOADS = {"pem": "pem", "der": "der", "pkcs7": "der?chain=true"}
+"""Formats of a download, and where the API has them."""
+
+
 @click.group(
     cls=LazyGroup,
     lazy={
@@ -165,9 +169,37 @@ def show_certificate(client: Client, printer: Printer, certificate_id: str, *, p
     path = f"/api/v1/certificates/{segment(certificate_id)}"
     record = client.call("GET", path)
     if pem:
-        click.echo(client.send("GET", f"{path}/pem").body.decode("ascii"), nl=False)
+        click.echo(client.fetch(f"{path}/pem"), nl=False)
     else:
         printer.record(record)
+
+
+@certificates.command("download")
+@click.argument("certificate_id", metavar="ID")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Left out: print.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(_DOWNLOADS)),
+    default="pem",
+    show_default=True,
+    help="The chain in PEM, the leaf in DER, or the chain as PKCS#7.",
+)
+@client_options
+def download_certificate(
+    client: Client, printer: Printer, certificate_id: str, out: Path | None, form: str
+) -> None:
+    """Download a certificate with its intermediates, never its key."""
+    path = f"/api/v1/certificates/{segment(certificate_id)}/{_DOWNLOADS[form]}"
+    content = client.fetch(path)
+    if out is None:
+        click.echo(content, nl=False)
+        return
+    try:
+        out.write_bytes(content)
+    except OSError as error:
+        raise click.ClickException(f"cannot write {out}: {error.strerror}") from error
+    printer.done(f"wrote {out}")
 
 
 @certificates.command("delete")

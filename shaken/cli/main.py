@@ -1,5 +1,6 @@
 """The `shaken` command: its groups, and how errors end it."""
 
+import warnings
 from collections.abc import Mapping
 
 import click
@@ -40,3 +41,5 @@ def main() -> None:
     signatures with `sign`, `verify` and `inspect`, without a service. `deploy` runs where TLS is
     spoken. Administer a running service with the other commands.
     """
+    # Old roots, and self-signed certificates of old tools, have the serial number 0.
+    warnings.filterwarnings("ignore", message="Parsed a serial number")

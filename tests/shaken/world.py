@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -200,7 +201,7 @@ class World:
             headers["Authorization"] = f"Bearer {secret}"
         if body is not None:
             headers["Content-Type"] = "application/json"
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else BytesIO(json.dumps(body).encode())
         async with self.client.request(method, path, headers=headers, data=data) as answer:
             named = {name.lower(): text for name, text in answer.headers.items()}
             return Reply(answer.status, named, await answer.read())

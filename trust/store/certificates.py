@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from trust.certificate import CertificateKind, Source
 from trust.findings import Finding
 from trust.store.database import Change
+from trust.store.mirror import CHUNK
 from trust.store.tables import certificates
 
 
@@ -103,6 +104,16 @@ def chain_pem(connection: Connection, certificate_id: str) -> str | None:
     return connection.execute(
         select(certificates.c.chain).where(certificates.c.id == certificate_id)
     ).scalar_one_or_none()
+
+
+def chains_pem(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """Read the chains of several certificates by id, each as `chain_pem` gives it."""
+    found: dict[str, str] = {}
+    for start in range(0, len(ids), CHUNK):
+        asked = certificates.c.id.in_(ids[start : start + CHUNK])
+        rows = connection.execute(select(certificates.c.id, certificates.c.chain).where(asked))
+        found.update((row.id, row.chain) for row in rows)
+    return found
 
 
 def find(

@@ -26,12 +26,17 @@ def sti_ca(moment: datetime) -> Authority:
 
 
 @pytest.fixture(scope="module")
-def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, str]]:
-    """A running service, and the secret of its only credential."""
+def seeded(
+    tmp_path_factory: pytest.TempPathFactory, sti_ca: Authority
+) -> Iterator[tuple[Service, str]]:
+    """A running service that trusts the tests' authority, and the secret of its only credential."""
     folder = tmp_path_factory.mktemp("service")
     secret = seed_credential(folder / "data", role=Role.ADMIN, name="root")
     settings = {"SHAKEN_PUBLIC_URL": PUBLIC_URL, "SHAKEN_HTTP__TRUSTED_PROXIES": "127.0.0.1"}
     with running(folder, settings=settings) as service:
+        for purpose in ("tls", "sti"):
+            root = {"purpose": purpose, "certificate": sti_ca.root_pem}
+            assert Caller(service.url, secret).post("/api/v1/roots", root).status == 201
         yield service, secret
 
 

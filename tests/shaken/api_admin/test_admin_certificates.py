@@ -4,11 +4,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     PrivateFormat,
 )
+from cryptography.hazmat.primitives.serialization.pkcs7 import load_der_pkcs7_certificates
 
 from tests.shaken.api_admin.arranging import (
     PUBLIC_URL,
@@ -300,6 +302,93 @@ def test_a_filtered_list_has_pages_too(admin: Caller, five: list[dict[str, Any]]
 
     assert first["items"] + second["items"] == five[:2]
     assert second["next"] is None
+
+
+def test_pages_go_on_where_they_were_whatever_is_deleted_meanwhile(
+    admin: Caller, sti_ca: Authority, moment: datetime
+) -> None:
+    name = "paged.example.org"
+    made = [
+        new_certificate(admin, sti_ca.issue_server([name, "*." + name], now=moment), kind="system")
+        for _ in range(4)
+    ]
+
+    first = admin.get(f"{BASE}?name={name}&limit=2").json()
+    for record in made[1:3]:
+        assert admin.delete(f"{BASE}/{record['id']}?force=true").status == 204
+    rest = admin.get(f"{BASE}?name={name}&limit=2&after={first['next']}").json()
+
+    assert (first["items"], rest) == (made[:2], {"items": made[3:], "next": None})
+
+
+@pytest.mark.parametrize(
+    "name", ["*.star.example.org", "*.STAR.example.org.", "192.0.2.77", "2001:DB8::77"]
+)
+def test_a_list_is_narrowed_by_any_name_that_a_certificate_holds(
+    admin: Caller, sti_ca: Authority, moment: datetime, name: str
+) -> None:
+    names = ["*.star.example.org", "192.0.2.77", "2001:db8::77"]
+    record = new_certificate(admin, sti_ca.issue_server(names, now=moment), kind="system")
+
+    assert admin.get(f"{BASE}?name={name}&limit=1000").json()["items"][-1] == record
+
+
+def test_trust_in_an_issuer_follows_the_trusted_roots_at_once(
+    admin: Caller, moment: datetime
+) -> None:
+    authority = Authority.create("A root that comes and goes", now=moment)
+    issued = authority.intermediate("Its CA", now=moment).issue_sti(spc="1234", now=moment)
+    path = f"{BASE}/{new_certificate(admin, issued)['id']}"
+
+    def warned() -> list[str]:
+        shown, listed = admin.get(path).json(), admin.items(BASE)
+        assert shown in listed
+        return [warning["slug"] for warning in shown["warnings"]]
+
+    assert warned() == ["chain-incomplete", "untrusted"]
+    root = {"purpose": "sti", "certificate": authority.root_pem}
+    identity = admin.post("/api/v1/roots", root).json()["id"]
+    assert warned() == []
+    admin.put(f"/api/v1/roots/{identity}", {"disabled": True})
+    assert warned() == ["chain-incomplete", "untrusted"]
+    admin.put(f"/api/v1/roots/{identity}", {"disabled": False})
+    assert warned() == []
+    admin.delete(f"/api/v1/roots/{identity}")
+    assert warned() == ["chain-incomplete", "untrusted"]
+
+
+def test_a_download_in_der_is_the_leaf_or_the_whole_chain(admin: Caller, issued: Issued) -> None:
+    identity = new_certificate(admin, issued)["id"]
+
+    leaf = admin.get(f"{BASE}/{identity}/der")
+    chain = admin.get(f"{BASE}/{identity}/der?chain=true")
+
+    assert x509.load_der_x509_certificate(leaf.body) == issued.certificate.leaf
+    assert {*load_der_pkcs7_certificates(chain.body)} == {*issued.certificate.chain}
+    kinds = [answer.headers["content-type"] for answer in (leaf, chain)]
+    assert kinds == ["application/pkix-cert", "application/pkcs7-mime"]
+    named = [answer.headers["content-disposition"] for answer in (leaf, chain)]
+    name = f'attachment; filename="sti-{identity[:8]}'
+    assert named == [f'{name}.cer"', f'{name}.p7b"']
+    problem(admin.get(f"{BASE}/{identity}/der?chain=1"), 400, "invalid-request", "chain")
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["*.file.example.org"], "wildcard.file.example.org"),
+        (["2001:db8::5"], "2001-db8--5"),
+        (["a" * 60 + "." + "b" * 60 + ".example.org"], "a" * 60 + "." + "b" * 39),
+    ],
+)
+def test_a_file_is_named_after_the_first_name(
+    admin: Caller, sti_ca: Authority, moment: datetime, *, names: list[str], shown: str
+) -> None:
+    identity = new_certificate(admin, sti_ca.issue_server(names, now=moment), kind="system")["id"]
+
+    for path, ending in (("pem", "pem"), ("der", "cer")):
+        named = admin.get(f"{BASE}/{identity}/{path}").headers["content-disposition"]
+        assert named == f'attachment; filename="{shown}-{identity[:8]}.{ending}"'
 
 
 @pytest.mark.parametrize(

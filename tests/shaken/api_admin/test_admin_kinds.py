@@ -264,7 +264,7 @@ def test_the_built_in_certificate_is_listed(admin: Caller) -> None:
     [record] = [record for record in listed if record["source"] == "built-in"]
     assert (record["kind"], record["tenant"], record["status"]) == ("system", None, "valid")
     assert record["names"] == ["localhost", "127.0.0.1", "::1"]
-    assert record["has_private_key"] is True
+    assert (record["has_private_key"], record["warnings"]) == (True, [])
     assert admin.get(f"{BASE}/{record['id']}").json() == record
 
 
@@ -315,8 +315,10 @@ def test_the_same_leaf_takes_over_a_longer_chain_only_when_asked(
     body = {"kind": "domain", "certificate": issued.chain_pem}
     replaced = admin.post(f"{BASE}?replace=true", body)
 
-    assert (replaced.status, replaced.json()) == (201, record)
-    assert admin.get(path).json() == record
+    whole = {**record, "warnings": []}
+    assert slugs(record) == ["chain-incomplete", "untrusted"]
+    assert (replaced.status, replaced.json()) == (201, whole)
+    assert admin.get(path).json() == whole
     assert admin.get(f"{path}/pem").body.decode() == issued.chain_pem
 
     kept = admin.post(f"{BASE}?replace=true", upload(issued, kind="domain", certificate=leaf))

@@ -34,6 +34,7 @@ ROUTES: dict[str, tuple[set[str], int]] = {
     f"GET /api/v1/certificates/{ID}": (READERS, 404),
     f"DELETE /api/v1/certificates/{ID}": (ADMINS, 404),
     f"GET /api/v1/certificates/{ID}/pem": (READERS, 404),
+    f"GET /api/v1/certificates/{ID}/der": (READERS, 404),
     "POST /api/v1/certificates/delete": (ADMINS, 400),
     "GET /api/v1/certificates/requests": (READERS, 200),
     "POST /api/v1/certificates/requests": (ADMINS, 400),

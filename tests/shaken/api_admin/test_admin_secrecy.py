@@ -161,6 +161,8 @@ def heard(
         "/api/v1/certificates",
         f"/api/v1/certificates/{identity}",
         f"/api/v1/certificates/{identity}/pem",
+        f"/api/v1/certificates/{identity}/der",
+        f"/api/v1/certificates/{identity}/der?chain=true",
         f"/certificates/{identity}.pem",
         "/api/v1/tenants",
         f"/api/v1/tenants/{tenant}",
