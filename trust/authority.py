@@ -13,7 +13,7 @@ it issued: it is no CA for production.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_address
@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from trust.certificate import Certificate
+from trust.claim_constraints import ClaimConstraints
 from trust.tnauthlist import TN_AUTH_LIST_OID, TnAuthList, TnRange
 
 SHAKEN_POLICY_OID = x509.ObjectIdentifier("2.16.840.1.114569.1.1.1")
@@ -100,17 +101,39 @@ class Authority:
             issuer=name,
             issuer_key=key,
             validity=(now - BACKDATING, now + lifetime),
-            extensions=_CA_EXTENSIONS,
+            extensions=(
+                (x509.BasicConstraints(ca=True, path_length=None), True),
+                (_key_usage(certificates=True), True),
+            ),
         )
         return cls(certificate, key)
 
     def intermediate(
-        self, common_name: str, *, now: datetime, lifetime: timedelta = INTERMEDIATE_LIFETIME
+        self,
+        common_name: str,
+        *,
+        now: datetime,
+        lifetime: timedelta = INTERMEDIATE_LIFETIME,
+        path_length: int | None = None,
+        tn_auth_list: TnAuthList | None = None,
+        constraints: ClaimConstraints | None = None,
+        crl_url: str | None = None,
+        crl_issuer: x509.Name | None = None,
     ) -> Authority:
-        """Make a subordinate authority, whose issued chains show its certificate too."""
+        """Make a subordinate authority, whose issued chains show its certificate too.
+
+        `path_length` bounds how many authorities may follow below it. With a `tn_auth_list` it
+        is one that delegates (RFC 9060 §4). `constraints` and the list of revoked ones as for
+        `issue_sti`.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
+        extensions = (
+            (x509.BasicConstraints(ca=True, path_length=path_length), True),
+            (_key_usage(certificates=True), True),
+            *self._sti_extensions(tn_auth_list, constraints, crl_url, crl_issuer),
+        )
         validity = (now - BACKDATING, now + lifetime)
-        certificate = self._issue(_name(common_name), key.public_key(), validity, _CA_EXTENSIONS)
+        certificate = self._issue(_name(common_name), key.public_key(), validity, extensions)
         return Authority(certificate, key, (self.certificate, *self.superiors))
 
     def issue_sti(
@@ -124,24 +147,26 @@ class Authority:
         not_before: datetime | None = None,
         common_name: str | None = None,
         key: CertificateIssuerPrivateKeyTypes | None = None,
+        constraints: ClaimConstraints | None = None,
         crl_url: str | None = None,
+        crl_issuer: x509.Name | None = None,
     ) -> Issued:
         """Issue an STI certificate (ATIS-1000080 §6.4.1, RFC 8226).
 
         `spc` is the provider code, `numbers` and `ranges` the telephone numbers of its
         TNAuthList; with none of them there is no TNAuthList, which verifiers must refuse. `key`
         replaces the new P-256 key, `not_before` the back-dated start; the end is `now` plus
-        `lifetime`. `crl_url` names a revocation list, signed by the root as the STI-PA signs
-        its own. Raises TnAuthListError for a code or number RFC 8226 does not allow.
+        `lifetime`. `constraints` bound the claims it signs (RFC 8226 §8, RFC 9118). `crl_url`
+        names a revocation list (`trust.lab_crl`), signed by `crl_issuer` or else by the root, as
+        the STI-PA signs its own. Raises TnAuthListError for a code or number RFC 8226 does not
+        allow.
         """
         key = key or ec.generate_private_key(ec.SECP256R1())
         extensions: list[tuple[x509.ExtensionType, bool]] = [*_STI_EXTENSIONS]
         spcs, numbers, ranges = [spc] if spc else [], tuple(numbers), tuple(ranges)
-        if spcs or numbers or ranges:
-            tn_auth_list = TnAuthList.of(spcs=spcs, numbers=numbers, ranges=ranges).encode()
-            extensions.append((x509.UnrecognizedExtension(TN_AUTH_LIST_OID, tn_auth_list), False))
-        if crl_url:
-            extensions.append((self._crl_distribution_points(crl_url), False))
+        named = spcs or numbers or ranges
+        tn_auth_list = TnAuthList.of(spcs=spcs, numbers=numbers, ranges=ranges) if named else None
+        extensions += self._sti_extensions(tn_auth_list, constraints, crl_url, crl_issuer)
         name = _name(common_name or " ".join(["SHAKEN", *spcs]))
         validity = (not_before or now - BACKDATING, now + lifetime)
         leaf = self._issue(name, key.public_key(), validity, extensions)
@@ -217,9 +242,23 @@ class Authority:
     def _chain(self, leaf: x509.Certificate) -> Certificate:
         return Certificate((leaf, *(self.certificate, *self.superiors)[:-1]))
 
-    def _crl_distribution_points(self, url: str) -> x509.CRLDistributionPoints:
+    def _sti_extensions(
+        self,
+        tn_auth_list: TnAuthList | None,
+        constraints: ClaimConstraints | None,
+        crl_url: str | None,
+        crl_issuer: x509.Name | None,
+    ) -> Iterator[tuple[x509.ExtensionType, bool]]:
+        if tn_auth_list:
+            yield x509.UnrecognizedExtension(TN_AUTH_LIST_OID, tn_auth_list.encode()), False
+        if constraints:
+            yield x509.UnrecognizedExtension(constraints.oid, constraints.encode()), False
+        if crl_url:
+            yield self._crl_distribution_points(crl_url, crl_issuer or self.root.subject), False
+
+    def _crl_distribution_points(self, url: str, signer: x509.Name) -> x509.CRLDistributionPoints:
         # RFC 5280 §4.2.1.13: cRLIssuer names the list's signer only when that is not the issuer.
-        indirect = [x509.DirectoryName(self.root.subject)] if self.superiors else None
+        indirect = [x509.DirectoryName(signer)] if signer != self.certificate.subject else None
         point = x509.DistributionPoint(
             full_name=[x509.UniformResourceIdentifier(url)],
             relative_name=None,

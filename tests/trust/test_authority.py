@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from trust.authority import BACKDATING, Authority, Issued
-from trust.certificate import check_sti
-from trust.tnauthlist import TnAuthListError, TnRange
+from trust.certificate import Certificate, check_sti
+from trust.tnauthlist import TnAuthList, TnAuthListError, TnRange
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -77,6 +77,19 @@ def test_a_delegate_certificate_names_numbers() -> None:
     assert certificate.tn_auth_list.numbers == ("12155550100",)
     assert certificate.tn_auth_list.ranges == (span,)
     assert certificate.subject == "CN=SHAKEN,O=SHAKEN lab"
+
+
+def test_an_authority_that_delegates_names_numbers_and_a_depth(tmp_path: Path) -> None:
+    named = TnAuthList.of(ranges=[TnRange("12155550200", 100)])
+
+    customer = STI_CA.intermediate("Customer CA", tn_auth_list=named, path_length=0, now=NOW)
+
+    issued = customer.issue_sti(numbers=["12155550250"], now=NOW)
+    text = openssl("x509", "-noout", "-text", pem=customer.certificate_pem)
+    assert Certificate((customer.certificate,)).tn_auth_list == named
+    assert "CA:TRUE, pathlen:0" in text
+    assert "Certificate Sign, CRL Sign" in text
+    assert verified_by_openssl(issued, customer.root_pem, tmp_path).endswith("OK\n")
 
 
 def test_without_anything_to_name_there_is_no_tn_auth_list() -> None:
@@ -159,16 +172,30 @@ def test_a_certificate_over_another_kind_of_key_is_issued_on_request() -> None:
 
 
 @pytest.mark.parametrize(
-    ("authority", "crl_issuer"),
-    [(STI_CA, "CN=Lab root,O=SHAKEN lab"), (ROOT, None)],
-    ids=["indirect under an intermediate", "direct under the root"],
+    ("authority", "signer", "crl_issuer"),
+    [
+        (STI_CA, None, "CN=Lab root,O=SHAKEN lab"),
+        (ROOT, None, None),
+        (STI_CA, STI_CA.certificate.subject, None),
+        (ROOT, STI_CA.certificate.subject, "CN=Lab STI-CA,O=SHAKEN lab"),
+    ],
+    ids=[
+        "indirect under an intermediate",
+        "direct under the root",
+        "direct by an intermediate",
+        "indirect by somebody chosen",
+    ],
 )
-def test_the_revocation_list_is_the_roots(authority: Authority, crl_issuer: str | None) -> None:
+def test_the_revocation_list_is_the_roots_or_a_chosen_signers(
+    authority: Authority, signer: x509.Name | None, crl_issuer: str | None
+) -> None:
     url = "https://authenticate-api.example/crl"
 
-    leaf = authority.issue_sti(spc="1234", crl_url=url, now=NOW).certificate.leaf
+    leaf = authority.issue_sti(spc="1234", crl_url=url, crl_issuer=signer, now=NOW).certificate.leaf
+    below = authority.intermediate("Below", crl_url=url, crl_issuer=signer, now=NOW).certificate
 
     points = leaf.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    assert points == below.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
     assert points[0].full_name == [x509.UniformResourceIdentifier(url)]
     issuers = [name.value.rfc4514_string() for name in points[0].crl_issuer or []]
     assert issuers == ([crl_issuer] if crl_issuer else [])

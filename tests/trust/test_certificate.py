@@ -131,6 +131,18 @@ def test_an_absent_or_damaged_tn_auth_list_is_none(certificate: Certificate) -> 
     assert certificate.tn_auth_list is None
 
 
+def test_a_name_of_a_type_that_cannot_stand_there_is_empty() -> None:
+    der = AUTHORITY.issue_sti(spc="1", common_name="012345", now=NOW).certificate.leaf.public_bytes(
+        Encoding.DER
+    )
+    as_bits = der.replace(b"\x0c\x06012345", b"\x03\x06\x0012345")
+
+    certificate = Certificate((x509.load_der_x509_certificate(as_bits),))
+
+    assert certificate.subject == ""
+    assert certificate.names == ()
+
+
 def test_an_sti_certificate_may_sign() -> None:
     check_sti(STI, now=NOW)
 

@@ -1,0 +1,251 @@
+"""Whether a certificate may sign a call: the whole path by the rules of STI, then the call itself.
+
+`judge_path` is what holds for all calls of a certificate (ATIS-1000080 §6.4, RFC 5280, RFC 8226,
+RFC 9060) and may be kept while it is valid; `check_call` is what one call adds: its number and
+its claims. Revocation is `trust.crl`'s, freshness and signature are those of who reads PASSporTs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from cryptography import x509
+from cryptography.x509.oid import SignatureAlgorithmOID
+
+from trust.certificate import (
+    UNREADABLE,
+    Certificate,
+    CertificateRefused,
+    check_sti,
+    subject_of,
+)
+from trust.claim_constraints import ClaimConstraints, ClaimConstraintsError, constraints_of
+from trust.crl import Revocation
+from trust.delegation import Ground, Scope, find_excess, may_speak_for
+from trust.path import PathError, validate_path
+from trust.tnauthlist import TnAuthListError
+
+Slug: TypeAlias = Literal[
+    "untrusted",
+    "expired",
+    "not-yet-valid",
+    "bad-chain",
+    "bad-extensions",
+    "not-version-3",
+    "not-p256",
+    "not-ecdsa-sha256",
+    "is-a-ca",
+    "key-usage",
+    "tnauthlist-missing",
+    "tnauthlist-malformed",
+    "tnauthlist-not-encompassed",
+    "tnauthlist-not-covering",
+    "constraints-malformed",
+    "constraints",
+    "revoked",
+]
+"""Why a certificate may not sign a call, stable and for programs; all are 437 in SIP."""
+
+_SLUGS: dict[str, Slug] = {
+    "not-p256": "not-p256",
+    "weak-hash": "not-ecdsa-sha256",
+    "bad-extensions": "bad-extensions",
+    "is-a-ca": "is-a-ca",
+    "key-usage": "key-usage",
+    "no-tn-auth-list": "tnauthlist-missing",
+    "bad-tn-auth-list": "tnauthlist-malformed",
+    "expired": "expired",
+}
+"""The slugs of `check_sti`, which speaks to who uploads a certificate, as verifiers say them."""
+
+
+class StiRefused(Exception):  # noqa: N818 - the name says what happened, as faces show it
+    """A certificate may not sign, at all or this call; `slug` is for programs, `detail` says why.
+
+    `certificate` is the one of the path that is at fault, where that is known.
+    """
+
+    def __init__(
+        self, slug: Slug, detail: str, *, certificate: x509.Certificate | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.slug: Slug = slug
+        self.detail = detail
+        self.certificate = certificate
+
+
+@dataclass(frozen=True)
+class JudgedPath:
+    """A path that was found good, leaf first, and what each call is held against.
+
+    The judgement is the same for every moment from `valid_from` to `valid_until` (aware, UTC,
+    both included), while the trusted roots stay as they were. `constraints` has each certificate
+    that constrains claims, with what it demands.
+    """
+
+    path: tuple[x509.Certificate, ...]
+    valid_from: datetime
+    valid_until: datetime
+    scope: Scope
+    constraints: tuple[tuple[x509.Certificate, ClaimConstraints], ...]
+
+    def holds_at(self, at: datetime) -> bool:
+        """Whether the judgement holds for the moment `at` (aware)."""
+        return self.valid_from <= at <= self.valid_until
+
+
+def judge_path(
+    certificate: Certificate,
+    *,
+    roots: Sequence[x509.Certificate],
+    at: datetime,
+    intermediates: Sequence[x509.Certificate] = (),
+) -> JudgedPath:
+    """Judge a certificate that signed something at the moment `at` (aware; the `iat`).
+
+    Its own chain and `intermediates` (those at hand from elsewhere) lead to one of `roots`.
+    Raises StiRefused: of several faults the path's is named first, then the leaf's.
+    """
+    try:
+        path = validate_path(Certificate((*certificate.chain, *intermediates)), roots=roots, at=at)
+    except PathError as error:
+        raise StiRefused(error.reason, error.detail) from None
+    _check_leaf(path[0], at)
+    # The root is trusted for what it is (RFC 5280 §6.1.1 d), so its own extensions prove nothing.
+    for authority in path[1:-1]:
+        _check_authority(authority)
+    _check_delegation(path)
+    return JudgedPath(
+        path=path,
+        valid_from=max(one.not_valid_before_utc for one in path),
+        valid_until=min(one.not_valid_after_utc for one in path),
+        scope=Scope.of(Certificate(path[:1]).tn_auth_list),
+        constraints=tuple(_constraints(path)),
+    )
+
+
+def check_call(judged: JudgedPath, *, number: str | None, claims: Mapping[str, object]) -> Ground:
+    """Say by which right the certificate signed a call with these `claims` (JSON values).
+
+    `number` is `orig.tn`, canonical, None when `orig` is a URI. Raises StiRefused:
+    `tnauthlist-not-covering`, `constraints`.
+    """
+    leaf = judged.path[0]
+    ground = may_speak_for(judged.scope, number)
+    if ground is None:
+        told = "a URI, for which only a provider may speak" if number is None else number
+        raise StiRefused(
+            "tnauthlist-not-covering",
+            f'The TNAuthList of "{subject_of(leaf)}" does not cover {told}.',
+            certificate=leaf,
+        )
+    for certificate, constraints in judged.constraints:
+        if violation := constraints.check(claims):
+            raise StiRefused(
+                "constraints",
+                f'"{subject_of(certificate)}" constrains what is signed: {violation}.',
+                certificate=certificate,
+            )
+    return ground
+
+
+def refuse_revoked(certificate: x509.Certificate, revocation: Revocation | None) -> None:
+    """Raise StiRefused (`revoked`) when `trust.crl` found a certificate of the path revoked."""
+    if revocation is not None:
+        raise StiRefused(
+            "revoked",
+            f'"{subject_of(certificate)}" was revoked on {revocation.date:%Y-%m-%d %H:%M} UTC '
+            f"({revocation.reason}).",
+            certificate=certificate,
+        )
+
+
+def _check_leaf(leaf: x509.Certificate, at: datetime) -> None:
+    """Hold the leaf to the profile of ATIS-1000080 §6.4.1."""
+    if leaf.version is not x509.Version.v3:
+        raise StiRefused(
+            "not-version-3",
+            f'"{subject_of(leaf)}" is an X.509 certificate of version 1, which can say neither '
+            "for whom it speaks nor what for.",
+            certificate=leaf,
+        )
+    try:
+        check_sti(Certificate((leaf,)), now=at)
+    except CertificateRefused as error:
+        raise StiRefused(_SLUGS[error.slug], error.detail, certificate=leaf) from None
+    oid = leaf.signature_algorithm_oid
+    if oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
+        raise StiRefused(
+            "not-ecdsa-sha256",
+            f'"{subject_of(leaf)}" is signed with {oid.dotted_string}; STI certificates are '
+            "signed with ecdsa-with-SHA256.",
+            certificate=leaf,
+        )
+    if _key_usage(leaf) is None:
+        raise StiRefused(
+            "key-usage",
+            f'"{subject_of(leaf)}" has no keyUsage, which must say digitalSignature.',
+            certificate=leaf,
+        )
+
+
+def _check_authority(authority: x509.Certificate) -> None:
+    """Add to OpenSSL's checks of an intermediate (cA, pathLen) that its keyUsage is there."""
+    try:
+        usage = _key_usage(authority)
+    except UNREADABLE:
+        raise StiRefused(
+            "bad-extensions",
+            f'An extension of "{subject_of(authority)}" cannot be read.',
+            certificate=authority,
+        ) from None
+    if usage is None or not usage.key_cert_sign:
+        raise StiRefused(
+            "key-usage",
+            f'"{subject_of(authority)}" issues certificates, but its keyUsage does not say '
+            "keyCertSign.",
+            certificate=authority,
+        )
+
+
+def _check_delegation(path: Sequence[x509.Certificate]) -> None:
+    try:
+        excess = find_excess(path)
+    except TnAuthListError as error:
+        raise StiRefused(
+            "tnauthlist-malformed", f"A TNAuthList above the certificate cannot be used: {error}."
+        ) from None
+    except UNREADABLE:
+        raise StiRefused(
+            "bad-extensions", f'An extension of the root "{subject_of(path[-1])}" cannot be read.'
+        ) from None
+    if excess is not None:
+        raise StiRefused(
+            "tnauthlist-not-encompassed", f"{excess.detail}.", certificate=excess.certificate
+        )
+
+
+def _constraints(
+    path: Sequence[x509.Certificate],
+) -> list[tuple[x509.Certificate, ClaimConstraints]]:
+    found = []
+    for certificate in path:
+        try:
+            found += [(certificate, one) for one in constraints_of(certificate)]
+        except ClaimConstraintsError as error:
+            raise StiRefused(
+                "constraints-malformed",
+                f'The claim constraints of "{subject_of(certificate)}" cannot be used: {error}.',
+                certificate=certificate,
+            ) from None
+    return found
+
+
+def _key_usage(certificate: x509.Certificate) -> x509.KeyUsage | None:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return None
