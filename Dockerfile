@@ -34,7 +34,7 @@ ENV PATH=/opt/shaken/bin:$PATH \
 WORKDIR /etc/shaken
 USER 10001:10001
 VOLUME /data
-EXPOSE 8080
+EXPOSE 8080 8443
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/healthz', timeout=4)"]

@@ -2,31 +2,22 @@
 
 wrk sends signing requests over HTTP to a service with authentication, selection, policy and the
 record of calls on. OpenSSL's own signing rate on the same core, measured in turn with it, is the
-measure. Exit code 1 when a target is missed.
+measure. Then the HTTPS listener, see `benchmarks.tls`. Exit code 1 when a target is missed.
 """
 
 import statistics
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.dataset import make_dataset
 from benchmarks.load import openssl_rate, serving
+from benchmarks.report import Line, say, show
+from benchmarks.tls import measure_tls
 
 MANY = 10_000
 ROUNDS = 5
 SECONDS = 4
-
-
-@dataclass(frozen=True)
-class Line:
-    """A row of the table."""
-
-    what: str
-    figure: str
-    target: str
-    reached: bool | None = None
 
 
 def main() -> int:
@@ -49,10 +40,8 @@ def main() -> int:
                     f" 1 tenant {rate_one[-1]:,.0f}/s, 10,000 tenants {rate_many[-1]:,.0f}/s"
                 )
             lines = table(raw, rate_one, rate_many, large.start_seconds)
-    width = max(len(line.what) for line in lines)
-    for line in lines:
-        mark = {None: "", True: "reached", False: "MISSED"}[line.reached]
-        print(f"{line.what:<{width}}  {line.figure:>12}  {line.target:<22}{mark}")
+    lines += measure_tls()
+    show(lines)
     return 1 if any(line.reached is False for line in lines) else 0
 
 
@@ -70,11 +59,6 @@ def table(
         Line("slower with 10,000 tenants by", f"{slower:.1%}", "at most 5 %", slower <= 0.05),
         Line("start with 10,000 tenants", f"{start:.2f} s", "under 3 s", start < 3),
     ]
-
-
-def say(text: str) -> None:
-    """Tell how far it is."""
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

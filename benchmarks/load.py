@@ -32,6 +32,7 @@ class Service:
     start_seconds: float
     secrets: Path
     worker: int
+    https_port: int
 
     def load(self, seconds: int, *, in_turn: bool = False) -> float:
         """Sign with wrk for some seconds and return requests per second.
@@ -57,16 +58,22 @@ class Service:
         fields = Path(f"/proc/{self.worker}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def resident_bytes(self) -> int:
+        """Return the memory that the worker has for itself."""
+        status = Path(f"/proc/{self.worker}/status").read_text()
+        return int(status.partition("RssAnon:")[2].split()[0]) * 1024
+
 
 @contextlib.contextmanager
 def serving(dataset: Dataset) -> Iterator[Service]:
     """Run the service on a dataset, its one worker pinned to one core."""
-    port = _free_port()
+    port, https_port = _free_port(), _free_port()
     secrets = dataset.folder / "secrets.txt"
     secrets.write_text("\n".join(dataset.secrets) + "\n")
     environment = {
         **os.environ,
         "SHAKEN_HTTP__ADDRESS": f"127.0.0.1:{port}",
+        "SHAKEN_HTTPS__ADDRESS": f"127.0.0.1:{https_port}",
         "SHAKEN_PUBLIC_URL": "https://sti.example.com",
         "SHAKEN_LOG__LEVEL": "WARNING",
     }
@@ -78,7 +85,7 @@ def serving(dataset: Dataset) -> Iterator[Service]:
         _wait_until_it_serves(process)
         took = time.monotonic() - began
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        yield Service(f"http://127.0.0.1:{port}", took, secrets, int(children[0]))
+        yield Service(f"http://127.0.0.1:{port}", took, secrets, int(children[0]), https_port)
     finally:
         process.terminate()
         process.wait(START_SECONDS)

@@ -8,6 +8,7 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -68,6 +69,20 @@ class HttpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
 
 
+class ClientCertificates(StrEnum):
+    """Whether clients of the HTTPS listener are asked for a certificate."""
+
+    OFF = "off"
+    OPTIONAL = "optional"
+
+
+class HttpsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[https]`: the service's own TLS listener; an empty address is none."""
+
+    address: str = ""
+    client_certificates: ClientCertificates = ClientCertificates.OFF
+
+
 class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[database]`: an SQLAlchemy URL; empty is `shaken.sqlite` in the data folder."""
 
@@ -118,6 +133,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings of one process."""
 
     http: HttpSettings = HttpSettings()
+    https: HttpsSettings = HttpsSettings()
     database: DatabaseSettings = DatabaseSettings()
     keys: KeysSettings = KeysSettings()
     signing: SigningSettings = SigningSettings()
@@ -222,11 +238,18 @@ def _words(parts: list[str]) -> list[str]:
     return [str(word) for word in (get_args(kind) or kind)]
 
 
+def _check_addresses(config: Config) -> None:
+    addresses = {"http": config.http.address, "https": config.https.address}
+    for section, address in addresses.items():
+        try:
+            if address or section == "http":
+                Address.parse(address)
+        except ValueError as error:
+            raise ConfigError(f"[{section}] address: {error}") from error
+
+
 def _check(config: Config) -> None:
-    try:
-        Address.parse(config.http.address)
-    except ValueError as error:
-        raise ConfigError(f"[http] address: {error}") from error
+    _check_addresses(config)
     for network in config.http.trusted_proxies:
         try:
             ipaddress.ip_network(network)

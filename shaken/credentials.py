@@ -2,13 +2,17 @@
 
 A secret is 256 random bits, so its SHA-256 digest needs no salt and no slow hash: there is
 nothing to guess. Comparisons take constant time.
+
+A credential may be bound to the key of a client certificate. Its secret is then good over such a
+connection only; and machines that place calls, whose software often knows nothing but mutual TLS,
+need no secret there.
 """
 
 import base64
 import binascii
 import hmac
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
@@ -35,9 +39,20 @@ class Role(StrEnum):
     LISTENER = "listener"
 
 
+CERTIFICATE_ROLES = frozenset({Role.SIGNER, Role.VERIFIER})
+"""Roles for which a client certificate is enough.
+
+Not those who administrate, whose browsers would show theirs to any page that sends them here; nor
+listeners, who are given private keys.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A credential as kept: never its secret. `tenant` None: not bound to one."""
+    """A credential as kept: never its secret. `tenant` None: not bound to one.
+
+    `client_spki` is the SHA-256 (hex) of the key that a client certificate must show, None: none.
+    """
 
     name: str
     role: Role
@@ -45,6 +60,7 @@ class Credential:
     tenant: str | None
     trunk: str | None
     networks: tuple[Network, ...]
+    client_spki: str | None = None
 
 
 def new_secret() -> str:
@@ -65,13 +81,24 @@ class CredentialIndex:
         self._by_digest: Mapping[bytes, Credential] = {
             entry.digest: entry for entry in self._by_name.values()
         }
+        self.with_certificate: Sequence[Credential] = tuple(
+            entry for entry in self._by_name.values() if entry.client_spki is not None
+        )
+        """Those that are bound to a client certificate."""
+        self._by_spki: Mapping[str, Credential] = _alone(self.with_certificate)
 
-    def authenticate(self, authorization: str | None, *, peer: str) -> Credential | None:
+    def authenticate(
+        self, authorization: str | None, *, peer: str, client_spki: str | None = None
+    ) -> Credential | None:
         """Find who presents this Authorization header from this address, or nobody.
 
         Bearer with the secret (RFC 6750 §2.1), Basic with name and secret (RFC 7617).
+        `client_spki` is the key that the client showed in TLS. Without the header it says who
+        calls, where one credential of a machine that places calls is bound to it and no other.
         """
-        if authorization is None or len(authorization) > MAX_AUTHORIZATION:
+        if authorization is None:
+            return self._by_certificate(client_spki, peer)
+        if len(authorization) > MAX_AUTHORIZATION:
             return None
         scheme, _, value = authorization.partition(" ")
         match scheme.lower():
@@ -88,7 +115,26 @@ class CredentialIndex:
         fits = hmac.compare_digest(found.digest if found else bytes(32), digest)
         if found is None or not fits or not within(found.networks, peer):
             return None
+        if found.client_spki is not None and found.client_spki != client_spki:
+            return None
         return found
+
+    def _by_certificate(self, client_spki: str | None, peer: str) -> Credential | None:
+        found = None if client_spki is None else self._by_spki.get(client_spki)
+        return found if found is not None and within(found.networks, peer) else None
+
+
+def _alone(credentials: Iterable[Credential]) -> dict[str, Credential]:
+    """Map keys to the only credential that is bound to each, where its certificate is enough."""
+    bound: dict[str, list[Credential]] = {}
+    for credential in credentials:
+        if credential.client_spki is not None:
+            bound.setdefault(credential.client_spki, []).append(credential)
+    return {
+        spki: group[0]
+        for spki, group in bound.items()
+        if len(group) == 1 and group[0].role in CERTIFICATE_ROLES
+    }
 
 
 def _basic(value: str) -> tuple[str, bytes]:

@@ -11,6 +11,7 @@ import gc
 import logging
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,10 +30,11 @@ from shaken.api.stir import StirApi
 from shaken.api.stir_wire import StirWires
 from shaken.audit import SYSTEM, Action, CallRecorder, Unchanged, changing
 from shaken.builtin import ensure_builtin
-from shaken.config import Config
+from shaken.config import ClientCertificates, Config
 from shaken.home import Home, HomeError
+from shaken.https import CLIENT_ROOTS, HttpsListener, quiet
 from shaken.signing import Signer, SigningPolicy
-from shaken.snapshot import take_snapshot
+from shaken.snapshot import Snapshot, take_snapshot
 from shaken.snapshots import SnapshotFollower
 from shaken.store import HISTORIES
 from shaken.throttle import FailureThrottle
@@ -65,12 +67,28 @@ class StartError(Exception):
 
 
 @dataclass(frozen=True)
+class Sockets:
+    """Listening sockets, which all workers share."""
+
+    http: socket.socket
+    https: socket.socket | None
+
+    def close(self) -> None:
+        """Close them in this process."""
+        self.http.close()
+        if self.https is not None:
+            self.https.close()
+
+
+@dataclass(frozen=True)
 class Prepared:
     """What workers are built from."""
 
     config: Config
     database_url: str
     master: MasterKeys
+    folder: Path
+    """The data folder."""
 
     def open_database(self) -> Database:
         """Open the database. Raises StoreError."""
@@ -94,7 +112,7 @@ def prepare(config: Config, data_dir: Path) -> Prepared:
     except (HomeError, MasterKeyError, BundleError) as error:
         raise StartError(str(error)) from error
     _load_numbering_plans()
-    return Prepared(config, home.database_url, master)
+    return Prepared(config, home.database_url, master, home.folder)
 
 
 def _ready_store(home: Home, database: Database) -> KeyRing:
@@ -133,18 +151,18 @@ def signer_for(prepared: Prepared) -> Signer:
 
 
 def serve(
-    prepared: Prepared, listener: socket.socket, *, lifeline: int, on_ready: Callable[[], None]
+    prepared: Prepared, sockets: Sockets, *, lifeline: int, on_ready: Callable[[], None]
 ) -> None:
-    """Run one worker on a listening socket, then finish what is begun.
+    """Run one worker on the listening sockets, then finish what is begun.
 
     It ends on SIGTERM, on SIGINT, and when `lifeline` (a pipe's end) can be read: the supervisor
     is gone. Raises StoreError when the store cannot be read at start.
     """
-    uvloop.run(_serve(prepared, listener, lifeline, on_ready))
+    uvloop.run(_serve(prepared, sockets, lifeline, on_ready))
 
 
 async def _serve(
-    prepared: Prepared, listener: socket.socket, lifeline: int, on_ready: Callable[[], None]
+    prepared: Prepared, sockets: Sockets, lifeline: int, on_ready: Callable[[], None]
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -157,11 +175,17 @@ async def _serve(
     recorder = CallRecorder(
         database, capacity=config.records.queue, keep_seconds=config.records.keep_days * 86400
     )
-    follower = SnapshotFollower(
-        database,
-        take_snapshot(database),
-        on_change=lambda snapshot: signer.forget_all_but(snapshot.certificates),
-    )
+    snapshot = take_snapshot(database)
+    secure = None
+    if sockets.https is not None:
+        secure = _https_listener(prepared, sockets.https, snapshot)
+
+    def follow(snapshot: Snapshot) -> None:
+        signer.forget_all_but(snapshot.certificates)
+        if secure is not None:
+            secure.follow(snapshot)
+
+    follower = SnapshotFollower(database, snapshot, on_change=follow)
     authenticator = Authenticator(FailureThrottle())
     api = HttpApi(
         resources=Resources(config, database, prepared.master, signer),
@@ -188,7 +212,9 @@ async def _serve(
     wires = StirWires(
         api.answer_stir, _library(runner), loop=loop, keep_alive_seconds=KEEP_ALIVE_SECONDS
     )
-    server = await loop.create_server(wires, sock=listener, backlog=BACKLOG)
+    server = await loop.create_server(wires, sock=sockets.http, backlog=BACKLOG)
+    if secure is not None:
+        await secure.start(wires)
     # What was loaded stays: the collector need not look at ten thousand tenants again and again.
     gc.collect()
     gc.freeze()
@@ -197,6 +223,8 @@ async def _serve(
     await stop.wait()
     loop.remove_reader(lifeline)
     server.close()
+    if secure is not None:
+        secure.close()
     follower.release()
     # From `cleanup` on, aiohttp throws away what still arrives, also of bodies it waits for.
     await application[ARRIVALS].over(seconds=ARRIVAL_SECONDS)
@@ -214,6 +242,21 @@ def _library(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
     if runner.server is None:
         raise RuntimeError("the runner is set up before connections come")
     return runner.server
+
+
+def _https_listener(
+    prepared: Prepared, listener: socket.socket, snapshot: Snapshot
+) -> HttpsListener:
+    """Build what presents certificates, with a database that nobody else keeps busy."""
+    asked = prepared.config.https.client_certificates is ClientCertificates.OPTIONAL
+    sys.unraisablehook = quiet(sys.unraisablehook)
+    return HttpsListener(
+        listener,
+        prepared.open_database(),
+        prepared.master,
+        snapshot,
+        client_roots=prepared.folder / CLIENT_ROOTS if asked else None,
+    )
 
 
 def _warn_when_not_ready(config: Config, signer: Signer, follower: SnapshotFollower) -> None:

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from shaken.credentials import Credential, CredentialIndex
 from shaken.store import tables, tenants
-from shaken.store.credentials import read_credential
+from shaken.store.credentials import CREDENTIAL_COLUMNS, read_credential
 from shaken.tenants import Tenant, Trunk
 from trust.certificate import CertificateKind, Source
 from trust.roots import Root
@@ -111,9 +111,7 @@ _EMPTY = Snapshot(
     revision=-1,
     tenant_rows=Mirror(tables.tenants.c.address, tenants.TENANT_COLUMNS, tenants.read_tenant),
     trunk_rows=Mirror(tables.trunks.c.name, tenants.TRUNK_COLUMNS, tenants.read_trunk),
-    credential_rows=Mirror(
-        tables.credentials.c.name, tuple(tables.credentials.columns), read_credential
-    ),
+    credential_rows=Mirror(tables.credentials.c.name, CREDENTIAL_COLUMNS, read_credential),
     certificate_rows=Mirror(
         certificate_table.c.id, certificates.SUMMARY_COLUMNS, certificates.read_row
     ),

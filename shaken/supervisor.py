@@ -1,7 +1,7 @@
-"""Workers: processes that share one listening socket, restarted when they die.
+"""Workers: processes that share the listening sockets, restarted when they die.
 
-The supervisor binds the socket, so that a taken port is found before anything else; workers are
-forked from it and inherit socket and master key. It holds no threads and no event loop, which
+The supervisor binds the sockets, so that a taken port is found before anything else; workers are
+forked from it and inherit sockets and master key. It holds no threads and no event loop, which
 forking would tear. Should it be killed, its workers see the pipe to it close, and end.
 """
 
@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from shaken.config import Address
-from shaken.service import BACKLOG, Prepared, StartError, serve
+from shaken.service import BACKLOG, Prepared, Sockets, StartError, serve
 
 RESTART_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 """How long to wait before a worker that died is started again: longer each time in a row."""
@@ -30,8 +30,8 @@ READY_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
-def listen(address: Address) -> socket.socket:
-    """Bind a listening TCP socket. Raises StartError."""
+def listen(address: Address, *, section: str) -> socket.socket:
+    """Bind a listening TCP socket that a section of the settings asks for. Raises StartError."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -41,8 +41,8 @@ def listen(address: Address) -> socket.socket:
     except OSError as error:
         listener.close()
         raise StartError(
-            f"cannot listen on {address}: {error.strerror}; choose another address with [http]"
-            " address or SHAKEN_HTTP__ADDRESS"
+            f"cannot listen on {address}: {error.strerror}; choose another address with"
+            f" [{section}] address or SHAKEN_{section.upper()}__ADDRESS"
         ) from error
     listener.settimeout(0)
     return listener
@@ -57,10 +57,10 @@ class _Worker:
 class Supervisor:
     """Starts workers, keeps their number, and stops them together."""
 
-    def __init__(self, prepared: Prepared, listener: socket.socket, *, workers: int) -> None:
+    def __init__(self, prepared: Prepared, sockets: Sockets, *, workers: int) -> None:
         """Take what each worker is built from, and how many there are."""
         self._prepared = prepared
-        self._listener = listener
+        self._sockets = sockets
         self._wanted = workers
         self._workers: dict[int, _Worker] = {}
         self._stopping = False
@@ -126,7 +126,7 @@ class Supervisor:
         try:
             serve(
                 self._prepared,
-                self._listener,
+                self._sockets,
                 lifeline=self._lifeline,
                 on_ready=lambda: _tell(ready),
             )
@@ -169,7 +169,7 @@ class Supervisor:
 
     def _reap_all(self) -> None:
         # While workers finish what is begun, newcomers are turned away instead of left waiting.
-        self._listener.close()
+        self._sockets.close()
         # Workers started while the signal came in were not told.
         for pid in self._workers:
             os.kill(pid, signal.SIGTERM)

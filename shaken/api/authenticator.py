@@ -29,10 +29,19 @@ class Authenticator:
         self._throttle = throttle
 
     def authenticate(
-        self, credentials: CredentialIndex, authorization: str | None, *, peer: str, now: int
+        self,
+        credentials: CredentialIndex,
+        authorization: str | None,
+        *,
+        peer: str,
+        client_spki: str | None = None,
+        now: int,
     ) -> Credential:
-        """Find who presents this Authorization header from this address. Raises Stranger."""
-        who = credentials.authenticate(authorization, peer=peer)
+        """Find who presents this Authorization header from this address. Raises Stranger.
+
+        `client_spki` is the key of the certificate that the client showed in TLS, if any.
+        """
+        who = credentials.authenticate(authorization, peer=peer, client_spki=client_spki)
         if who is not None:
             return who
         if authorization is None:

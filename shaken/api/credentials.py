@@ -1,5 +1,6 @@
 """`/api/v1/credentials`: made with a secret that is shown once, listed without it, revoked."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -12,30 +13,45 @@ from shaken.audit import SYSTEM, Action
 from shaken.credentials import Credential, Role, digest_of, new_secret
 from shaken.store import credentials as stored
 from shaken.store.tenants import get_trunk, owner_of
+from trust.certificate import CertificateRefused
+from trust.clients import ClientCertificate, read_client_certificate
 from trust.store.database import Change
 
 TRUNK_ROLES = frozenset({Role.SIGNER, Role.VERIFIER})
 """Roles a credential of a trunk may have."""
 
 
+MAX_CLIENT_PEM = 64 * 1024
+"""Characters of a client certificate and the authorities above it: eight large ones."""
+
+
 class CredentialCreation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A new credential; `tenant` or `trunk` bind it, `networks` are where it may be used from."""
+    """A new credential; `tenant` or `trunk` bind it, `networks` are where it may be used from.
+
+    `client_certificate` (PEM) binds it to the certificate's key: clients must show it in TLS. With
+    it may stand the authorities above it; then it may be renewed for the same key.
+    """
 
     name: ThingName
     role: Role
     tenant: Annotated[str, Meta(min_length=1, max_length=253)] | None = None
     trunk: ThingName | None = None
     networks: Networks = []
+    client_certificate: Annotated[str, Meta(min_length=1, max_length=MAX_CLIENT_PEM)] | None = None
 
 
 class CredentialRecord(msgspec.Struct, frozen=True):
-    """A credential as the API shows it: never its secret."""
+    """A credential as the API shows it: never its secret.
+
+    `client_spki` is the SHA-256 of the key that its client certificate must have.
+    """
 
     name: str
     role: Role
     tenant: str | None
     trunk: str | None
     networks: tuple[str, ...]
+    client_spki: str | None
 
 
 class NewCredential(CredentialRecord, frozen=True):
@@ -57,16 +73,30 @@ def create(call: ApiCall) -> Reply:
     if body.name.lower() == SYSTEM.name:
         raise invalid("name", "this name means the service itself; choose another name")
     networks = read_networks(body.networks)
+    client = _client_certificate(call, body)
     secret = new_secret()
     with call.changing() as change:
         tenant = _bound_tenant(call, change, body)
         if call.scope is not None and tenant is None:
             tenant = call.scope
+        if client is not None:
+            _hold_to_own_key(call, change, client)
         credential = Credential(
-            body.name, body.role, digest_of(secret), tenant, body.trunk, networks
+            body.name,
+            body.role,
+            digest_of(secret),
+            tenant,
+            body.trunk,
+            networks,
+            None if client is None else client.spki,
         )
         try:
-            stored.add_credential(change, credential, now=call.now)
+            stored.add_credential(
+                change,
+                credential,
+                now=call.now,
+                client_certificate=None if client is None else client.pem,
+            )
         except stored.CredentialTaken as error:
             raise Problem(
                 409, "name-taken", f"there is a credential {body.name}; choose another name"
@@ -103,6 +133,30 @@ def remove(call: ApiCall) -> Reply:
     return Reply()
 
 
+def _client_certificate(call: ApiCall, body: CredentialCreation) -> ClientCertificate | None:
+    if body.client_certificate is None:
+        return None
+    try:
+        return read_client_certificate(
+            body.client_certificate, now=datetime.fromtimestamp(call.now, UTC)
+        )
+    except CertificateRefused as error:
+        raise Problem(400, error.slug, error.detail, "client_certificate") from error
+
+
+def _hold_to_own_key(call: ApiCall, change: Change, client: ClientCertificate) -> None:
+    """Keep a tenant's admin from a key that says who somebody else is: it would say so no more."""
+    if call.scope is not None and stored.is_bound_elsewhere(
+        change.connection, client.spki, tenant=call.scope
+    ):
+        raise Problem(
+            409,
+            "certificate-taken",
+            "a credential that is not your tenant's is bound to this certificate's key; make"
+            " another key",
+        )
+
+
 def _bound_tenant(call: ApiCall, change: Change, body: CredentialCreation) -> str | None:
     """Find the tenant a new credential is bound to, by itself or through its trunk."""
     tenant = None
@@ -130,6 +184,7 @@ def record(credential: Credential) -> CredentialRecord:
         tenant=credential.tenant,
         trunk=credential.trunk,
         networks=tuple(str(network) for network in credential.networks),
+        client_spki=credential.client_spki,
     )
 
 

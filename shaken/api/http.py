@@ -32,7 +32,7 @@ from shaken.api import (
 from shaken.api.authenticator import Authenticator, Stranger
 from shaken.api.forms import FORM_TYPE, MAX_PARTS, Part, document_of, not_a_form
 from shaken.api.openapi import openapi_document
-from shaken.api.peer import Peer, peer_of
+from shaken.api.peer import Peer, Tls, peer_of
 from shaken.api.problems import CONTENT_TYPE, Problem, from_validation, invalid, unauthorized
 from shaken.api.routes import ApiCall, Reply, Resources, Route
 from shaken.api.stir import MAX_BODY, StirAnswer, StirApi, StirRequest, body_length
@@ -41,6 +41,7 @@ from shaken.snapshot import Snapshot
 from shaken.strictjson import JsonError, parse_object
 from shaken.tenants import Network
 from trust.store.database import StoreError
+from trust.tls import client_spki
 
 MAX_API_BODY = 1024 * 1024
 """Bytes of a request to the administration API: twice the largest PEM text, escaped."""
@@ -167,16 +168,20 @@ class HttpApi:
         return app
 
     def answer_stir(self, request: StirRequest) -> StirAnswer:
-        """Answer a request to `/stir/` whose `peer` is the other end of the connection."""
-        if self._trusted:
-            client = peer_of(request.peer, request.headers, self._trusted).address
-            request = msgspec.structs.replace(request, peer=client)
+        """Answer a request to `/stir/` with peer and key of the connection's other end."""
+        if self._trusted or request.client_spki is not None:
+            tls = Tls(request.client_spki)
+            peer = peer_of(request.peer, request.headers, self._trusted, tls=tls)
+            request = msgspec.structs.replace(
+                request, peer=peer.address, client_spki=peer.client_spki
+            )
         return self._stir.answer(request, snapshot=self._snapshots.current, now=int(time.time()))
 
     async def _answer_stir(self, request: web.Request) -> web.Response:
         headers = request.headers
         body = await _small_body(request) if 0 < body_length(headers) <= MAX_BODY else b""
         url = request.rel_url
+        tls = _tls(request)
         answer = self.answer_stir(
             StirRequest(
                 method=request.method,
@@ -185,6 +190,7 @@ class HttpApi:
                 headers=headers,
                 body=body,
                 peer=request.remote or "",
+                client_spki=tls.client_spki if tls else None,
             )
         )
         return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
@@ -284,13 +290,14 @@ class HttpApi:
                 snapshot.credentials,
                 request.headers.get("Authorization"),
                 peer=peer.address,
+                client_spki=peer.client_spki,
                 now=int(time.time()),
             )
         except Stranger as stranger:
             raise unauthorized(stranger.retry_after) from stranger
 
     def _peer(self, request: web.Request) -> Peer:
-        return peer_of(request.remote or "", request.headers, self._trusted)
+        return peer_of(request.remote or "", request.headers, self._trusted, tls=_tls(request))
 
     def _wrong_method(self, allowed: Sequence[str]) -> _Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -312,6 +319,13 @@ class HttpApi:
             except Problem as stranger:
                 return _problem(stranger)
         return _problem(problem, **headers)
+
+
+def _tls(request: web.Request) -> Tls | None:
+    """Say what is known of the TLS that the request came over; None: it came in plain."""
+    transport = request.transport
+    connection = None if transport is None else transport.get_extra_info("ssl_object")
+    return None if connection is None else Tls(client_spki(connection))
 
 
 async def _small_body(request: web.Request) -> bytes | None:

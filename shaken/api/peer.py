@@ -15,18 +15,42 @@ _FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-proto", "x-
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A client's IP address, and whether what passes between us can be read by others."""
+    """A client's IP address, and whether what passes between us can be read by others.
+
+    `client_spki` is the SHA-256 (hex) of the key of the certificate that it showed in TLS.
+    """
 
     address: str
     confidential: bool
+    client_spki: str | None = None
 
 
-def peer_of(remote: str, headers: Mapping[str, str], trusted: tuple[Network, ...]) -> Peer:
-    """Tell the client from the connection's address and the headers of trusted proxies."""
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """A connection to the service's own HTTPS listener; `client_spki` as in `Peer`."""
+
+    client_spki: str | None
+
+
+def peer_of(
+    remote: str,
+    headers: Mapping[str, str],
+    trusted: tuple[Network, ...],
+    *,
+    tls: Tls | None = None,
+) -> Peer:
+    """Tell the client from the connection's address and the headers of trusted proxies.
+
+    `tls` None: the connection is plain. What a proxy shows in TLS is its own certificate, never
+    its clients'.
+    """
     if not trusted or not within(trusted, remote):
-        # A proxy on this machine that nobody declared carries strangers from anywhere.
-        forwarded = any(name.lower() in _FORWARDED for name in headers)
-        return Peer(remote, _is_loopback(remote) and not forwarded)
+        # A proxy that nobody declared carries strangers from anywhere.
+        if any(name.lower() in _FORWARDED for name in headers):
+            return Peer(remote, confidential=False)
+        if tls is not None:
+            return Peer(remote, confidential=True, client_spki=tls.client_spki)
+        return Peer(remote, _is_loopback(remote))
     client = remote
     for hop in reversed(_lines(headers, "x-forwarded-for").split(",")):
         client = hop.strip() or client

@@ -60,7 +60,8 @@ _log = logging.getLogger(__name__)
 class StirRequest(msgspec.Struct, frozen=True):
     """A request as it came. Header names are looked up in any case; `peer` is an IP address.
 
-    `body` None: it did not arrive in time.
+    `body` None: it did not arrive in time. `client_spki` is the SHA-256 (hex) of the key of the
+    certificate that the client showed in TLS.
     """
 
     method: str
@@ -69,6 +70,7 @@ class StirRequest(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes | None
     peer: str
+    client_spki: str | None = None
 
 
 class StirAnswer(msgspec.Struct, frozen=True):
@@ -151,6 +153,7 @@ class StirApi:
                 snapshot.credentials,
                 request.headers.get("Authorization"),
                 peer=request.peer,
+                client_spki=request.client_spki,
                 now=now,
             )
         except Stranger as stranger:

@@ -19,6 +19,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from multidict import CIMultiDict
 
 from shaken.api.stir import SIGNING_PATH, StirAnswer, StirRequest
+from trust.tls import client_spki
 
 MAX_PIECE = 8 * 1024
 """Bytes of a request that are looked at here; a signing request has under 2 KiB, and the HTTP
@@ -121,6 +122,8 @@ class StirWire(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         address = transport.get_extra_info("peername")
         self._remote = str(address[0]) if address else ""
+        secured = transport.get_extra_info("ssl_object")
+        self._client_spki = None if secured is None else client_spki(secured)
         self._wires.opened(self)
 
     def connection_lost(self, _: Exception | None) -> None:
@@ -190,6 +193,7 @@ class StirWire(asyncio.Protocol):
             headers=headers,
             body=self._body,
             peer=self._remote,
+            client_spki=self._client_spki,
         )
 
     # What the parser calls while it reads.

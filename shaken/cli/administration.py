@@ -371,17 +371,31 @@ def credentials() -> None:
 @click.option("--tenant", help="Bind it to this tenant.")
 @click.option("--trunk", help="Bind it to this trunk, whose settings fill in requests.")
 @click.option("--network", "networks", multiple=True, help="192.0.2.0/24; repeatable.")
+@click.option(
+    "--client-certificate",
+    "certificate_file",
+    type=READABLE,
+    help="Bind it to the key of this client certificate (PEM), which clients show in TLS.",
+)
 @client_options
-def create_credential(client: Client, printer: Printer, name: str, **settings: object) -> None:
+def create_credential(
+    client: Client,
+    printer: Printer,
+    name: str,
+    certificate_file: Path | None,
+    **settings: object,
+) -> None:
     """Make a credential. Its secret is printed, once: keep it."""
-    printer.record(client.call("POST", "/api/v1/credentials", _given(name=name, **settings)))
+    certificate = None if certificate_file is None else read_file(certificate_file)
+    body = _given(name=name, client_certificate=certificate, **settings)
+    printer.record(client.call("POST", "/api/v1/credentials", body))
 
 
 @credentials.command("list")
 @client_options
 def list_credentials(client: Client, printer: Printer) -> None:
     """List credentials, without secrets."""
-    columns = ("name", "role", "tenant", "trunk", "networks")
+    columns = ("name", "role", "tenant", "trunk", "networks", "client_spki")
     printer.records(client.items("/api/v1/credentials", {}), columns)
 
 

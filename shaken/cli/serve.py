@@ -2,7 +2,6 @@
 
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from shaken.config import Address, Config, ConfigError
 from shaken.demo import Demo, demo_config, prepare_demo, sign_demo_call
 from shaken.first_admin import ensure_admin
 from shaken.home import Home, HomeError
-from shaken.service import StartError, prepare
+from shaken.service import Sockets, StartError, prepare
 from shaken.supervisor import Supervisor, listen
 from trust.store.database import StoreError
 
@@ -28,7 +27,7 @@ from trust.store.database import StoreError
     type=click.IntRange(1, 256),
     default=1,
     show_default=True,
-    help="Processes that share the listening port; one for each core is a good number.",
+    help="Processes that share the listening ports; one for each core is a good number.",
 )
 @click.option(
     "--demo",
@@ -63,15 +62,20 @@ def serve(
 
 
 def _run(config: Config, data_dir: Path, workers: int, *, demo: bool) -> int:
-    # The port comes first: where it is taken, nothing has been made or changed yet.
-    listener = listen(Address.parse(config.http.address))
+    # The ports come first: where one is taken, nothing has been made or changed yet.
+    sockets = Sockets(
+        http=listen(Address.parse(config.http.address), section="http"),
+        https=listen(Address.parse(config.https.address), section="https")
+        if config.https.address
+        else None,
+    )
     home = Home(config, data_dir)
     home.make_folder()
     with home.in_use():
-        return _run_in(home, listener, workers, demo=demo)
+        return _run_in(home, sockets, workers, demo=demo)
 
 
-def _run_in(home: Home, listener: socket.socket, workers: int, *, demo: bool) -> int:
+def _run_in(home: Home, sockets: Sockets, workers: int, *, demo: bool) -> int:
     config, data_dir = home.config, home.folder
     prepared = prepare(config, data_dir)
     now = int(time.time())
@@ -82,7 +86,7 @@ def _run_in(home: Home, listener: socket.socket, workers: int, *, demo: bool) ->
             on_ready = _announce(config, ensure_admin(prepared, data_dir, now=now))
     except OSError as error:
         raise StartError(f"cannot write to {data_dir}: {error}") from error
-    supervisor = Supervisor(prepared, listener, workers=workers)
+    supervisor = Supervisor(prepared, sockets, workers=workers)
     try:
         return supervisor.run(on_ready=on_ready)
     except ClientError as error:
@@ -93,7 +97,7 @@ def _tell_demo(config: Config, demo: Demo) -> Callable[[], None]:
     def tell() -> None:
         for line in sign_demo_call(demo):
             click.echo(line)
-        click.echo(f"shaken serves on http://{config.http.address}; Ctrl-C ends it")
+        click.echo(f"{_serves(config)}; Ctrl-C ends it")
 
     return tell
 
@@ -102,9 +106,14 @@ def _announce(config: Config, admin: Path | None) -> Callable[[], None]:
     def tell() -> None:
         if admin is not None:
             click.echo(f"the first admin credential is in {admin}; keep its secret", err=True)
-        click.echo(f"shaken serves on http://{config.http.address}", err=True)
+        click.echo(_serves(config), err=True)
 
     return tell
+
+
+def _serves(config: Config) -> str:
+    secure = f" and https://{config.https.address}" if config.https.address else ""
+    return f"shaken serves on http://{config.http.address}{secure}"
 
 
 def _config(file: Path | None, *, demo: bool) -> Config:

@@ -1,22 +1,31 @@
 """Credentials in the store: digests, never secrets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 
-from sqlalchemy import Connection, Row, delete, insert
+from sqlalchemy import Connection, Row, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from shaken.credentials import Credential, Role
 from shaken.store.tables import credentials
 from trust.store.database import Change
+from trust.store.mirror import CHUNK
 
 
 class CredentialTaken(Exception):  # noqa: N818 - an outcome the caller expects
     """A credential of this name exists."""
 
 
-def add_credential(change: Change, credential: Credential, *, now: int) -> None:
-    """Write a new credential. Raises CredentialTaken."""
+CREDENTIAL_COLUMNS = tuple(
+    column for column in credentials.columns if column.name != "client_certificate"
+)
+"""What `read_credential` reads: all but the certificate, which few have need of."""
+
+
+def add_credential(
+    change: Change, credential: Credential, *, now: int, client_certificate: str | None = None
+) -> None:
+    """Write a new credential, and the certificate (PEM) it is bound to. Raises CredentialTaken."""
     row = {
         "name": credential.name,
         "role": credential.role.value,
@@ -26,6 +35,8 @@ def add_credential(change: Change, credential: Credential, *, now: int) -> None:
         "networks": [str(network) for network in credential.networks],
         "created_at": now,
         "revision": change.revision,
+        "client_spki": credential.client_spki,
+        "client_certificate": client_certificate,
     }
     try:
         change.connection.execute(insert(credentials), row)
@@ -43,7 +54,7 @@ def remove_credential(change: Change, name: str) -> bool:
 
 def get_credential(connection: Connection, name: str) -> Credential | None:
     """Read one credential."""
-    query = credentials.select().where(credentials.c.name == name)
+    query = select(*CREDENTIAL_COLUMNS).where(credentials.c.name == name)
     row = connection.execute(query).one_or_none()
     return None if row is None else read_credential(row)
 
@@ -52,10 +63,31 @@ def find_credentials(
     connection: Connection, *, tenant: str | None, after: str, limit: int
 ) -> Sequence[Credential]:
     """List credentials (of one tenant, None: of all) by name, from beyond `after`."""
-    query = credentials.select().where(credentials.c.name > after).order_by(credentials.c.name)
+    query = (
+        select(*CREDENTIAL_COLUMNS).where(credentials.c.name > after).order_by(credentials.c.name)
+    )
     if tenant is not None:
         query = query.where(credentials.c.tenant == tenant)
     return [read_credential(row) for row in connection.execute(query.limit(limit))]
+
+
+def is_bound_elsewhere(connection: Connection, client_spki: str, *, tenant: str) -> bool:
+    """Say whether a credential that is not this tenant's is bound to a client's key."""
+    query = select(credentials.c.name).where(
+        credentials.c.client_spki == client_spki,
+        credentials.c.tenant.is_distinct_from(tenant),
+    )
+    return connection.execute(query.limit(1)).one_or_none() is not None
+
+
+def client_certificates(connection: Connection, names: Sequence[str]) -> Iterator[str]:
+    """Read the client certificates (PEM) of the credentials with these names that have one."""
+    for start in range(0, len(names), CHUNK):
+        query = select(credentials.c.client_certificate).where(
+            credentials.c.name.in_(names[start : start + CHUNK]),
+            credentials.c.client_certificate.is_not(None),
+        )
+        yield from connection.execute(query).scalars()
 
 
 def read_credential(row: Row[tuple[object, ...]]) -> Credential:
@@ -67,4 +99,5 @@ def read_credential(row: Row[tuple[object, ...]]) -> Credential:
         tenant=row.tenant,
         trunk=row.trunk,
         networks=tuple(ip_network(text) for text in row.networks),
+        client_spki=row.client_spki,
     )

@@ -65,6 +65,8 @@ credentials = Table(
     Column("networks", JSON, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
+    Column("client_spki", Text, nullable=True),
+    Column("client_certificate", Text, nullable=True),
 )
 
 signed_calls = Table(

@@ -9,11 +9,13 @@ from unittest.mock import ANY
 import pytest
 
 from shaken.credentials import Role, digest_of
+from tests.clients import client_id
 from tests.shaken.world import EVERYBODY, INSIDE, World, name_of
 from trust.certificate import Certificate
 from trust.pem import read_pem
 
 ADMIN = name_of(Role.ADMIN, EVERYBODY)
+CLIENT = client_id()
 OWN, OTHER = "own.example.com", "other.example.com"
 
 
@@ -167,10 +169,20 @@ def changes(world: World) -> dict[str, Change]:
         ),
         "POST /api/v1/credentials": Change(
             "/api/v1/credentials",
-            {"name": "new", "role": "signer", "trunk": own.trunk},
+            {
+                "name": "new",
+                "role": "signer",
+                "trunk": own.trunk,
+                "client_certificate": CLIENT.pem,
+            },
             [("credential.create", "new", OWN)],
             [
                 ("/api/v1/credentials", {"name": credential, "role": "viewer"}, 409),
+                (
+                    "/api/v1/credentials",
+                    {"name": "x", "role": "signer", "client_certificate": "no PEM"},
+                    400,
+                ),
                 ("/api/v1/credentials", {"name": "x", "role": "signer", "trunk": "no"}, 400),
             ],
             {
@@ -180,6 +192,7 @@ def changes(world: World) -> dict[str, Change]:
                     "tenant": OWN,
                     "trunk": own.trunk,
                     "networks": [],
+                    "client_spki": CLIENT.spki,
                 }
             },
         ),

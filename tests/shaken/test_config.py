@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shaken.config import Address, Config, ConfigError, check_x5u, load_config
+from shaken.config import Address, ClientCertificates, Config, ConfigError, check_x5u, load_config
 from sip.identity import Identity
 from trust.selection import Fallback
 
@@ -17,6 +17,10 @@ public_url = "https://sti.example.com"
 [http]
 address = "0.0.0.0:8080"
 trusted_proxies = ["10.0.0.0/8", "fd00::/8"]
+
+[https]
+address = "[::]:8443"
+client_certificates = "optional"
 
 [database]
 url = "sqlite:////var/lib/shaken/shaken.sqlite"
@@ -61,6 +65,7 @@ def test_without_anything_said_the_defaults_hold() -> None:
     assert config == Config()
     assert config.http.address == "127.0.0.1:8080"
     assert config.http.trusted_proxies == ()
+    assert (config.https.address, config.https.client_certificates) == ("", "off")
     assert (config.signing.freshness, config.signing.skew) == (60, 15)
     assert config.signing.fallback is Fallback.FIRST
     assert not config.signing.lab_urls
@@ -73,6 +78,8 @@ def test_a_file_says_everything(tmp_path: Path) -> None:
     assert config.public_url == "https://sti.example.com"
     assert config.http.address == "0.0.0.0:8080"
     assert config.http.trusted_proxies == ("10.0.0.0/8", "fd00::/8")
+    assert config.https.address == "[::]:8443"
+    assert config.https.client_certificates is ClientCertificates.OPTIONAL
     assert config.database.url == "sqlite:////var/lib/shaken/shaken.sqlite"
     assert config.keys.master_key_file == "/etc/shaken/master.key"
     assert config.signing.fallback is Fallback.NONE
@@ -86,6 +93,8 @@ def test_the_environment_says_the_same_as_the_file(tmp_path: Path) -> None:
         SHAKEN_PUBLIC_URL="https://sti.example.com",
         SHAKEN_HTTP__ADDRESS="0.0.0.0:8080",
         SHAKEN_HTTP__TRUSTED_PROXIES=" 10.0.0.0/8, fd00::/8,",
+        SHAKEN_HTTPS__ADDRESS="[::]:8443",
+        SHAKEN_HTTPS__CLIENT_CERTIFICATES="optional",
         SHAKEN_DATABASE__URL="sqlite:////var/lib/shaken/shaken.sqlite",
         SHAKEN_KEYS__MASTER_KEY_FILE="/etc/shaken/master.key",
         SHAKEN_SIGNING__FALLBACK="none",
@@ -276,6 +285,15 @@ def test_any_text_is_an_address_or_refused(text: str) -> None:
 
 def test_a_bad_address_is_an_error_of_its_setting() -> None:
     assert complaint(SHAKEN_HTTP__ADDRESS="8080").startswith("[http] address: '8080' is not")
+    assert complaint(SHAKEN_HTTP__ADDRESS="").startswith("[http] address: '' is not")
+    assert complaint(SHAKEN_HTTPS__ADDRESS="443").startswith("[https] address: '443' is not")
+
+
+def test_client_certificates_are_a_word_of_two() -> None:
+    said = complaint(SHAKEN_HTTPS__CLIENT_CERTIFICATES="required")
+
+    assert said.startswith("[https] client_certificates: ")
+    assert "one of off, optional is expected" in said
 
 
 @pytest.mark.parametrize("network", ["proxy", "10.0.0.0/33", "10.0.0.1/8", "2001:db8::/200"])

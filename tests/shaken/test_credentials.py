@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
@@ -172,3 +173,64 @@ def test_a_credential_shows_no_secret_and_no_digest() -> None:
 @example(basic("pbx:\ud7ff"))
 def test_any_header_is_nobodys(authorization: str) -> None:
     assert INDEX.authenticate(authorization, peer=INSIDE) is None
+
+
+# Client certificates
+
+SHOWN, ANOTHER = "5" * 64, "a" * 64
+
+
+def certified(name: str, spki: str = SHOWN, role: Role = Role.SIGNER) -> Credential:
+    return replace(
+        credential(name, f"secret of {name}", ["192.0.2.0/24"]), role=role, client_spki=spki
+    )
+
+
+def who(
+    *credentials: Credential, shows: str | None, authorization: str | None, peer: str = INSIDE
+) -> Credential | None:
+    index = CredentialIndex(credentials)
+    return index.authenticate(authorization, peer=peer, client_spki=shows)
+
+
+@pytest.mark.parametrize("authorization", ["Bearer secret of pbx", basic("pbx:secret of pbx")])
+def test_a_bound_secret_needs_its_certificate(authorization: str) -> None:
+    pbx = certified("pbx")
+
+    assert who(pbx, shows=SHOWN, authorization=authorization) is pbx
+    assert who(pbx, shows=ANOTHER, authorization=authorization) is None
+    assert who(pbx, shows=None, authorization=authorization) is None
+    assert who(pbx, shows=SHOWN, authorization=authorization, peer=OUTSIDE) is None
+
+
+def test_a_certificate_does_not_make_a_wrong_secret_right() -> None:
+    pbx = certified("pbx")
+
+    assert who(pbx, shows=SHOWN, authorization="Bearer wrong") is None
+    assert who(pbx, shows=SHOWN, authorization="") is None
+
+
+def test_a_secret_that_is_not_bound_works_with_any_certificate() -> None:
+    assert who(FREE, shows=ANOTHER, authorization=f"Bearer {SECRET}") is FREE
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_certificate_is_enough_for_those_that_place_calls(role: Role) -> None:
+    pbx = certified("pbx", role=role)
+    enough = role in {Role.SIGNER, Role.VERIFIER}
+
+    assert who(pbx, shows=SHOWN, authorization=None) is (pbx if enough else None)
+    assert who(pbx, shows=ANOTHER, authorization=None) is None
+    assert who(pbx, shows=None, authorization=None) is None
+    assert who(pbx, shows=SHOWN, authorization=None, peer=OUTSIDE) is None
+
+
+def test_a_certificate_of_several_credentials_needs_a_secret_too() -> None:
+    both = certified("signer"), certified("verifier", role=Role.VERIFIER)
+
+    assert who(*both, shows=SHOWN, authorization=None) is None
+    assert who(*both, shows=SHOWN, authorization="Bearer secret of verifier") is both[1]
+
+
+def test_a_credential_without_certificate_is_nobodys_who_shows_none() -> None:
+    assert who(FREE, shows=None, authorization=None) is None

@@ -215,6 +215,21 @@ def test_a_credential_is_read_as_it_was_written(database: Database, trunk: Trunk
         assert credential_store.get_credential(connection, "pbx") == made
 
 
+def test_a_client_certificate_is_kept_beside_the_credential_and_out_of_the_snapshot(
+    database: Database,
+) -> None:
+    made = replace(credential("pbx"), client_spki="5" * 64)
+    with database.changing() as change:
+        credential_store.add_credential(change, made, now=1, client_certificate="<PEM>")
+    store_credential(database, credential("another"))
+
+    with database.reading() as connection:
+        assert credential_store.get_credential(connection, "pbx") == made
+        found = credential_store.client_certificates(connection, ["pbx", "another", "none"])
+        assert [*found] == ["<PEM>"]
+    assert take_snapshot(database).credential_rows.rows["pbx"] == made
+
+
 def test_a_credential_has_a_name_of_its_own(database: Database) -> None:
     store_credential(database, credential("pbx"))
 

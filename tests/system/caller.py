@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -40,6 +41,8 @@ class Caller:
     url: str
     secret: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    tls: ssl.SSLContext | None = None
+    """How it speaks https; None: by the rules of browsers."""
 
     def having(self, secret: str | None) -> "Caller":
         """Return a caller with another secret."""
@@ -53,9 +56,12 @@ class Caller:
     def connect(self) -> http.client.HTTPConnection:
         """Open a connection."""
         address = urlsplit(self.url)
-        return http.client.HTTPConnection(
-            address.hostname or "", address.port, timeout=TIMEOUT_SECONDS
-        )
+        host, port = address.hostname or "", address.port
+        if address.scheme == "https":
+            return http.client.HTTPSConnection(
+                host, port, timeout=TIMEOUT_SECONDS, context=self.tls
+            )
+        return http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
 
     def call(
         self,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients import client_id
 from tests.system.process import Service, read_demo, run_shaken, running
 from trust.certificate import Certificate
 from trust.pem import read_pem
@@ -84,7 +85,14 @@ HELP = {
     "roots reset": ["--purpose", "--remove-added", "come back"],
     "credentials": ["list", "create", "revoke"],
     "deploy": ["--server-name", "--out", "--key", "--check", "--reload", "--watch", "SHAKEN_TOKEN"],
-    "credentials create": ["--role", "--tenant", "--trunk", "--network", "once"],
+    "credentials create": [
+        "--role",
+        "--tenant",
+        "--trunk",
+        "--network",
+        "--client-certificate",
+        "once",
+    ],
     "credentials revoke": ["NAME", "within a second"],
 }
 
@@ -367,6 +375,18 @@ def test_a_tenant_and_its_trunk_are_made_changed_and_deleted(administrator: Admi
     assert "(409 in-use)" in in_use
     assert administrator.run("trunks", "delete", "books") == "deleted books\n"
     assert administrator.run("tenants", "delete", "b.example") == "deleted b.example\n"
+
+
+def test_a_credential_is_bound_to_a_client_certificate(administrator: Administrator) -> None:
+    one = client_id()
+    (administrator.folder / "client.pem").write_text(one.pem)
+
+    bound = ("--role", "signer", "--client-certificate", "client.pem")
+    made = json.loads(administrator.run("credentials", "create", "sbc", *bound, "--json"))
+
+    assert made["client_spki"] == one.spki
+    assert one.spki in administrator.run("credentials", "list")
+    administrator.run("credentials", "revoke", "sbc")
 
 
 def test_a_credential_is_made_used_and_revoked(administrator: Administrator) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.clients import DAY, SERVER, client_id
 from tests.shaken.api_admin.arranging import (
     new_credential,
     new_tenant,
@@ -39,6 +40,7 @@ def test_a_secret_is_shown_once_and_never_again(admin: Caller, role: str) -> Non
         "tenant": None,
         "trunk": None,
         "networks": ["127.0.0.0/8"],
+        "client_spki": None,
     }
     assert (made.status, made.headers["location"]) == (201, f"{BASE}/{name}")
     assert made.headers["cache-control"] == "no-store"
@@ -158,6 +160,63 @@ def test_only_signers_and_verifiers_belong_to_a_trunk(
     answer = admin.post(BASE, {"name": unused(role), "role": role, "trunk": trunk})
 
     problem(answer, 400, "invalid-request", "trunk")
+
+
+def test_a_client_certificate_is_shown_by_its_key(admin: Caller) -> None:
+    one, name = client_id(), unused("signer")
+    body = {"name": name, "role": "signer", "client_certificate": one.pem}
+
+    made = admin.post(BASE, body)
+
+    assert (made.status, made.json()["client_spki"]) == (201, one.spki)
+    (shown,) = [entry for entry in admin.items(BASE) if entry["name"] == name]
+    assert shown["client_spki"] == one.spki
+    assert "client_certificate" not in shown
+
+
+def test_a_secret_that_is_bound_to_a_client_certificate_is_worth_nothing_without_it(
+    admin: Caller,
+) -> None:
+    _, viewer = new_credential(admin, "viewer", client_certificate=client_id().pem)
+
+    problem(viewer.get(BASE), 401, "unauthorized")
+
+
+@pytest.mark.parametrize(
+    ("slug", "text"),
+    [
+        ("not-pem", "no certificate"),
+        ("private-key", client_id().pem + client_id().key_pem),
+        ("key-usage", client_id(usages=[SERVER]).pem),
+        ("expired", client_id(ends=-DAY).pem),
+    ],
+)
+def test_a_client_certificate_that_could_not_be_used_is_refused(
+    service: Service, admin: Caller, slug: str, text: str
+) -> None:
+    before = state(service.data)
+    body = {"name": unused("signer"), "role": "signer", "client_certificate": text}
+
+    problem(admin.post(BASE, body), 400, slug, "client_certificate")
+
+    assert state(service.data) == before
+
+
+def test_an_admin_of_a_tenant_cannot_bind_the_key_of_somebody_else(
+    service: Service, admin: Caller, tenant: str
+) -> None:
+    theirs, own = client_id(), client_id()
+    new_credential(admin, "signer", tenant=new_tenant(admin), client_certificate=theirs.pem)
+    _, admin_of_tenant = new_credential(admin, "admin", tenant=tenant)
+    before = state(service.data)
+    body = {"name": unused("signer"), "role": "signer", "client_certificate": theirs.pem}
+
+    problem(admin_of_tenant.post(BASE, body), 409, "certificate-taken")
+
+    assert state(service.data) == before
+    for role in ("signer", "verifier"):
+        new_credential(admin_of_tenant, role, client_certificate=own.pem)
+    new_credential(admin, "signer", client_certificate=own.pem)
 
 
 def test_trunk_and_tenant_must_belong_together(admin: Caller, tenant: str) -> None:

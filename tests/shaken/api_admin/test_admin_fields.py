@@ -113,6 +113,7 @@ REQUESTS: dict[str, dict[str, Field]] = {
         "tenant": OPTIONAL,
         "trunk": OPTIONAL,
         "networks": WORDS,
+        "client_certificate": OPTIONAL,
     },
     "POST /api/v1/roots": {"purpose": NAME, "certificate": NAME},
     "PUT /api/v1/roots/{id}": {"disabled": Field(TRUTH, required=True)},

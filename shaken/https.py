@@ -1,0 +1,145 @@
+"""The service's own HTTPS listener: what it presents, and whom it knows by a client certificate.
+
+The rules of choice are those of every TLS listener (`trust.selection`), read from the snapshot;
+chain and key are read from the store when a name is first asked for. What is spoken inside of TLS
+is the business of the protocol that the listener is started with.
+"""
+
+import asyncio
+import logging
+import socket
+import sys
+import time
+from asyncio import AbstractServer, BaseProtocol
+from collections.abc import Callable
+from pathlib import Path
+
+from shaken.snapshot import Snapshot
+from shaken.store.credentials import client_certificates
+from trust.clients import ClientRoots
+from trust.keys import MasterKeys, SealError, private_key_pem, unseal_private_key
+from trust.store import certificates as stored
+from trust.store.database import Database, StoreError
+from trust.tls import Material, Presentable, PresentError, TlsContexts
+
+CLIENT_ROOTS = "client-certificates"
+"""The folder of registered client certificates, in the data folder."""
+
+HANDSHAKE_SECONDS = 10.0
+"""How long a client may take for the handshake: those that say nothing hold a connection."""
+
+CLOSE_SECONDS = 5.0
+"""How long a client may take to say goodbye."""
+
+_log = logging.getLogger(__name__)
+
+
+class HttpsListener:
+    """A listening socket that presents certificates of the store. `start`, `follow`, `close`."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        database: Database,
+        master: MasterKeys,
+        snapshot: Snapshot,
+        *,
+        client_roots: Path | None,
+    ) -> None:
+        """Take the socket, and what chains and keys are read from.
+
+        The database is closed with the listener, and nobody else may use it: it is read within
+        handshakes, which must not wait. `client_roots` is the folder for registered client
+        certificates; None: clients are not asked for one. Raises OSError when it cannot be made.
+        """
+        self._listener = listener
+        self._server: AbstractServer | None = None
+        self._database = database
+        self._master = master
+        self._snapshot = snapshot
+        self._client_roots = None if client_roots is None else ClientRoots(client_roots)
+        self._registered: frozenset[tuple[str, int]] = frozenset()
+        self._contexts = TlsContexts(self, client_roots=client_roots)
+        self.follow(snapshot)
+
+    def follow(self, snapshot: Snapshot) -> None:
+        """Present what is in this snapshot from now on, and know its client certificates."""
+        self._snapshot = snapshot
+        try:
+            self._register()
+        except (StoreError, OSError) as error:
+            _log.error("new client certificates are not known yet: %s", error)
+        self._contexts.keep(snapshot.certificate_rows.revisions)
+
+    async def start(self, protocol: Callable[[], BaseProtocol]) -> None:
+        """Accept connections; each gets a protocol of its own."""
+        self._server = await asyncio.get_running_loop().create_server(
+            protocol,
+            sock=self._listener,
+            ssl=self._contexts.listener(),
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=CLOSE_SECONDS,
+        )
+
+    def close(self) -> None:
+        """Accept no more connections; those that are open stay."""
+        if self._server is not None:
+            self._server.close()
+        self._database.close()
+
+    def choose(self, server_name: str | None) -> Presentable | None:
+        """Choose by the rules of every TLS listener."""
+        choice = self._snapshot.tls.for_server_name(server_name, now=int(time.time()))
+        if choice is None:
+            return None
+        name = choice.candidate.id
+        return Presentable(name, self._snapshot.certificate_rows.revisions[name])
+
+    def load(self, certificate_id: str) -> Material:
+        """Read chain and key from the store. Raises PresentError."""
+        row = self._snapshot.certificates[certificate_id]
+        try:
+            with self._database.reading() as connection:
+                chain = stored.chain_pem(connection, certificate_id)
+        except StoreError as error:
+            raise PresentError(str(error)) from error
+        if chain is None or row.sealed_key is None:
+            raise PresentError("it has just been deleted")
+        try:
+            key = unseal_private_key(self._master, row.sealed_key, record=certificate_id)
+        except SealError as error:
+            raise PresentError(str(error)) from error
+        return Material(chain, private_key_pem(key))
+
+    def _register(self) -> None:
+        """Make the client certificates of new credentials trust anchors."""
+        if self._client_roots is None:
+            return
+        credentials = self._snapshot.credential_rows
+        bound = frozenset(
+            (entry.name, credentials.revisions[entry.name])
+            for entry in self._snapshot.credentials.with_certificate
+        )
+        if new := sorted(name for name, _ in bound - self._registered):
+            with self._database.reading() as connection:
+                for text in client_certificates(connection, new):
+                    self._client_roots.hold(text)
+            self._contexts.forget()
+        self._registered = bound
+
+
+def quiet(
+    hook: "Callable[[sys.UnraisableHookArgs], object]",
+) -> "Callable[[sys.UnraisableHookArgs], object]":
+    """Wrap a `sys.unraisablehook`: say nothing of server names that are not ASCII.
+
+    Python's ssl refuses the handshake and reports them there, with a traceback for each; anybody
+    can send them.
+    """
+
+    def report(args: "sys.UnraisableHookArgs") -> object:
+        if isinstance(args.exc_value, UnicodeDecodeError) and isinstance(args.object, bytes):
+            return None
+        return hook(args)
+
+    return report
