@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import urlsplit
 
 import msgspec
 
+from shaken.addresses import UrlPolicy, check_url
 from trust.keys import MasterKey, MasterKeyError
 from trust.selection import Fallback
 
@@ -23,8 +23,6 @@ CLIENT_VARIABLES = frozenset({"SHAKEN_URL", "SHAKEN_TOKEN", "SHAKEN_PASSPHRASE"}
 
 _PREFIX = "SHAKEN_"
 
-# absoluteURI of RFC 3261 §25.1, which an Identity header holds, and the "#" that is refused later.
-_URL_CHARACTERS = re.compile(r"(?:[A-Za-z0-9;/?:@&=+$,\-_.!~*'()\[\]#]|%[0-9A-Fa-f]{2})*")
 _PORT = re.compile(r"[0-9]{1,5}")
 
 # What Kubernetes puts into every container beside a Service that is named like this program.
@@ -165,26 +163,9 @@ def load_config(file: Path | None, environment: Mapping[str, str]) -> Config:
 def check_x5u(url: str, *, lab: bool) -> None:
     """Raise ValueError unless carriers would fetch this URL (ATIS-1000074 §5.3.1).
 
-    `lab` allows plain http and any port.
+    `lab` allows plain http and any port. An address as host is for who connects to judge.
     """
-    if not _URL_CHARACTERS.fullmatch(url):
-        raise ValueError(
-            'a URL is printable ASCII; a space and any of <>"{}|\\^` and a lone % must be written'
-            " percent-encoded, as in %20"
-        )
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise ValueError(f"not a URL: {error}") from error
-    if parts.scheme not in ({"https", "http"} if lab else {"https"}) or not parts.hostname:
-        raise ValueError(
-            "verifiers fetch certificates from https URLs only, as in https://sti.example.com"
-        )
-    if parts.username is not None or "?" in url or "#" in url:
-        raise ValueError("it must have no user name, query or fragment (ATIS-1000074)")
-    if not lab and port not in {None, 443, 8443}:
-        raise ValueError("its port must be 443 or 8443 (ATIS-1000074)")
+    check_url(url, UrlPolicy(allow_http=lab, allow_any_port=lab, allow_private=True))
 
 
 def _overlay(document: dict[str, Any], environment: Mapping[str, str]) -> None:

@@ -4,6 +4,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
+    Double,
     ForeignKey,
     Integer,
     LargeBinary,
@@ -100,3 +101,16 @@ audit = Table(
     sqlite_autoincrement=True,
 )
 """Its migration adds what makes the database refuse to change and to remove rows."""
+
+fetched_certificates = Table(
+    "fetched_certificates",
+    metadata,
+    Column("url", Text, primary_key=True),
+    Column("chain", Text, nullable=False),
+    Column("fetched_at", Double, nullable=False, index=True),
+    Column("expires_at", Double, nullable=False),
+    Column("etag", Text, nullable=True),
+    Column("last_modified", Text, nullable=True),
+)
+"""Others' certificates as they were last fetched: what every worker and the next start begin with.
+`chain` is PEM, the leaf first."""

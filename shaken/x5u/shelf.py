@@ -1,0 +1,125 @@
+"""Fetched certificates on their way to and from the store.
+
+A cache beside a cache: what the store does not answer in time is fetched, what it does not take is
+let go. Writing has a thread of its own, so that no answer waits for it.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from shaken.store.fetched import FetchedRow, get_fetched, put_fetched, trim_fetched
+from trust.store.database import Database, StoreError
+
+READ_SECONDS = 0.5
+"""How long is waited for the store, before the file is fetched."""
+
+READ_THREADS = 2
+"""A row is read in a fraction of a millisecond; two threads let one wait."""
+
+WRITE_SECONDS = 0.5
+"""How long a file waits in memory, so that several are written in one transaction."""
+
+MAX_WAITING = 10_000
+"""Files that wait for a store that cannot be written; beyond it they are let go."""
+
+MAX_ROWS = 20_000
+"""Files in the store: twice of what a worker keeps in memory by default."""
+
+TRIM_AFTER = 1_000
+"""Files written between two looks at how many there are, and how old."""
+
+_log = logging.getLogger(__name__)
+
+
+class Shelf:
+    """What was fetched, beyond a restart. `start`, then `close`."""
+
+    def __init__(
+        self, database: Database, *, stale_seconds: float, clock: Callable[[], float]
+    ) -> None:
+        """Take the store, and how long a file is of use past its time."""
+        self._database = database
+        self._stale_seconds = stale_seconds
+        self._clock = clock
+        self._readers = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="fetched-reader")
+        self._writer = threading.Thread(target=self._run, name="fetched-writer", daemon=True)
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._waiting: dict[str, FetchedRow | None] = {}
+        self._written = TRIM_AFTER
+        self._writing_fails = self._reading_fails = False
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._writer.start()
+
+    def close(self) -> None:
+        """Write what waits, then end. To be called from a thread that may wait."""
+        self._stopping.set()
+        self._writer.join()
+        self._readers.shutdown(wait=False, cancel_futures=True)
+
+    async def read(self, url: str) -> FetchedRow | None:
+        """Return what was fetched from a URL, if the store says so in time."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                row = await loop.run_in_executor(self._readers, self._read, url)
+        except (TimeoutError, StoreError) as error:
+            if not self._reading_fails:
+                said = str(error) or f"no answer within {READ_SECONDS:g} s"
+                _log.error("cannot read fetched certificates from the store: %s", said)
+            self._reading_fails = True
+            return None
+        self._reading_fails = False
+        return row
+
+    def put(self, row: FetchedRow) -> None:
+        """Have a file written; never waits."""
+        self._add({row.url: row})
+
+    def forget(self, url: str) -> None:
+        """Have a file removed; never waits."""
+        self._add({url: None})
+
+    def _add(self, changes: dict[str, FetchedRow | None]) -> None:
+        with self._lock:
+            self._waiting.update(changes)
+            while len(self._waiting) > MAX_WAITING:
+                self._waiting.pop(next(iter(self._waiting)))
+
+    def _read(self, url: str) -> FetchedRow | None:
+        with self._database.reading() as connection:
+            return get_fetched(connection, url)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(WRITE_SECONDS):
+            self._write_waiting()
+        self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        with self._lock:
+            changes, self._waiting = self._waiting, {}
+        if not changes:
+            return
+        rows = [row for row in changes.values() if row is not None]
+        gone = [url for url, row in changes.items() if row is None]
+        try:
+            put_fetched(self._database, rows, forgotten=gone)
+            self._written += len(rows)
+            if self._written >= TRIM_AFTER:
+                expired = self._clock() - self._stale_seconds
+                trim_fetched(self._database, expired_before=expired, keep=MAX_ROWS)
+                self._written = 0
+            self._writing_fails = False
+        except Exception as error:
+            # Without this thread nothing is kept any more, so it outlives whatever goes wrong.
+            if not self._writing_fails:
+                _log.error("cannot write fetched certificates to the store: %s", error)
+            self._writing_fails = True
+            with self._lock:
+                newer, self._waiting = self._waiting, changes
+            self._add(newer)
