@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from shaken.audit import SYSTEM, Action, changing
 from shaken.certificates import Status, status_of
 from shaken.importing import Importer, Upload, facts_of
-from shaken.snapshot import take_snapshot
 from trust.authority import self_signed
 from trust.certificate import CertificateKind, Source
 from trust.keys import MasterKeys
 from trust.store import certificates as stored
+from trust.store.certificates import Filter
 from trust.store.database import Database
 
 NAMES = ("localhost", "127.0.0.1", "::1")
@@ -26,7 +26,8 @@ def ensure_builtin(database: Database, master: MasterKeys, *, now: int) -> None:
 
     Raises StoreError.
     """
-    rows = take_snapshot(database).certificates.values()
+    with database.reading() as connection:
+        rows = stored.find(connection, Filter(kind=CertificateKind.SYSTEM))
     old = [row for row in rows if row.source is Source.BUILT_IN]
     if any(status_of(row, now=now) is Status.VALID for row in old):
         return

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -301,7 +302,11 @@ def _sqlite_engine(url: URL) -> Engine:
     at_rest = "immutable" in url.query
     if url.database and not at_rest:
         _create_private_file(Path(url.database))
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    engine = create_engine(
+        url,
+        connect_args={"timeout": BUSY_TIMEOUT_SECONDS},
+        json_deserializer=msgspec.json.decode,
+    )
     event.listen(engine, "connect", _prepare_resting if at_rest else _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
