@@ -25,7 +25,7 @@ BENCH_PROGRAMS := openssl wrk
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-run: $(VENV)/.run ## Run the service on http://127.0.0.1:8080 with a demo tenant; sign one call
+run: $(VENV)/.run ## Run the service on http://127.0.0.1:8080 with a demo tenant; sign and verify one call
 	@exec $(BIN)/shaken serve --demo $(ARGS)
 
 test: $(VENV)/.dev ## Run all tests, with coverage

@@ -2,7 +2,8 @@
 
 wrk sends signing requests over HTTP to a service with authentication, selection, policy and the
 record of calls on. OpenSSL's own signing rate on the same core, measured in turn with it, is the
-measure. Then the HTTPS listener, see `benchmarks.tls`. Exit code 1 when a target is missed.
+measure. Then verification, and the HTTPS
+listener: see `benchmarks.verification` and `benchmarks.tls`. Exit code 1 when a target is missed.
 """
 
 import statistics
@@ -11,9 +12,10 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.dataset import make_dataset
-from benchmarks.load import openssl_rate, serving
+from benchmarks.load import openssl_rates, serving
 from benchmarks.report import Line, say, show
 from benchmarks.tls import measure_tls
+from benchmarks.verification import measure_verification
 
 MANY = 10_000
 ROUNDS = 5
@@ -32,7 +34,7 @@ def main() -> int:
             large.load(6, in_turn=True)
             raw, rate_one, rate_many = [], [], []
             for number in range(1, ROUNDS + 1):
-                raw.append(openssl_rate())
+                raw.append(openssl_rates().sign)
                 rate_one.append(small.load(SECONDS))
                 rate_many.append(large.load(SECONDS))
                 say(
@@ -40,6 +42,7 @@ def main() -> int:
                     f" 1 tenant {rate_one[-1]:,.0f}/s, 10,000 tenants {rate_many[-1]:,.0f}/s"
                 )
             lines = table(raw, rate_one, rate_many, large.start_seconds)
+    lines += measure_verification()
     lines += measure_tls()
     show(lines)
     return 1 if any(line.reached is False for line in lines) else 0

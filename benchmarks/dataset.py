@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest, parse_number_rule
-from shaken.audit import SYSTEM, AuditedChange, changing
+from shaken.audit import SYSTEM, Action, AuditedChange, changing
 from shaken.config import load_config
 from shaken.credentials import Credential, Role, digest_of, new_secret
 from shaken.importing import Importer, Upload
@@ -17,17 +17,20 @@ from shaken.store.tenants import add_tenant, add_trunk
 from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
 from trust.authority import Authority
 from trust.certificate import CertificateKind, Source
+from trust.roots import Purpose, read_root
 from trust.selection import Fallback
+from trust.store import roots
 
 NUMBERS = ("+12155550100", "+12155550200-+12155550299", "+1215777*")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data folder, and the signers' secrets, one a tenant."""
+    """A data folder, the signers' secrets, one a tenant, and that of a verifier."""
 
     folder: Path
     secrets: list[str]
+    verifier: str = ""
 
 
 def make_dataset(folder: Path, *, tenants: int) -> Dataset:
@@ -39,8 +42,13 @@ def make_dataset(folder: Path, *, tenants: int) -> Dataset:
     database = prepared.open_database()
     with changing(database, SYSTEM, now=int(time.time())) as change:
         secrets = [_add_tenant(change, importer, authority, index) for index in range(tenants)]
+        verifier = new_secret()
+        credential = Credential("verifier", Role.VERIFIER, digest_of(verifier), None, None, ())
+        add_credential(change, credential, now=change.at)
+        roots.add(change, read_root(authority.root_pem, Purpose.STI))
+        change.audit(Action.ROOT_ADD, "benchmark", tenant=None)
     database.close()
-    return Dataset(folder, secrets)
+    return Dataset(folder, secrets, verifier)
 
 
 def _add_tenant(change: AuditedChange, importer: Importer, authority: Authority, index: int) -> str:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,8 +65,8 @@ class Service:
 
 
 @contextlib.contextmanager
-def serving(dataset: Dataset) -> Iterator[Service]:
-    """Run the service on a dataset, its one worker pinned to one core."""
+def serving(dataset: Dataset, settings: Mapping[str, str] | None = None) -> Iterator[Service]:
+    """Run the service on a dataset, its one worker pinned to one core; settings add to usual."""
     port, https_port = _free_port(), _free_port()
     secrets = dataset.folder / "secrets.txt"
     secrets.write_text("\n".join(dataset.secrets) + "\n")
@@ -76,6 +76,7 @@ def serving(dataset: Dataset) -> Iterator[Service]:
         "SHAKEN_HTTPS__ADDRESS": f"127.0.0.1:{https_port}",
         "SHAKEN_PUBLIC_URL": "https://sti.example.com",
         "SHAKEN_LOG__LEVEL": "WARNING",
+        **(settings or {}),
     }
     command = [sys.executable, "-m", "shaken", "serve", "--data-dir", str(dataset.folder)]
     began = time.monotonic()
@@ -102,8 +103,16 @@ def _wait_until_it_serves(process: subprocess.Popen[str]) -> None:
     raise RuntimeError(f"the service did not start: {''.join(said)}")
 
 
-def openssl_rate() -> float:
-    """Return what `openssl speed` signs per second on the service's core."""
+@dataclass(frozen=True)
+class OpensslRates:
+    """What `openssl speed` does per second."""
+
+    sign: float
+    verify: float
+
+
+def openssl_rates() -> OpensslRates:
+    """Return what `openssl speed` signs and verifies per second on the service's core."""
     command = ["openssl", "speed", "-seconds", "2", "ecdsap256"]
     ran = subprocess.run(
         ["taskset", "-c", str(SERVICE_CORE), *command], check=True, capture_output=True, text=True
@@ -111,7 +120,7 @@ def openssl_rate() -> float:
     found = _OPENSSL.search(ran.stdout)
     if found is None:
         raise RuntimeError(f"openssl said {ran.stdout}")
-    return float(found[1])
+    return OpensslRates(float(found[1]), float(found[2]))
 
 
 def _free_port() -> int:

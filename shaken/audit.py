@@ -1,10 +1,10 @@
-"""Who did what: the audit of administrative changes, and the record of every signature.
+"""Who did what: the audit of administrative changes, and the record of every call.
 
 A change is opened here, with who makes it; it names each thing it changes, and its audit is written
 in the same transaction. A change that names nothing is undone, so that none can be forgotten. What
 a thing looks like is the caller's to say, without secrets and keys.
 
-Records of signatures do not delay an answer: a recorder takes them at once into bounded memory; a
+Records of calls do not delay an answer: a recorder takes them at once into bounded memory; a
 thread writes them to the store in batches. What does not fit is dropped, counted and said.
 """
 
@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from shaken.store.audit import AuditEntry, add_entries
-from shaken.store.calls import SignedCall, add_calls, forget_calls
+from shaken.store.calls import CallRecord, add_calls, forget_calls
 from trust.store.database import Change, Database, StoreError
 
 MAX_PEER = 64
@@ -61,6 +61,7 @@ class Action(StrEnum):
     ROOTS_RESET = "roots.reset"
     ROOTS_FOLLOW = "roots.follow"
     MASTER_KEY_BIND = "master-key.bind"
+    RECORD_KEY_CREATE = "record-key.create"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,8 @@ def changing(database: Database, actor: Actor, *, now: int) -> Iterator[AuditedC
 def difference(before: Facts | None, after: Facts | None) -> dict[str, dict[str, Any]]:
     """Return what a change did: all of what is new or goes; else the members that differ.
 
-    Of a list that differs, only what left it and what came: a tenant has thousands of numbers.
+    Of a list that differs, only what left it and what came: a tenant has thousands of numbers. Of
+    members that have members, those that differ.
     """
     old, new = msgspec.to_builtins(before), msgspec.to_builtins(after)
     if before is None or after is None:
@@ -146,6 +148,9 @@ def difference(before: Facts | None, after: Facts | None) -> dict[str, dict[str,
 
 
 def _without_common(old: object, new: object) -> tuple[object, object]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        differing = [name for name in [*old, *new] if old.get(name) != new.get(name)]
+        return _only(old, differing), _only(new, differing)
     if not isinstance(old, list | tuple) or not isinstance(new, list | tuple):
         return old, new
     before = {msgspec.json.encode(each): each for each in old}
@@ -154,8 +159,12 @@ def _without_common(old: object, new: object) -> tuple[object, object]:
     return left, [each for key, each in after.items() if key not in before]
 
 
+def _only(members: Mapping[str, object], names: Sequence[str]) -> dict[str, object]:
+    return {name: members[name] for name in names if name in members}
+
+
 class CallRecorder:
-    """Records of signed calls on their way to the store. `start`, then `close`."""
+    """Records of calls on their way to the store. `start`, then `close`."""
 
     def __init__(
         self,
@@ -163,19 +172,24 @@ class CallRecorder:
         *,
         capacity: int,
         keep_seconds: int,
+        conceal: Callable[[CallRecord], CallRecord] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Hold at most `capacity` records in memory; forget stored ones after `keep_seconds`."""
+        """Hold at most `capacity` records in memory; forget stored ones after `keep_seconds`.
+
+        `conceal` is what is done with each before it is stored.
+        """
         self._database = database
         self._capacity = capacity
         self._keep_seconds = keep_seconds
+        self._conceal = conceal
         self._clock = clock
-        self._waiting: deque[SignedCall] = deque()
+        self._waiting: deque[CallRecord] = deque()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="call-recorder", daemon=True)
         self.dropped = 0
 
-    def add(self, call: SignedCall) -> None:
+    def add(self, call: CallRecord) -> None:
         """Take a record; never waits."""
         if len(self._waiting) >= self._capacity:
             self.dropped += 1
@@ -199,21 +213,21 @@ class CallRecorder:
             self._write_waiting()
             if self.dropped != said:
                 said = self.dropped
-                _log.error("records of signed calls dropped since start: %d", said)
+                _log.error("records of calls dropped since start: %d", said)
             if self._clock() - cleaned >= CLEANING_SECONDS:
                 more = self._forget(int(self._clock()) - self._keep_seconds)
                 cleaned = cleaned if more else self._clock()
             if stopping:
                 self._write_waiting()
                 if self._waiting:
-                    _log.error("records of %d signed calls are lost", len(self._waiting))
+                    _log.error("records of %d calls are lost", len(self._waiting))
                 return
 
     def _write_waiting(self) -> None:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
             try:
-                add_calls(self._database, batch)
+                add_calls(self._database, self._concealed(batch))
             except Exception as error:
                 # The store may be busy or full for a while: keep what fits and try again. And
                 # whatever else goes wrong, without this thread no record is written any more.
@@ -223,6 +237,9 @@ class CallRecorder:
                     self._waiting.popleft()
                     self.dropped += 1
                 return
+
+    def _concealed(self, batch: list[CallRecord]) -> list[CallRecord]:
+        return batch if self._conceal is None else [self._conceal(call) for call in batch]
 
     def _forget(self, before: int) -> bool:
         """Remove some old records; say whether there may be more. New ones are not kept waiting."""

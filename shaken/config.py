@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
-from shaken.addresses import UrlPolicy, check_url
+from shaken.acceptance import Freshness, Replays, Revocation, Skew
+from shaken.addresses import FetchSettings, UrlPolicy, check_url
 from trust.keys import MasterKey, MasterKeyError
 from trust.selection import Fallback
 
@@ -105,18 +106,42 @@ class SigningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     fallback: Fallback = Fallback.FIRST
     """Whether a tenant without a certificate of its own gets the first one available."""
-    freshness: Annotated[int, msgspec.Meta(ge=1, le=86400)] = 60
+    freshness: Freshness = 60
     """Seconds that an `iat` may lie in the past (ATIS-1000074 §5.3.1)."""
-    skew: Annotated[int, msgspec.Meta(ge=0, le=3600)] = 15
+    skew: Skew = 15
     """Seconds that an `iat` may lie in the future, for clocks that disagree."""
     lab_urls: bool = False
     """Whether an `x5u` may be plain http and use any port: for labs, never for carriers."""
 
 
+class VerificationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[verification]`: what holds for every call that is verified, unless its trunk differs."""
+
+    freshness: Freshness = 60
+    """Seconds that an `iat` may lie before now and before the message's time."""
+    skew: Skew = 15
+    """Seconds that an `iat` may lie after either, for clocks that disagree."""
+    replays: Replays = Replays.REPORT
+    """What is done about a PASSporT that another call had before."""
+    revocation: Revocation = Revocation.SOFT
+    """What is done about revocation lists: `soft` passes over one that cannot be had."""
+    seconds: Annotated[float, msgspec.Meta(ge=0.1, le=30)] = 3.0
+    """How long a call waits for its signer's certificate, and then for the revocation lists."""
+
+
+class NumbersOnRecord(StrEnum):
+    """How records hold telephone numbers and addresses."""
+
+    PLAIN = "plain"
+    HASHED = "hashed"
+    """As HMAC-SHA-256 under a key that is sealed in the store (`shaken.concealment`)."""
+
+
 class RecordsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[records]`: the record kept of every signed call."""
+    """`[records]`: the record kept of every call that is signed or verified."""
 
     keep_days: Annotated[int, msgspec.Meta(ge=1, le=3660)] = 400
+    numbers: NumbersOnRecord = NumbersOnRecord.PLAIN
     queue: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 200_000
     """Records held in memory for the database; beyond it they are dropped and counted."""
 
@@ -135,6 +160,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database: DatabaseSettings = DatabaseSettings()
     keys: KeysSettings = KeysSettings()
     signing: SigningSettings = SigningSettings()
+    verification: VerificationSettings = VerificationSettings()
+    fetch: FetchSettings = FetchSettings()
     records: RecordsSettings = RecordsSettings()
     log: LogSettings = LogSettings()
     public_url: str = ""

@@ -26,7 +26,7 @@ from shaken.client import Client, ClientError
 from shaken.config import Config
 from shaken.credentials import Credential, Role, digest_of, new_secret
 from shaken.importing import Upload, import_certificate
-from shaken.passport import decode
+from shaken.passport import Passport, decode
 from shaken.private_files import write_private
 from shaken.service import Prepared
 from shaken.snapshot import Snapshot, take_snapshot
@@ -95,7 +95,10 @@ def prepare_demo(prepared: Prepared, data_dir: Path, *, now: int) -> Demo:
 
 
 def sign_demo_call(demo: Demo) -> Iterator[str]:
-    """Sign one call as a client would, and tell about it line by line. Raises ClientError."""
+    """Sign one call and verify it, as clients would; tell about it line by line.
+
+    Raises ClientError.
+    """
     url, signer = demo.document["url"], demo.document["signer"]
     request = {"signingRequest": {"orig": {"tn": "+12155550100"}, "dest": {"tn": ["+12155550199"]}}}
     answer = Client(url, signer["secret"]).send("POST", "/stir/v1/signing", request)
@@ -116,11 +119,41 @@ def sign_demo_call(demo: Demo) -> Iterator[str]:
     yield f"  {json.dumps(passport.claims, sort_keys=True)}"
     yield "Certificate"
     yield f"  {certificate}, chosen because {why[chosen]}"
+    yield from _verify_demo_call(demo, identity, passport)
     yield "Sign a call yourself"
     yield _curl(f"{url}/stir/v1/signing", signer["secret"], request)
     yield "List the certificates"
     yield _curl(f"{url}/api/v1/certificates", demo.document["admin"]["secret"], None)
     yield f"Credentials for scripts: {demo.file}"
+
+
+def _verify_demo_call(demo: Demo, identity: str, passport: Passport) -> Iterator[str]:
+    """Verify the call that was signed, as who receives it would. Raises ClientError."""
+    url, verifier = demo.document["url"], demo.document["verifier"]
+    call = {
+        "from": {"tn": "+12155550100"},
+        "to": {"tn": ["+12155550199"]},
+        "time": passport.claims["iat"],
+        "identity": identity,
+        # The same call may be verified again without being taken for a replay.
+        "callId": passport.claims["origid"],
+    }
+    request = {"verificationRequest": call}
+    answer = Client(url, verifier["secret"]).send("POST", "/stir/v1/verification", request)
+    if answer.status != 200:
+        raise ClientError(f"the demo call was not verified: {answer.body.decode()}")
+    found = answer.json()["verificationResponse"]
+    yield "Verdict"
+    yield f"  {found['verstat']}"
+    for name in ("reasoncode", "reasontext", "reasondesc", "attest", "origid", "x5u"):
+        if name in found:
+            yield f"  {name:<11} {found[name]}"
+    if "signer" in found:
+        signer = found["signer"]
+        yield f"  signer      {signer['subject']}, provider {', '.join(signer['spc'])}"
+        yield f"  issuer      {signer['issuer']}"
+    yield "Verify this call yourself, within a minute: then it is stale"
+    yield _curl(f"{url}/stir/v1/verification", verifier["secret"], request)
 
 
 def _curl(url: str, secret: str, body: object) -> str:

@@ -7,8 +7,11 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from shaken.config import check_x5u
+from shaken.acceptance import REASONS
+from shaken.addresses import UrlPolicy, check_url
+from shaken.config import VerificationSettings, check_x5u
 from shaken.passport import Passport, PassportError, decode
+from shaken.verification import foresee
 from sip.identity import Identity, IdentityError, parse_identities, strip_header_name
 from trust.certificate import Certificate, CertificateRefused, check_sti
 from trust.pem import read_pem
@@ -79,15 +82,36 @@ def _identities(identities: tuple[Identity, ...], now: datetime) -> Iterator[str
         if identity.is_compact:
             yield "  The token is in compact form: header and claims are left out, and verifiers"
             yield "  of SHAKEN refuse it (RFC 8588 §5)."
-            continue
-        try:
-            passport = decode(identity.token)
-        except PassportError as error:
-            yield f"  The token would be refused with 438 Invalid Identity Header: {error}"
-            continue
-        yield from _passport(passport, now)
-        if passport.x5u != identity.info:
-            yield f"  info and the PASSporT's x5u differ ({passport.x5u}): verifiers answer 438."
+        passport = _readable(identity.token)
+        if passport is not None:
+            yield from _passport(passport, now)
+        if ppt in {"", "shaken"}:
+            yield from _foreseen(identity, now)
+
+
+def _readable(token: str) -> Passport | None:
+    try:
+        return decode(token)
+    except PassportError:
+        return None
+
+
+def _foreseen(identity: Identity, now: datetime) -> Iterator[str]:
+    """Tell how far a header comes before its certificate is looked at."""
+    usual = VerificationSettings()
+    steps = foresee(identity, now=int(now.timestamp()), freshness=usual.freshness, skew=usual.skew)
+    yield "Verification now, as far as it goes without the certificate"
+    for step in steps:
+        if step.code is not None:
+            yield f"  FAILS        {step.code} {REASONS[step.code]}: {step.words}"
+            return
+        yield f"  ok           {step.words}"
+    try:
+        check_url(identity.info, UrlPolicy())
+    except ValueError as error:
+        yield f"  FAILS        436 {REASONS[436]}, but in a lab: {error}"
+        return
+    yield "  next         certificate (436, 437) and signature (438): see `shaken verify`"
 
 
 def _decoded(token: str) -> Passport:

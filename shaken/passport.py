@@ -9,6 +9,7 @@ import binascii
 import json
 import re
 from base64 import urlsafe_b64decode
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -62,11 +63,16 @@ class ShakenClaims(msgspec.Struct, frozen=True):
 
 
 class Passport(msgspec.Struct, frozen=True):
-    """A decoded, not verified PASSporT. `header` and `claims` hold what JSON held."""
+    """A decoded, not verified PASSporT. `header` and `claims` hold what JSON held.
+
+    `signature` is over the token up to its second dot: r and s of 32 octets each (RFC 7518 §3.4),
+    if it is one.
+    """
 
     header: dict[str, Any]
     claims: dict[str, Any]
     token: str
+    signature: bytes
 
     @property
     def x5u(self) -> str | None:
@@ -101,17 +107,23 @@ def decode(token: str) -> Passport:
     if not _TOKEN.fullmatch(token):
         raise PassportError("a token is three base64url segments joined by dots")
     header_text, claims_text, signature = token.split(".")
-    header = _json_segment(header_text, "header")
+    header = _header_of(header_text)
     claims = _json_segment(claims_text, "payload")
-    _bytes_segment(signature, "signature")
-    _check_header(header)
-    return Passport(header, claims, token)
+    return Passport(header, claims, token, _bytes_segment(signature, "signature"))
 
 
 def signature_fits(passport: Passport, key: ec.EllipticCurvePublicKey) -> bool:
     """Say whether the signature over the received bytes was made with this P-256 key."""
-    signed, _, signature = passport.token.rpartition(".")
-    return _ES256.verify(signed.encode("ascii"), key, _bytes_segment(signature, "signature"))
+    signed = passport.token.rpartition(".")[0].encode("ascii")
+    return _ES256.verify(signed, key, passport.signature)
+
+
+@lru_cache(maxsize=10_000)
+def _header_of(segment: str) -> dict[str, Any]:
+    """Read a header that must be believed; a signer's is the same in each of its tokens."""
+    header = _json_segment(segment, "header")
+    _check_header(header)
+    return header
 
 
 def _check_header(header: dict[str, Any]) -> None:

@@ -16,7 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from shaken.config import Address
-from shaken.service import BACKLOG, Prepared, Sockets, StartError, serve
+from shaken.service import Prepared, StartError
+from shaken.worker import BACKLOG, Sockets, serve
 
 RESTART_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 """How long to wait before a worker that died is started again: longer each time in a row."""
@@ -111,6 +112,9 @@ class Supervisor:
         blocked = {signal.SIGTERM, signal.SIGINT}
         # A signal between fork and the child's own handlers would run the supervisor's.
         signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+        if self._stopping:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+            return
         pid = os.fork()
         if pid == 0:
             for number in blocked:
@@ -162,14 +166,15 @@ class Supervisor:
 
     def _stop(self, _number: int, _frame: object) -> None:
         self._stopping = True
+        # While workers finish what is begun, newcomers are turned away instead of left waiting.
+        # Here, for waiting for a worker's end goes on after a signal.
+        self._sockets.close()
         for pid in self._workers:
             # The signal may come between a worker's end and its leaving the list.
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
 
     def _reap_all(self) -> None:
-        # While workers finish what is begun, newcomers are turned away instead of left waiting.
-        self._sockets.close()
         # Workers started while the signal came in were not told.
         for pid in self._workers:
             os.kill(pid, signal.SIGTERM)

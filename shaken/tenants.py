@@ -9,6 +9,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from uuid import UUID
 
+from shaken.acceptance import DEFAULT_POLICY, VerificationPolicy
 from shaken.attestation import AttestPolicy, NumberRule
 from trust.selection import Fallback
 
@@ -60,6 +61,7 @@ class Trunk:
     networks: tuple[Network, ...]
     country: str | None
     answer: AnswerForm
+    verification: VerificationPolicy = DEFAULT_POLICY
 
 
 def within(networks: tuple[Network, ...], peer: str) -> bool:

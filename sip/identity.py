@@ -93,6 +93,10 @@ class IdentityError(ValueError):
     """A text is no Identity field value; the message is a short sentence that says why."""
 
 
+class InfoError(IdentityError):
+    """It says nowhere usable where its certificate is: `info` is missing, there twice, no URI."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """One Identity field value: a PASSporT and what its sender says about it.
@@ -116,7 +120,7 @@ class Identity:
         if _RULE_OF_DIGEST.fullmatch(self.token) is None:
             raise IdentityError(f"{_shown(self.token)} is not a PASSporT")
         if _ABSOLUTE_URI.fullmatch(self.info) is None:
-            raise IdentityError(f"{_shown(self.info)} is not a URI for the info parameter")
+            raise InfoError(f"{_shown(self.info)} is not a URI for the info parameter")
         if self.alg is not None and _RULE_OF_TOKEN.fullmatch(self.alg) is None:
             raise IdentityError(f"{_shown(self.alg)} is not a value for the alg parameter")
         if self.ppt is not None and _RULE_OF_TOKEN.fullmatch(self.ppt) is None:
@@ -183,7 +187,7 @@ def _parse_identity(text: str, position: int) -> tuple[Identity, int]:
         if name not in _OWN_PARAMETERS:
             extensions.append((name, value))
         elif name in own:
-            raise IdentityError(f"the {name} parameter of the Identity value is there twice")
+            raise _error_of(name)(f"the {name} parameter of the Identity value is there twice")
         else:
             own[name] = value
     if position < len(text) and text[position] != ",":
@@ -192,7 +196,7 @@ def _parse_identity(text: str, position: int) -> tuple[Identity, int]:
         )
     info = own.get("info")
     if info is None:
-        raise IdentityError("the Identity value has no info parameter, the URI of a certificate")
+        raise InfoError("the Identity value has no info parameter, the URI of a certificate")
     identity = Identity(digest[1], info, own.get("alg"), own.get("ppt"), tuple(extensions))
     return identity, position
 
@@ -202,13 +206,17 @@ def _read_parameter(parameter: re.Match[str]) -> tuple[str, str | None]:
     name = parameter["name"].lower()
     uri, quoted, plain = parameter["uri"], parameter["quoted"], parameter["plain"]
     if name == "info" and uri is None:
-        raise IdentityError("the info parameter of an Identity value is a URI in angle brackets")
+        raise InfoError("the info parameter of an Identity value is a URI in angle brackets")
     if name != "info" and uri is not None:
         raise IdentityError("only the info parameter of an Identity value takes angle brackets")
     value = plain if quoted is None else _QUOTED_PAIR.sub(r"\1", quoted)
     if name in _OWN_PARAMETERS and uri is None and value is None:
         raise IdentityError(f"the {name} parameter of the Identity value needs a value")
     return name, value if uri is None else uri
+
+
+def _error_of(name: str) -> type[IdentityError]:
+    return InfoError if name == "info" else IdentityError
 
 
 def _check_extension(name: str, value: str | None) -> None:

@@ -58,6 +58,10 @@ class Standing:
         self._remembered[key] = (period, found)
         return found
 
+    def certificates(self, purpose: Purpose) -> tuple[x509.Certificate, ...]:
+        """Return the trusted roots of a purpose: the same object each time."""
+        return self._sides[purpose].certificates
+
 
 class _Side:
     """The trusted roots of one purpose, read when they are first needed."""
@@ -67,12 +71,13 @@ class _Side:
         self._roots = tuple(roots)
 
     @cached_property
-    def _certificates(self) -> tuple[x509.Certificate, ...]:
+    def certificates(self) -> tuple[x509.Certificate, ...]:
+        """The roots."""
         return tuple(x509.load_pem_x509_certificate(root.pem.encode()) for root in self._roots)
 
     @cached_property
     def _anchors(self) -> Anchors:
-        return Anchors(self._certificates)
+        return Anchors(self.certificates)
 
     def findings(self, certificate: Certificate, *, now: int) -> tuple[Finding, ...]:
         moment = datetime.fromtimestamp(now, UTC)
@@ -93,7 +98,7 @@ class _Side:
                     f"the root of its chain, {_quoted(subject_of(last))}, is not among the {roots}"
                 )
             return (Finding("untrusted", detail),)
-        if error.reason != "untrusted" or any(issued(one, last) for one in self._certificates):
+        if error.reason != "untrusted" or any(issued(one, last) for one in self.certificates):
             detail = f"no valid path leads to one of the {roots}; it ends at {error.detail}"
             return (Finding("untrusted", detail[: 3 * MAX_QUOTED]),)
         issuer = _quoted(issuer_of(last))

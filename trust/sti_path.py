@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import SignatureAlgorithmOID
 
 from trust.certificate import (
@@ -20,6 +22,7 @@ from trust.certificate import (
     Certificate,
     CertificateRefused,
     check_sti,
+    issuer_of,
     subject_of,
 )
 from trust.claim_constraints import ClaimConstraints, ClaimConstraintsError, constraints_of
@@ -78,6 +81,15 @@ class StiRefused(Exception):  # noqa: N818 - the name says what happened, as fac
 
 
 @dataclass(frozen=True)
+class PathNames:
+    """Names on a path, as RFC 4514 has them: the leaf's subject and issuer, the root's subject."""
+
+    subject: str
+    issuer: str
+    root: str
+
+
+@dataclass(frozen=True)
 class JudgedPath:
     """A path that was found good, leaf first, and what each call is held against.
 
@@ -91,6 +103,20 @@ class JudgedPath:
     valid_until: datetime
     scope: Scope
     constraints: tuple[tuple[x509.Certificate, ClaimConstraints], ...]
+
+    @cached_property
+    def key(self) -> ec.EllipticCurvePublicKey:
+        """The leaf's key, on P-256."""
+        key = self.path[0].public_key()
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            raise TypeError("a leaf that was judged good has a key on P-256")
+        return key
+
+    @cached_property
+    def names(self) -> PathNames:
+        """Whose path it is, in words."""
+        leaf, root = self.path[0], self.path[-1]
+        return PathNames(subject_of(leaf), issuer_of(leaf), subject_of(root))
 
     def holds_at(self, at: datetime) -> bool:
         """Whether the judgement holds for the moment `at` (aware)."""

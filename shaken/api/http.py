@@ -8,18 +8,17 @@ import asyncio
 import logging
 import re
 import time
-import warnings
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
-from aiohttp import ClientPayloadError, MultipartReader, StreamReader, web
+from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from shaken.api import (
     audit,
+    calls,
     certificates,
     credentials,
     health,
@@ -30,30 +29,28 @@ from shaken.api import (
     trunks,
 )
 from shaken.api.authenticator import Authenticator, Stranger
-from shaken.api.forms import FORM_TYPE, MAX_PARTS, Part, document_of, not_a_form
+from shaken.api.bodies import ARRIVALS, MAX_API_BODY, Arrivals, body_of, small_body
 from shaken.api.openapi import openapi_document
 from shaken.api.peer import Peer, Tls, peer_of
-from shaken.api.problems import CONTENT_TYPE, Problem, from_validation, invalid, unauthorized
+from shaken.api.problems import CONTENT_TYPE, Problem, unauthorized
 from shaken.api.routes import ApiCall, Reply, Resources, Route
-from shaken.api.stir import MAX_BODY, StirAnswer, StirApi, StirRequest, body_length
+from shaken.api.stir import (
+    MAX_BODY,
+    SIGNING_PATH,
+    VERIFICATION_PATH,
+    StirAnswer,
+    StirApi,
+    StirRequest,
+    body_length,
+)
 from shaken.credentials import Credential
 from shaken.snapshot import Snapshot
-from shaken.strictjson import JsonError, parse_object
 from shaken.tenants import Network
 from trust.store.database import StoreError
 from trust.tls import client_spki
 
-MAX_API_BODY = 1024 * 1024
-"""Bytes of a request to the administration API: twice the largest PEM text, escaped."""
-
-BODY_SECONDS = 20
-"""How long a body may take to arrive."""
-
 MAX_WAIT_SECONDS = 300
 """How long an answer is held for a client that waits for a change."""
-
-MAX_PART_HEADERS = 8
-"""Header lines of one part of a form; clients send two or three."""
 
 _WAIT = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,6})(?:$|[,;\s])")
 
@@ -77,42 +74,12 @@ class SnapshotSource(Protocol):
         """Wait until there is another snapshot than the one seen, at most so long."""
 
 
-class Arrivals:
-    """Bodies that clients are about to send: a worker that ends waits for them."""
-
-    def __init__(self) -> None:
-        self._bodies = 0
-        self._none = asyncio.Event()
-        self._none.set()
-
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        """Count a body while it is read."""
-        self._bodies += 1
-        self._none.clear()
-        try:
-            yield
-        finally:
-            self._bodies -= 1
-            if not self._bodies:
-                self._none.set()
-
-    async def over(self, *, seconds: float) -> None:
-        """Wait until no body is on its way, at most so long."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._none.wait()
-
-
 class GarbageFilter(logging.Filter):
     """Keeps what is no HTTP out of the log: anybody can send it, and secrets may stand in it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let through all but complaints about how a request is written."""
         return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
-
-
-ARRIVALS = web.AppKey("arrivals", Arrivals)
 
 
 class HttpApi:
@@ -143,6 +110,7 @@ class HttpApi:
             *roots.ROUTES,
             *listeners.ROUTES,
             *audit.ROUTES,
+            *calls.ROUTES,
             *health.ROUTES,
         )
         self._routes: Sequence[Route] = routes
@@ -152,7 +120,8 @@ class HttpApi:
         """Build the application."""
         app = web.Application(client_max_size=MAX_API_BODY)
         app[ARRIVALS] = Arrivals()
-        app.router.add_route("*", "/stir/v1/signing", self._answer_stir)
+        app.router.add_route("*", SIGNING_PATH, self._answer_stir)
+        app.router.add_route("*", VERIFICATION_PATH, self._answer_stir)
         app.router.add_route("*", "/stir", self._answer_stir)
         app.router.add_route("*", "/stir/{rest:.*}", self._answer_stir)
         app.router.add_get("/openapi.json", self._answer_openapi)
@@ -167,7 +136,7 @@ class HttpApi:
         app.router.add_route("*", "/{rest:.*}", self._answer_unknown)
         return app
 
-    def answer_stir(self, request: StirRequest) -> StirAnswer:
+    def answer_stir(self, request: StirRequest) -> StirAnswer | Awaitable[StirAnswer]:
         """Answer a request to `/stir/` with peer and key of the connection's other end."""
         if self._trusted or request.client_spki is not None:
             tls = Tls(request.client_spki)
@@ -179,7 +148,7 @@ class HttpApi:
 
     async def _answer_stir(self, request: web.Request) -> web.Response:
         headers = request.headers
-        body = await _small_body(request) if 0 < body_length(headers) <= MAX_BODY else b""
+        body = await small_body(request) if 0 < body_length(headers) <= MAX_BODY else b""
         url = request.rel_url
         tls = _tls(request)
         answer = self.answer_stir(
@@ -193,6 +162,8 @@ class HttpApi:
                 client_spki=tls.client_spki if tls else None,
             )
         )
+        if not isinstance(answer, StirAnswer):
+            answer = await answer
         return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
 
     async def _answer_openapi(self, _: web.Request) -> web.Response:
@@ -227,7 +198,7 @@ class HttpApi:
                 "keys and secrets do not travel over plain HTTP: use https (a proxy in front is"
                 " declared in [http] trusted_proxies), or call from the machine itself",
             )
-        body = await _body(route, request)
+        body = await body_of(route, request)
         # Asked again: while the body arrived the credential may have been revoked.
         who = self._authorize(route, request, peer)
         call = ApiCall(
@@ -326,87 +297,6 @@ def _tls(request: web.Request) -> Tls | None:
     transport = request.transport
     connection = None if transport is None else transport.get_extra_info("ssl_object")
     return None if connection is None else Tls(client_spki(connection))
-
-
-async def _small_body(request: web.Request) -> bytes | None:
-    """Read a body whose announced length is known to be small; None: it is late."""
-    content = request.content
-    # It mostly came in one piece with the headers, and is there without waiting.
-    if content.is_eof():
-        return content.read_nowait()
-    try:
-        return await _whole_body(request)
-    except TimeoutError:
-        return None
-
-
-async def _whole_body(request: web.Request) -> bytes:
-    """Read a body. Raises TimeoutError when it is late, HTTPBadRequest when it breaks off."""
-    try:
-        with request.app[ARRIVALS].one():
-            async with asyncio.timeout(BODY_SECONDS):
-                return await request.read()
-    except (ConnectionError, ClientPayloadError, HttpProcessingError) as error:
-        # The client went away or sent chunks that are none: nothing of ours failed.
-        raise web.HTTPBadRequest(text="the body did not come whole") from error
-
-
-async def _body(route: Route, request: web.Request) -> Any:  # noqa: ANN401 - of route.takes
-    if route.takes is None:
-        return None
-    is_form = route.form is not None and request.content_type == FORM_TYPE
-    if request.content_type != "application/json" and not is_form:
-        kinds = "application/json" if route.form is None else f"application/json or {FORM_TYPE}"
-        raise Problem(415, "unsupported-media-type", f"send Content-Type: {kinds}")
-    try:
-        body = await _whole_body(request)
-        if route.form is not None and is_form:
-            document = document_of(await _parts(request, body), route.form)
-        else:
-            document = parse_object(body)
-        _refuse_nul(document)
-        return msgspec.convert(document, route.takes)
-    except TimeoutError as error:
-        raise Problem(408, "too-slow", f"send the body within {BODY_SECONDS} s") from error
-    except web.HTTPBadRequest as error:
-        raise Problem(400, "incomplete", "the body did not come whole; send it again") from error
-    except web.HTTPRequestEntityTooLarge as error:
-        raise Problem(413, "too-large", f"send at most {MAX_API_BODY} bytes") from error
-    except JsonError as error:
-        raise Problem(
-            400, "not-json", f"the body is not JSON that is read here: {error}"
-        ) from error
-    except msgspec.ValidationError as error:
-        raise from_validation(error) from error
-
-
-async def _parts(request: web.Request, body: bytes) -> list[Part]:
-    """Cut a form into its parts. The body is whole already: its length was bounded."""
-    content = StreamReader(request.protocol, limit=MAX_API_BODY)
-    content.feed_data(body)
-    content.feed_eof()
-    parts: list[Part] = []
-    try:
-        with warnings.catch_warnings():
-            # They repeat words of the request; a name that cannot be read is missed anyway.
-            warnings.simplefilter("ignore", RuntimeWarning)
-            reader = MultipartReader(request.headers, content, max_headers=MAX_PART_HEADERS)
-            while (part := await reader.next()) is not None:
-                if isinstance(part, MultipartReader) or len(parts) == MAX_PARTS:
-                    raise not_a_form(f"send at most {MAX_PARTS} parts, and none within others")
-                coding = part.headers.get("Content-Transfer-Encoding", "binary")
-                parts.append(Part(part.name, coding, bytes(await part.read())))
-    except (ValueError, RuntimeError, HttpProcessingError) as error:
-        raise not_a_form("it is not written as RFC 7578 says") from error
-    return parts
-
-
-def _refuse_nul(document: dict[str, Any]) -> None:
-    """Refuse text with NUL, which PostgreSQL cannot hold and programs in C end at."""
-    for name, value in document.items():
-        texts = value if isinstance(value, list) else [value]
-        if any(isinstance(text, str) and "\0" in text for text in texts):
-            raise invalid(ascii(name)[1:-1], "the text holds a NUL character")
 
 
 def preferred_wait(prefer: str) -> int:

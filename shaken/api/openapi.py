@@ -9,9 +9,11 @@ import msgspec
 from shaken.api.forms import FORM_TYPE
 from shaken.api.problems import CONTENT_TYPE, ProblemDocument
 from shaken.api.routes import Form, Route
-from shaken.api.stir import SIGNING_PATH
-from shaken.api.stir_messages import SigningRequest, SigningResponse
+from shaken.api.signing_messages import SigningRequest, SigningResponse
+from shaken.api.stir import SIGNING_PATH, VERIFICATION_PATH
+from shaken.api.verification_messages import VerificationRequest, VerificationResponse
 
+_STIR_MESSAGES = (SigningRequest, SigningResponse, VerificationRequest, VerificationResponse)
 _REFERENCE = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
@@ -19,10 +21,13 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 def openapi_document(routes: Sequence[Route], *, version: str) -> dict[str, Any]:
     """Describe the routes as OpenAPI 3.1."""
     types = [kind for route in routes for kind in (route.takes, route.gives) if kind is not None]
-    unique = list(dict.fromkeys([*types, ProblemDocument, SigningRequest, SigningResponse]))
+    unique = list(dict.fromkeys([*types, ProblemDocument, *_STIR_MESSAGES]))
     schemas, components = msgspec.json.schema_components(unique, ref_template=_REFERENCE)
     schema_of = dict(zip(unique, schemas, strict=True))
-    paths: dict[str, dict[str, Any]] = {SIGNING_PATH: {"post": _signing(schema_of)}}
+    paths: dict[str, dict[str, Any]] = {
+        SIGNING_PATH: {"post": _signing(schema_of)},
+        VERIFICATION_PATH: {"post": _verification(schema_of)},
+    }
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schema_of)
     return {
@@ -97,10 +102,26 @@ def _signing(schema_of: dict[Any, Any]) -> dict[str, Any]:
                 },
                 "content": _content(schema_of[SigningResponse]),
             },
-            "default": {
-                "description": "An ATIS-1000082 requestError",
-                "content": _content({"type": "object"}),
+            "default": _STIR_ERROR,
+        },
+    }
+
+
+def _verification(schema_of: dict[Any, Any]) -> dict[str, Any]:
+    return {
+        "summary": "Verify a call's Identity headers (ATIS-1000082, 3GPP TS 24.229 Annex V)",
+        "operationId": "verify",
+        "description": "Role: verifier. A negative verdict is answered 200, too; errors hold the"
+        " ATIS `requestError` body.",
+        "security": [{"bearer": []}, {"basic": []}],
+        "requestBody": {"required": True, "content": _content(schema_of[VerificationRequest])},
+        "responses": {
+            "200": {
+                "description": "The verdict",
+                "headers": {"X-RequestID": {"schema": {"type": "string"}}},
+                "content": _content(schema_of[VerificationResponse]),
             },
+            "default": _STIR_ERROR,
         },
     }
 
@@ -117,6 +138,12 @@ def _form(schema: Any, form: Form) -> dict[str, Any]:  # noqa: ANN401 - a JSON s
 
 def _parameter(name: str, place: str) -> dict[str, Any]:
     return {"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}}
+
+
+_STIR_ERROR = {
+    "description": "An ATIS-1000082 requestError",
+    "content": _content({"type": "object"}),
+}
 
 
 def _operation_id(route: Route) -> str:

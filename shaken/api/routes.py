@@ -14,6 +14,7 @@ import msgspec
 
 from shaken.api.problems import Problem, invalid, not_found
 from shaken.audit import Actor, AuditedChange, changing
+from shaken.concealment import NumberHash
 from shaken.config import Config
 from shaken.credentials import Credential, Role
 from shaken.signing import Signer
@@ -33,12 +34,16 @@ MAX_POSITION_DIGITS = 18
 
 @dataclass(frozen=True)
 class Resources:
-    """What handlers work with; the same for every request of a worker."""
+    """What handlers work with; the same for every request of a worker.
+
+    `numbers` hashes numbers as records hold them; None: no record ever held a hash.
+    """
 
     config: Config
     database: Database
     master: MasterKeys
     signer: Signer
+    numbers: NumberHash | None
 
 
 @dataclass(frozen=True)

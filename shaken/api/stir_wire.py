@@ -1,15 +1,16 @@
-"""The short way between a connection and the STIR signing route.
+"""The short way between a connection and the STIR routes.
 
-HTTP is the dearest part of a signature. So a connection begins here: a signing request that arrives
-whole, in one piece and in the usual form is read by llhttp and answered at once. At the first piece
-that is anything else (another route, a part of a request, several at once, chunks, an old version,
-what is no HTTP) the connection goes to the HTTP library, untouched, and stays there. Nothing is
-waited for here and nothing refused: what a request means is `shaken.api.stir`'s business for both.
+HTTP is the dearest part of a signature. So a connection begins here: a request that arrives whole,
+in one piece and in the usual form is read by llhttp and answered, mostly at once; where a verdict
+takes a while, no more is read before it is sent. At the first piece that is anything else (another
+route, a part of a request, several at once, chunks, an old version, what is no HTTP) the connection
+goes to the HTTP library, untouched, and stays there. Nothing is refused here: what a request means
+is `shaken.api.stir`'s business for both.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
@@ -18,7 +19,7 @@ from typing import cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from multidict import CIMultiDict
 
-from shaken.api.stir import SIGNING_PATH, StirAnswer, StirRequest
+from shaken.api.stir import SIGNING_PATH, VERIFICATION_PATH, StirAnswer, StirRequest
 from trust.tls import client_spki
 
 MAX_PIECE = 8 * 1024
@@ -28,12 +29,13 @@ library takes lines of this length."""
 SWEEP_SECONDS = 5
 """How often idle connections are looked for."""
 
-_BEGINNING = f"POST {SIGNING_PATH}".encode()
+_BEGINNING = b"POST /stir/v1/"
+_PATHS = {path.encode(): path for path in (SIGNING_PATH, VERIFICATION_PATH)}
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _LEFT_TO_THE_LIBRARY = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 
-AnswerStir = Callable[[StirRequest], StirAnswer]
-"""Answers a request whose `peer` is the other end of the connection."""
+AnswerStir = Callable[[StirRequest], StirAnswer | Awaitable[StirAnswer]]
+"""Answers a request whose `peer` is the other end of the connection. Raises nothing."""
 
 
 class StirWires:
@@ -56,6 +58,7 @@ class StirWires:
         self._loop = loop
         self._wires: set[StirWire] = set()
         self._ready: list[tuple[asyncio.Transport, bytes]] = []
+        self._waiting: set[asyncio.Future[StirAnswer]] = set()
         self._sweep = loop.call_later(SWEEP_SECONDS, self.close_idle)
 
     def __call__(self) -> "StirWire":
@@ -71,6 +74,25 @@ class StirWires:
         if not self._ready:
             self._loop.call_soon(self.flush)
         self._ready.append((transport, answer))
+
+    def wait(self, wire: "StirWire", answer: Awaitable[StirAnswer]) -> None:
+        """Send an answer when it is there."""
+
+        def done(task: asyncio.Future[StirAnswer]) -> None:
+            self._waiting.discard(task)
+            if task.cancelled():
+                wire.close()
+            else:
+                wire.proceed(task.result())
+
+        task = asyncio.ensure_future(answer, loop=self._loop)
+        self._waiting.add(task)
+        task.add_done_callback(done)
+
+    async def over(self, *, seconds: float) -> None:
+        """Wait until all that was asked is answered, at most so long."""
+        if self._waiting:
+            await asyncio.wait(self._waiting, timeout=seconds)
 
     def flush(self) -> None:
         """Send the answers that are ready."""
@@ -98,7 +120,7 @@ class StirWires:
         self._sweep.cancel()
         self._sweep = self._loop.call_later(SWEEP_SECONDS, self.close_idle)
         oldest = self.clock() - self._keep_alive_seconds
-        for wire in [wire for wire in self._wires if wire.heard_at < oldest]:
+        for wire in [wire for wire in self._wires if wire.heard_at < oldest and not wire.busy]:
             wire.close()
 
 
@@ -109,6 +131,8 @@ class StirWire(asyncio.Protocol):
         """Take what all connections share."""
         self.heard_at = wires.clock()
         self._wires = wires
+        self.busy = False
+        self._paused = False
         self._parser = HttpRequestParser(self)
         self._url = b""
         self._headers: list[tuple[str, str]] = []
@@ -138,15 +162,34 @@ class StirWire(asyncio.Protocol):
             self._hand_over(data)
         else:
             answer = self._wires.answer(request)
-            self._wires.send(self._transport, response(answer, now=int(time.time())))
+            if isinstance(answer, StirAnswer):
+                self._wires.send(self._transport, response(answer, now=int(time.time())))
+            else:
+                self.busy = True
+                self._transport.pause_reading()
+                self._wires.wait(self, answer)
+
+    def proceed(self, answer: StirAnswer) -> None:
+        """Send an answer that took a while, and read on."""
+        self.busy = False
+        self.heard_at = self._wires.clock()
+        if self._transport.is_closing():
+            return
+        self._transport.write(response(answer, now=int(time.time())))
+        if not self._paused:
+            self._transport.resume_reading()
 
     def pause_writing(self) -> None:
         """Hear no more of a client that does not read its answers."""
-        self._transport.pause_reading()
+        self._paused = True
+        if not self.busy:
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Hear it again."""
-        self._transport.resume_reading()
+        self._paused = False
+        if not self.busy:
+            self._transport.resume_reading()
 
     def close(self) -> None:
         """Close the connection after what was written."""
@@ -178,17 +221,14 @@ class StirWire(asyncio.Protocol):
 
     def _request(self) -> StirRequest | None:
         """Make the request of what was read; None: there is something unusual about it."""
-        path, _, query = self._url.partition(b"?")
+        target, _, query = self._url.partition(b"?")
+        path = _PATHS.get(target)
         headers = CIMultiDict(self._headers)
-        if (
-            path.decode("latin-1") != SIGNING_PATH
-            or not self._usual
-            or len(set(headers)) != len(self._headers)
-        ):
+        if path is None or not self._usual or len(set(headers)) != len(self._headers):
             return None
         return StirRequest(
             method="POST",
-            path=SIGNING_PATH,
+            path=path,
             query=query.decode("latin-1"),
             headers=headers,
             body=self._body,

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 from sqlalchemy import Connection
 
+from shaken.acceptance import VerificationPolicy
 from shaken.api.problems import Problem, invalid, not_found
 from shaken.api.routes import ApiCall, Reply, Route, read_address
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
@@ -29,7 +30,7 @@ class TrunkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `attest` is used where a request names none; `foreign_attest` bounds it for numbers the tenant
     does not list; `origid` left out is made once and kept; `country` (ISO 3166) reads national
     numbers; `networks` are the only ones it may call from; `answer` names the member that holds
-    the Identity.
+    the Identity; `verification` is the policy for calls that come in.
     """
 
     attest: Attest = Attest.A
@@ -39,6 +40,7 @@ class TrunkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     networks: Networks = []
     country: Annotated[str, Meta(max_length=2)] | None = None
     answer: AnswerForm = AnswerForm.BOTH
+    verification: VerificationPolicy = VerificationPolicy()
 
 
 class TrunkReplacement(TrunkSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -66,6 +68,7 @@ class TrunkRecord(msgspec.Struct, frozen=True):
     networks: tuple[str, ...]
     country: str | None
     answer: AnswerForm
+    verification: VerificationPolicy
 
 
 class TrunkList(msgspec.Struct, frozen=True):
@@ -176,6 +179,7 @@ def _trunk(name: str, tenant: str, body: TrunkSettings, *, origid: UUID) -> Trun
         networks=read_networks(body.networks),
         country=body.country,
         answer=body.answer,
+        verification=body.verification,
     )
 
 
@@ -210,6 +214,7 @@ def record(trunk: Trunk) -> TrunkRecord:
         networks=tuple(str(network) for network in trunk.networks),
         country=trunk.country,
         answer=trunk.answer,
+        verification=trunk.verification,
     )
 
 

@@ -1,4 +1,4 @@
-"""Administration of a running service: certificates, tenants, trunks, credentials."""
+"""Administration of a running service: certificates, tenants, credentials."""
 
 import base64
 import json
@@ -73,13 +73,14 @@ def _shown(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(_shown(each) for each in value)
     if isinstance(value, dict):
-        return " ".join(f"{name}={_shown(each)}" for name, each in value.items() if each)
+        told = {name: each for name, each in value.items() if each or type(each) is int}
+        return " ".join(f"{name}={_shown(each)}" for name, each in told.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)
 
 
-def _given(**values: object) -> dict[str, object]:
+def given_settings(**values: object) -> dict[str, object]:
     """Keep what was given, with the API's names. A list given as one empty text is empty."""
     given: dict[str, object] = {}
     for name, value in values.items():
@@ -153,7 +154,7 @@ def import_certificate(
         if pkcs12
         else {"certificate": read_file(certificate)}
     )
-    body = _given(
+    body = given_settings(
         kind=kind, private_key=None if key is None else read_file(key), **content, **settings
     )
     query = "?replace=true" if replace else ""
@@ -252,7 +253,7 @@ def list_tenants(client: Client, printer: Printer) -> None:
 @client_options
 def create_tenant(client: Client, printer: Printer, address: str, **settings: object) -> None:
     """Add a tenant."""
-    body = _given(address=address, **settings)
+    body = given_settings(address=address, **settings)
     printer.record(client.call("POST", "/api/v1/tenants", body))
 
 
@@ -274,7 +275,7 @@ def update_tenant(client: Client, printer: Printer, address: str, **settings: ob
     A list that is given replaces the old one; `--alias ""` and `--number ""` empty them.
     """
     path = f"/api/v1/tenants/{segment(address)}"
-    printer.record(client.call("PUT", path, _merged(client.call("GET", path), settings)))
+    printer.record(client.call("PUT", path, merged_settings(client.call("GET", path), settings)))
 
 
 @tenants.command("delete")
@@ -284,76 +285,6 @@ def delete_tenant(client: Client, printer: Printer, address: str) -> None:
     """Delete a tenant that nothing belongs to any more."""
     client.call("DELETE", f"/api/v1/tenants/{segment(address)}")
     printer.done(f"deleted {address}")
-
-
-@click.group()
-def trunks() -> None:
-    """Trunks: a PBX's lines into the service."""
-
-
-_TRUNK_SETTINGS = (
-    click.option("--attest", type=click.Choice(["A", "B", "C"])),
-    click.option("--foreign-attest", type=click.Choice(["A", "B", "C", "refuse"])),
-    click.option("--origid", help="UUID; left out: made once and kept."),
-    click.option("--direction", type=click.Choice(["sign", "verify", "auto"])),
-    click.option("--network", "networks", multiple=True, help="192.0.2.0/24; repeatable."),
-    click.option("--country", help="ISO 3166 code that reads national numbers, as in US."),
-    click.option("--answer", type=click.Choice(["both", "atis", "3gpp"])),
-)
-
-
-def _trunk_settings(command: Callable[P, R]) -> Callable[P, R]:
-    for option in reversed(_TRUNK_SETTINGS):
-        command = option(command)
-    return command
-
-
-@trunks.command("list")
-@client_options
-def list_trunks(client: Client, printer: Printer) -> None:
-    """List trunks."""
-    columns = ("name", "tenant", "attest", "foreign_attest", "direction", "networks")
-    printer.records(client.items("/api/v1/trunks", {}), columns)
-
-
-@trunks.command("create")
-@click.argument("name")
-@click.option("--tenant", required=True, help="Address of its tenant.")
-@_trunk_settings
-@client_options
-def create_trunk(client: Client, printer: Printer, name: str, **settings: object) -> None:
-    """Add a trunk to a tenant."""
-    printer.record(client.call("POST", "/api/v1/trunks", _given(name=name, **settings)))
-
-
-@trunks.command("show")
-@click.argument("name")
-@client_options
-def show_trunk(client: Client, printer: Printer, name: str) -> None:
-    """Show one trunk."""
-    printer.record(client.call("GET", f"/api/v1/trunks/{segment(name)}"))
-
-
-@trunks.command("update")
-@click.argument("name")
-@_trunk_settings
-@client_options
-def update_trunk(client: Client, printer: Printer, name: str, **settings: object) -> None:
-    """Change some settings of a trunk.
-
-    Networks that are given replace the old ones; `--network ""` allows all.
-    """
-    path = f"/api/v1/trunks/{segment(name)}"
-    printer.record(client.call("PUT", path, _merged(client.call("GET", path), settings)))
-
-
-@trunks.command("delete")
-@click.argument("name")
-@client_options
-def delete_trunk(client: Client, printer: Printer, name: str) -> None:
-    """Delete a trunk that no credential is for any more."""
-    client.call("DELETE", f"/api/v1/trunks/{segment(name)}")
-    printer.done(f"deleted {name}")
 
 
 @click.group()
@@ -387,7 +318,7 @@ def create_credential(
 ) -> None:
     """Make a credential. Its secret is printed, once: keep it."""
     certificate = None if certificate_file is None else read_file(certificate_file)
-    body = _given(name=name, client_certificate=certificate, **settings)
+    body = given_settings(name=name, client_certificate=certificate, **settings)
     printer.record(client.call("POST", "/api/v1/credentials", body))
 
 
@@ -408,7 +339,7 @@ def revoke_credential(client: Client, printer: Printer, name: str) -> None:
     printer.done(f"revoked {name}")
 
 
-def _merged(record: dict[str, Any], settings: dict[str, object]) -> dict[str, object]:
+def merged_settings(record: dict[str, Any], settings: dict[str, object]) -> dict[str, object]:
     """Lay the settings that were given over a record; its name stands in the path."""
     kept = {name: record[name] for name in record if name not in {"name", "address"}}
-    return {**kept, **_given(**settings)}
+    return {**kept, **given_settings(**settings)}

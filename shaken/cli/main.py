@@ -15,15 +15,16 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "restore": ("shaken.cli.backup", "restore"),
     "keys": ("shaken.cli.keys", "keys"),
     "sign": (_OFFLINE, "sign"),
-    "verify": (_OFFLINE, "verify"),
+    "verify": ("shaken.cli.verify", "verify"),
     "inspect": (_OFFLINE, "inspect"),
     "lab-ca": (_OFFLINE, "lab_ca"),
     "certificates": (_ADMINISTRATION, "certificates"),
     "roots": ("shaken.cli.roots", "roots"),
     "tenants": (_ADMINISTRATION, "tenants"),
-    "trunks": (_ADMINISTRATION, "trunks"),
+    "trunks": ("shaken.cli.trunks", "trunks"),
     "credentials": (_ADMINISTRATION, "credentials"),
     "audit": ("shaken.cli.audit", "audit"),
+    "calls": ("shaken.cli.calls", "calls"),
     "deploy": ("shaken.cli.deploy", "deploy"),
 }
 

@@ -1,4 +1,4 @@
-"""Offline tools for a person debugging: `sign`, `verify`, `inspect`, `lab-ca`."""
+"""Offline tools for a person debugging: `sign`, `inspect`, `lab-ca`; `verify` stands by itself."""
 
 import os
 import sys
@@ -14,9 +14,7 @@ from shaken.config import check_x5u
 from shaken.explain import NotExplained, explain
 from shaken.passport import Parties, Party, ShakenClaims, header_segment
 from shaken.passport import sign as sign_passport
-from shaken.verification import REASONS, Expectation
-from shaken.verification import verify as verify_header
-from sip.identity import Identity, IdentityError, parse_identities, strip_header_name
+from sip.identity import Identity
 from sip.number import NumberError, canonical_number
 from trust.authority import Authority
 from trust.certificate import CertificateRefused, check_sti
@@ -63,10 +61,10 @@ def sign(
 ) -> None:
     """Sign one call with a certificate and key at hand, and print the Identity header's value."""
     files = [file for file in (certificate, key) if file is not None]
-    assembled = _assembled(*(_pem(file, passphrase) for file in files))
-    private_key = assembled.private_key
+    together = assembled(*(pem_of(file, passphrase) for file in files))
+    private_key = together.private_key
     try:
-        check_sti(assembled.certificate, now=datetime.now(UTC))
+        check_sti(together.certificate, now=datetime.now(UTC))
         check_x5u(x5u, lab=True)
     except (CertificateRefused, ValueError) as error:
         raise click.ClickException(str(error)) from error
@@ -84,57 +82,6 @@ def sign(
 
 
 @click.command()
-@click.option("--orig", type=Number(), required=True, help="The number the call came from.")
-@click.option("--dest", type=Number(), required=True, help="The number that was called.")
-@click.option("--roots", type=READABLE, help="PEM: the roots that the chain must lead to.")
-@click.option("--certificate", type=READABLE, help="PEM: the signer's leaf and intermediates.")
-@click.option("--at", type=int, help="Verify as of this time, Unix seconds; left out: now.")
-@click.option("--freshness", type=int, default=60, show_default=True, help="Seconds.")
-@click.option("-v", "--verbose", is_flag=True, help="Tell of every check.")
-@click.argument("identity")
-def verify(
-    orig: str,
-    dest: str,
-    roots: Path | None,
-    certificate: Path | None,
-    at: int | None,
-    freshness: int,
-    verbose: bool,  # noqa: FBT001 - click's way
-    identity: str,
-) -> None:
-    """Verify an Identity header with a certificate at hand; exit 0 when it holds, else 1.
-
-    IDENTITY is the header's value, `-` reads it from standard input. With --roots the
-    certificate must lead to one of them; without, it is itself what you trust. Nothing is
-    fetched: save the chain at the header's info URL first.
-    """
-    header = _identity(_text(identity))
-    if certificate is None:
-        raise click.UsageError(
-            "give the signer's chain with --certificate FILE;"
-            f" `curl -o FILE {header.info}` saves it"
-        )
-    chain = _assembled(_pem(certificate, None)).certificate
-    expectation = Expectation(
-        orig=orig,
-        dest=dest,
-        now=int(datetime.now(UTC).timestamp()) if at is None else at,
-        freshness=freshness,
-        skew=15,
-    )
-    trusted = None if roots is None else _pem(roots, None).certificates
-    verdict = verify_header(header, expectation, certificate=chain, roots=trusted)
-    for step in verdict.steps if verbose else verdict.steps[-1:]:
-        mark = "ok    " if step.code is None else "FAILED"
-        if verbose or step.code is not None:
-            click.echo(f"{mark} {step.words}")
-    if verdict.code is not None:
-        click.echo(f"TN-Validation-Failed: {verdict.code} {REASONS[verdict.code]}")
-        raise SystemExit(1)
-    click.echo("TN-Validation-Passed")
-
-
-@click.command()
 @click.argument("identity_or_pem")
 def inspect(identity_or_pem: str) -> None:
     """Explain an Identity header, a PASSporT or a certificate in words.
@@ -142,7 +89,7 @@ def inspect(identity_or_pem: str) -> None:
     The argument is the text itself, the name of a file that holds it, or `-` for standard input.
     """
     try:
-        for line in explain(_text(identity_or_pem), now=datetime.now(UTC)):
+        for line in explain(text_of(identity_or_pem), now=datetime.now(UTC)):
             click.echo(line)
     except NotExplained as error:
         raise click.ClickException(str(error)) from error
@@ -204,17 +151,7 @@ def _write_new_files(folder: Path, files: dict[str, str]) -> None:
         raise click.ClickException(f"cannot write to {folder}: {error.strerror}") from error
 
 
-def _identity(text: str) -> Identity:
-    try:
-        found = parse_identities(strip_header_name(text.strip()))
-    except IdentityError as error:
-        raise click.ClickException(f"this is no Identity header: {error}") from error
-    if len(found) > 1:
-        raise click.ClickException(f"{len(found)} headers were given; verify one at a time")
-    return found[0]
-
-
-def _text(argument: str) -> str:
+def text_of(argument: str) -> str:
     """Read an argument that is a text, a file's name, or `-`."""
     if argument == "-":
         return sys.stdin.read()
@@ -237,14 +174,16 @@ def read_file(file: Path) -> str:
         raise click.ClickException(f"cannot read {file}: {error.strerror}") from error
 
 
-def _pem(file: Path, passphrase: str | None) -> PemContents:
+def pem_of(file: Path, passphrase: str | None) -> PemContents:
+    """Read the PEM blocks of a file, or end with why not."""
     try:
         return read_pem(read_file(file), passphrase=passphrase)
     except CertificateRefused as error:
         raise click.ClickException(f"{file}: {error.detail}") from error
 
 
-def _assembled(*contents: PemContents) -> Assembled:
+def assembled(*contents: PemContents) -> Assembled:
+    """Make one chain of the contents of files, or end with why not."""
     try:
         return assemble(*contents)
     except CertificateRefused as error:

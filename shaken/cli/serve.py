@@ -14,8 +14,9 @@ from shaken.config import Address, Config, ConfigError
 from shaken.demo import Demo, demo_config, prepare_demo, sign_demo_call
 from shaken.first_admin import ensure_admin
 from shaken.home import Home, HomeError
-from shaken.service import Sockets, StartError, prepare
+from shaken.service import StartError, prepare
 from shaken.supervisor import Supervisor, listen
+from shaken.worker import Sockets
 from trust.store.database import StoreError
 
 
@@ -32,7 +33,7 @@ from trust.store.database import StoreError
 @click.option(
     "--demo",
     is_flag=True,
-    help="Make a demo tenant, trunk, lab certificate and credentials; sign one call.",
+    help="Make a demo tenant, trunk, lab certificate and credentials; sign and verify one call.",
 )
 @click.option("--check", is_flag=True, help="Say whether the configuration is good, and end.")
 def serve(

@@ -4,8 +4,10 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
+    Computed,
     Double,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -16,6 +18,14 @@ from sqlalchemy import (
 from trust.store.types import Name
 
 metadata = MetaData()
+
+BLOCK_ROWS = 16_384
+"""Calls of one block. The indexes by number begin with the block: new numbers are written into two
+megabytes, which are in memory whatever the size of the table, where an index by the number alone
+would write all over gigabytes. A search looks into each block, 3,000 for 50 million calls."""
+
+SPAN_ROWS = 32 * BLOCK_ROWS
+"""Calls of one span: what one step of a search goes through."""
 
 tenants = Table(
     "tenants",
@@ -53,6 +63,7 @@ trunks = Table(
     Column("country", Text, nullable=True),
     Column("answer", Text, nullable=False),
     Column("revision", BigInteger, nullable=False),
+    Column("verification", JSON, nullable=False, server_default="{}"),
 )
 
 credentials = Table(
@@ -70,8 +81,8 @@ credentials = Table(
     Column("client_certificate", Text, nullable=True),
 )
 
-signed_calls = Table(
-    "signed_calls",
+calls = Table(
+    "calls",
     metadata,
     Column("sequence", Integer, primary_key=True, autoincrement=True),
     Column("at", BigInteger, nullable=False),
@@ -84,8 +95,34 @@ signed_calls = Table(
     Column("origid", Text, nullable=False),
     Column("certificate", Text, nullable=False),
     Column("request_id", Text, nullable=False),
+    Column("kind", Text, nullable=False, server_default="signed"),
+    Column("verstat", Text, nullable=True),
+    Column("action", Text, nullable=True),
+    Column("reason", Text, nullable=True),
+    Column("code", Integer, nullable=True),
+    Column("block", Integer, Computed(f"sequence / {BLOCK_ROWS}"), nullable=True),
+    Column("span", Integer, Computed(f"sequence / {SPAN_ROWS}"), nullable=True),
+    Index("ix_calls_span_at", "span", "at"),
+    Index("ix_calls_block_orig", "block", "orig"),
+    Index("ix_calls_block_dest", "block", "dest"),
     sqlite_autoincrement=True,
 )
+"""Several destinations stand in `dest` with commas between, and each in `call_destinations` too."""
+
+call_destinations = Table(
+    "call_destinations",
+    metadata,
+    Column("number", Text, primary_key=True),
+    Column(
+        "call",
+        Integer,
+        ForeignKey("calls.sequence", ondelete="CASCADE"),
+        primary_key=True,
+        index=True,
+    ),
+    sqlite_with_rowid=False,
+)
+"""The destinations of calls that have more than one."""
 
 audit = Table(
     "audit",

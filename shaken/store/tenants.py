@@ -1,12 +1,16 @@
 """Tenants and trunks in the store. An address means one tenant; the database holds it so."""
 
+import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from ipaddress import ip_network
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from shaken.acceptance import VerificationPolicy
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest, parse_number_rule
 from shaken.store.tables import tenant_addresses, tenants, trunks
 from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
@@ -15,6 +19,8 @@ from trust.store.database import Change
 
 TENANT_COLUMNS = tuple(tenants.columns)
 TRUNK_COLUMNS = tuple(trunks.columns)
+
+_log = logging.getLogger(__name__)
 
 
 class AddressTaken(Exception):  # noqa: N818 - an outcome the caller expects
@@ -143,7 +149,25 @@ def read_trunk(row: Row[tuple[object, ...]]) -> Trunk:
         networks=tuple(ip_network(text) for text in row.networks),
         country=row.country,
         answer=AnswerForm(row.answer),
+        verification=_read_policy(row.name, row.verification),
     )
+
+
+def _read_policy(trunk: str, stored: object) -> VerificationPolicy:
+    """Read a trunk's policy. A member that cannot be read is as if left out, and it is said.
+
+    One trunk that another version wrote must not keep all others out of the snapshot.
+    """
+    try:
+        return msgspec.convert(stored, VerificationPolicy)
+    except msgspec.ValidationError as error:
+        _log.error("trunk %s: its policy is not wholly known here: %s", trunk, error)
+    policy = VerificationPolicy()
+    for name, value in stored.items() if isinstance(stored, dict) else ():
+        with suppress(msgspec.ValidationError):
+            read = msgspec.convert({name: value}, VerificationPolicy)
+            policy = msgspec.structs.replace(policy, **{name: getattr(read, name)})
+    return policy
 
 
 def _write_addresses(change: Change, tenant: Tenant) -> None:
@@ -175,5 +199,6 @@ def _trunk_row(change: Change, trunk: Trunk) -> dict[str, object]:
         "networks": [str(network) for network in trunk.networks],
         "country": trunk.country,
         "answer": trunk.answer.value,
+        "verification": msgspec.to_builtins(trunk.verification),
         "revision": change.revision,
     }

@@ -20,7 +20,6 @@ from shaken import service
 from shaken.api.authenticator import Authenticator
 from shaken.api.http import HttpApi
 from shaken.api.routes import Resources
-from shaken.api.stir import StirApi
 from shaken.cli import main
 from shaken.config import load_config
 from shaken.credentials import Credential, Role, digest_of, new_secret
@@ -31,6 +30,7 @@ from shaken.store.credentials import add_credential
 from shaken.store.tenants import add_tenant
 from shaken.tenants import Tenant
 from shaken.throttle import FailureThrottle
+from tests.signing import signing_api
 from trust.authority import Authority
 from trust.bundle import Bundle
 from trust.selection import Fallback
@@ -103,9 +103,9 @@ async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     signer = signer_for(prepared)
     authenticator = Authenticator(FailureThrottle())
     application = HttpApi(
-        resources=Resources(prepared.config, database, prepared.master, signer),
+        resources=Resources(prepared.config, database, prepared.master, signer, None),
         authenticator=authenticator,
-        stir=StirApi(signer, authenticator=authenticator, record=lambda _: None),
+        stir=signing_api(signer, authenticator=authenticator),
         snapshots=SnapshotFollower(database, take_snapshot(database), on_change=lambda _: None),
         trusted_proxies=(),
         version="0",

@@ -1,4 +1,4 @@
-"""The record of every signature, on its way to the store."""
+"""The record of every call, on its way to the store."""
 
 import logging
 import threading
@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import Connection, select, text
 
 from shaken.audit import BATCH, CallRecorder
+from shaken.concealment import NumberHash
 from shaken.store import HISTORY as SERVICE_HISTORY
-from shaken.store.calls import SignedCall, add_calls
-from shaken.store.tables import signed_calls
+from shaken.store.calls import CallRecord, add_calls
+from shaken.store.tables import calls
 from trust.store.database import HISTORY as TRUST_HISTORY
 from trust.store.database import Database, StoreError
 
@@ -44,8 +45,8 @@ def database(tmp_path: Path) -> Iterator[WatchedDatabase]:
     opened.close()
 
 
-def call(request_id: str, *, at: int = 1_780_000_000) -> SignedCall:
-    return SignedCall(
+def call(request_id: str, *, at: int = 1_780_000_000) -> CallRecord:
+    return CallRecord(
         at=at,
         credential="pbx",
         tenant="pbx.example.com",
@@ -59,11 +60,11 @@ def call(request_id: str, *, at: int = 1_780_000_000) -> SignedCall:
     )
 
 
-def stored(database: Database) -> list[SignedCall]:
-    columns = [signed_calls.c[name] for name in SignedCall._fields]
+def stored(database: Database) -> list[CallRecord]:
+    columns = [calls.c[name] for name in CallRecord._fields]
     with database.reading() as connection:
-        rows = connection.execute(select(*columns).order_by(signed_calls.c.sequence))
-        return [SignedCall(*row) for row in rows]
+        rows = connection.execute(select(*columns).order_by(calls.c.sequence))
+        return [CallRecord(*row) for row in rows]
 
 
 def stored_ids(database: Database) -> list[str]:
@@ -134,7 +135,7 @@ def test_what_does_not_fit_into_memory_is_dropped_counted_and_said(
 
     assert recorder.dropped == 2
     assert stored_ids(database) == ["0", "1", "2"]
-    assert "records of signed calls dropped since start: 2" in caplog.text
+    assert "records of calls dropped since start: 2" in caplog.text
 
 
 def test_there_is_room_again_when_records_were_written(database: WatchedDatabase) -> None:
@@ -180,19 +181,19 @@ def test_a_store_that_fails_gets_the_records_when_it_works_again(
     database: WatchedDatabase, first_error: threading.Event, caplog: pytest.LogCaptureFixture
 ) -> None:
     recorder = recorder_for(database)
-    rename(database, "signed_calls", "not_there")
+    rename(database, "calls", "not_there")
     recorder.start()
     recorder.add(call("1"))
     recorder.add(call("2"))
     assert first_error.wait(PATIENCE_SECONDS)
     recorder.add(call("3"))
-    rename(database, "not_there", "signed_calls")
+    rename(database, "not_there", "calls")
 
     recorder.close()
 
     assert stored_ids(database) == ["1", "2", "3"]
     assert recorder.dropped == 0
-    assert "no such table: signed_calls" in caplog.text
+    assert "no such table: calls" in caplog.text
 
 
 def test_a_store_that_fails_for_long_costs_the_oldest_records(database: WatchedDatabase) -> None:
@@ -225,12 +226,26 @@ def test_closing_ends_although_the_store_fails(
 ) -> None:
     recorder = recorder_for(database)
     recorder.add(call("1"))
-    rename(database, "signed_calls", "not_there")
+    rename(database, "calls", "not_there")
     recorder.start()
 
     recorder.close()
 
     assert "cannot write the records of 1 calls" in caplog.text
+
+
+def test_numbers_are_concealed_on_their_way_also_when_the_store_fails_meanwhile(
+    database: WatchedDatabase,
+) -> None:
+    numbers = NumberHash(b"k" * 32)
+    recorder = CallRecorder(database, capacity=9, keep_seconds=DAY, conceal=numbers.conceal)
+    recorder.add(call("1"))
+    database.before_recording = fail_once_while(lambda: recorder.add(call("2")))
+    recorder.start()
+
+    recorder.close()
+
+    assert stored(database) == [numbers.conceal(call("1")), numbers.conceal(call("2"))]
 
 
 def test_records_past_their_time_are_removed(database: WatchedDatabase) -> None:
@@ -250,10 +265,10 @@ def test_records_that_cannot_be_removed_are_no_reason_to_stop(
     database: WatchedDatabase, first_error: threading.Event
 ) -> None:
     recorder = recorder_for(database)
-    rename(database, "signed_calls", "not_there")
+    rename(database, "calls", "not_there")
     recorder.start()
     assert first_error.wait(PATIENCE_SECONDS)
-    rename(database, "not_there", "signed_calls")
+    rename(database, "not_there", "calls")
     recorder.add(call("1"))
 
     recorder.close()

@@ -3,15 +3,21 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+from sqlalchemy import update
+
+from shaken.concealment import KEY_NAME
 from shaken.config import Config, load_config
 from shaken.demo import demo_config, prepare_demo
 from shaken.first_admin import ensure_admin
-from shaken.service import prepare
+from shaken.service import StartError, prepare
 from shaken.snapshot import take_snapshot
 from shaken.store.audit import AuditEntry, AuditFilter, find_entries
 from trust.bundle import installed_bundle
 from trust.certificate import Source
+from trust.keys import MasterKey
 from trust.store.database import Database
+from trust.store.tables import service_keys
 
 ALL = AuditFilter()
 
@@ -44,6 +50,35 @@ def test_a_start_and_the_first_admin_are_the_systems_own_doing(tmp_path: Path, n
     assert followed.detail["after"]["edition"] == installed_bundle().edition.version
     assert len(followed.detail["after"]["added"]) > 100
     assert {entry.peer for entry in entries(database)} == {None}
+    database.close()
+
+
+def test_the_key_of_hashed_numbers_is_made_once_when_it_is_needed(tmp_path: Path) -> None:
+    hashing = load_config(None, {"SHAKEN_RECORDS__NUMBERS": "hashed"})
+    assert prepare(load_config(None, {}), tmp_path).numbers is None
+
+    first, second = prepare(hashing, tmp_path), prepare(hashing, tmp_path)
+
+    assert first.numbers is not None
+    assert first.numbers == second.numbers
+    database = first.open_database()
+    assert told(database)[3:] == [("system", "record-key.create", "record-key")]
+    database.close()
+
+
+def test_numbers_are_not_hashed_under_another_key_when_theirs_does_not_open(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hashing = load_config(None, {"SHAKEN_RECORDS__NUMBERS": "hashed"})
+    database = prepare(hashing, tmp_path).open_database()
+    with database.changing() as change:
+        sealed = MasterKey.generate().seal(b"k" * 32, record=f"service-key:{KEY_NAME}")
+        change.connection.execute(update(service_keys).values(sealed=sealed))
+
+    with pytest.raises(StartError, match=f"the master key of {KEY_NAME} is not at hand"):
+        prepare(hashing, tmp_path)
+    assert prepare(load_config(None, {}), tmp_path).numbers is None
+    assert "calls whose numbers are hashed cannot be found by number" in caplog.text
     database.close()
 
 

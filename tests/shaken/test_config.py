@@ -70,6 +70,7 @@ def test_without_anything_said_the_defaults_hold() -> None:
     assert config.signing.fallback is Fallback.FIRST
     assert not config.signing.lab_urls
     assert config.records.keep_days == 400
+    assert config.records.numbers == "plain"
 
 
 def test_a_file_says_everything(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from shaken.api.bodies import MAX_API_BODY, MAX_PART_HEADERS
 from shaken.api.forms import MAX_PARTS
-from shaken.api.http import MAX_API_BODY, MAX_PART_HEADERS
 from shaken.credentials import Role
 from tests.shaken.world import INSIDE, Template, World, running
 

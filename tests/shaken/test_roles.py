@@ -47,7 +47,9 @@ PUT    /api/v1/roots/{id}               200 403 403  -            -            -
 DELETE /api/v1/roots/{id}               204 403 403  -            -            -         -
 GET    /api/v1/roots.pem                200 200 200  200 200 200  -            -         -
 GET    /api/v1/audit                    200 200 own  200 200 own  -            -         -
+GET    /api/v1/calls                    200 200 own  200 200 own  -            -         -
 POST   /stir/v1/signing                 -            -            200 200 400  -         -
+POST   /stir/v1/verification            -            -            -            200 200 200  -
 GET    /certificates/{fingerprint}.pem  anybody 200
 GET    /healthz                         anybody 200
 GET    /readyz                          anybody 200
@@ -128,6 +130,7 @@ async def request(
         "/api/v1/certificates/requests": "?tenant={address}",
         "/api/v1/roots.pem": "?purpose=sti",
         "/api/v1/audit": "?subject={address}",
+        "/api/v1/calls": "?tenant={address}",
         "/stir/v1/signing": "?tenant={address}",
         "DELETE /api/v1/certificates/{id}": "?force=true",
         "POST /api/v1/certificates/delete": "?force=true",
@@ -170,6 +173,12 @@ def bodies(template: Template, estate: Estate) -> dict[str, object]:
         "POST /api/v1/roots": {"purpose": "tls", "certificate": template.spare_root},
         "POST /api/v1/roots/reset": {"purpose": "sti"},
         "PUT /api/v1/roots/{id}": {"disabled": True},
+        "POST /stir/v1/verification": {
+            "verificationRequest": {
+                "from": {"tn": "12155550100"},
+                "to": {"tn": ["12155550199"]},
+            }
+        },
         "POST /stir/v1/signing": {
             "signingRequest": {
                 "orig": {"tn": "12155550100"},
@@ -254,6 +263,7 @@ async def test_a_tenant_sees_of_lists_what_is_its_own(world: World) -> None:
     assert await listed("trunks", "name") == {own.trunk}
     assert await listed("credentials", "tenant") == {own.address}
     assert await listed("audit", "tenant") == {own.address}
+    assert await listed("calls", "tenant") == {own.address}
 
 
 # What is not one's own looks like what is not there, and to strangers all looks alike

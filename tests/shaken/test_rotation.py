@@ -76,6 +76,29 @@ def key_ids(home: Home) -> list[str]:
     return [key.id for key in read_master_keys(home.key_file)]
 
 
+def test_a_rotation_leaves_the_hashes_of_numbers_as_they_are(tmp_path: Path) -> None:
+    hashing = home_of(tmp_path / "data", SHAKEN_RECORDS__NUMBERS="hashed")
+    before = prepare(hashing.config, hashing.folder).numbers
+    (old,) = read_master_keys(hashing.key_file)
+
+    rotate(hashing)
+
+    after = prepare(hashing.config, hashing.folder).numbers
+    plain = home_of(hashing.folder)
+    assert before is not None
+    assert before == after == prepare(plain.config, plain.folder).numbers
+    assert old not in read_master_keys(hashing.key_file)
+    database = hashing.open_database()
+    assert before.key not in hashing_file(database)
+    database.close()
+
+
+def hashing_file(database: Database) -> bytes:
+    """Return what the file of a store holds."""
+    database.settle()
+    return Path(database.name.removeprefix("sqlite:///")).read_bytes()
+
+
 def test_a_rotation_leaves_only_the_new_key_and_everything_signs(store: Store, home: Home) -> None:
     (old,) = read_master_keys(home.key_file)
 
@@ -469,7 +492,7 @@ def test_an_upload_that_cannot_be_sealed_is_refused_and_nothing_stored(
     with database.changing() as change:
         master_key.bind(change, MasterKey.generate())
     config = home_of(Path("data")).config
-    resources = Resources(config, database, KeyRing(lambda: [master]), signer)
+    resources = Resources(config, database, KeyRing(lambda: [master]), signer, None)
     issued = lab_ca.issue_sti(spc="1234", now=datetime.fromtimestamp(now, UTC))
     body = CertificateImport(
         kind=CertificateKind.STI, certificate=issued.chain_pem, private_key=issued.key_pem

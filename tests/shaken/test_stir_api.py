@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from shaken.api.authenticator import Authenticator
 from shaken.api.stir import MAX_BODY, SIGNING_PATH, StirAnswer, StirApi, StirRequest
 from shaken.api.stir_errors import StirFault
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
@@ -19,12 +18,13 @@ from shaken.credentials import Credential, Role, digest_of
 from shaken.passport import decode
 from shaken.signing import Signer, SigningPolicy
 from shaken.snapshot import take_snapshot
-from shaken.store.calls import SignedCall
+from shaken.store.calls import CallRecord
 from shaken.store.credentials import add_credential
 from shaken.store.tenants import add_tenant, replace_trunk
 from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
-from shaken.throttle import FAILURES, FailureThrottle
+from shaken.throttle import FAILURES
 from sip.identity import parse_identities
+from tests.signing import at_once, signing_api
 from trust.keys import MasterKey
 from trust.selection import Fallback
 from trust.store.certificates import StoredCertificate
@@ -53,7 +53,7 @@ class Stir:
     api: StirApi
     database: Database
     now: int
-    records: list[SignedCall] = field(default_factory=list)
+    records: list[CallRecord] = field(default_factory=list)
 
     def post(
         self,
@@ -79,7 +79,8 @@ class Stir:
         }
         sent = {name: value for name, value in given.items() if value is not None}
         request = StirRequest(method, path, query, sent, body, peer)
-        return self.api.answer(request, snapshot=take_snapshot(self.database), now=self.now)
+        snapshot = take_snapshot(self.database)
+        return at_once(self.api.answer(request, snapshot=snapshot, now=self.now))
 
     def message(self, **changes: Any) -> dict[str, Any]:
         """A complete signing request; None leaves a member out."""
@@ -115,13 +116,8 @@ def stir(
             replace(bound("far"), networks=(ip_network("203.0.113.0/24"),)),
         ):
             add_credential(change, credential, now=now)
-    records: list[SignedCall] = []
-    return Stir(route(signer, records.append), database, now, records)
-
-
-def route(signer: Signer, record: Callable[[SignedCall], None]) -> StirApi:
-    """The route of one worker, where nobody has failed to authenticate yet."""
-    return StirApi(signer, authenticator=Authenticator(FailureThrottle()), record=record)
+    records: list[CallRecord] = []
+    return Stir(signing_api(signer, record=records.append), database, now, records)
 
 
 def bound(
@@ -178,7 +174,7 @@ def test_a_signed_call_is_recorded(stir: Stir, certificate: StoredCertificate) -
     stir.post(message, X_RequestID="req-1")
 
     assert stir.records == [
-        SignedCall(
+        CallRecord(
             at=stir.now,
             credential="trunk",
             tenant="pbx.example.com",
@@ -349,7 +345,7 @@ def test_a_request_id_that_could_do_harm_is_replaced(stir: Stir, hostile: str) -
 
 
 def test_a_request_without_id_gets_one_of_its_own(stir: Stir, signer: Signer) -> None:
-    other_worker = replace(stir, api=route(signer, stir.records.append))
+    other_worker = replace(stir, api=signing_api(signer, record=stir.records.append))
 
     made = [worker.post().headers["X-RequestID"] for worker in (stir, other_worker) * 3]
 
@@ -550,7 +546,7 @@ def test_other_paths_are_told_the_one_there_is(stir: Stir, path: str) -> None:
     answer = stir.post(path=path)
 
     assert answer.status == 404
-    assert body_of(answer)["detail"] == "signing requests go to /stir/v1/signing"
+    assert body_of(answer)["detail"] == "requests go to /stir/v1/signing"
 
 
 def test_a_client_without_a_credential_is_told_how_to_present_one(stir: Stir) -> None:
@@ -593,12 +589,12 @@ def test_the_first_mistake_is_the_one_that_is_answered(stir: Stir) -> None:
         (404, {"path": "/stir/v1/verification"}),
         (405, {"method": "GET"}),
         (401, {"Authorization": "Bearer wrong"}),
-        (400, {"query": "tenant=nobody.example.com"}),
         (411, {"Content_Length": None}),
         (415, {"Content_Type": "text/plain"}),
         (406, {"Accept": "text/xml"}),
         (413, {"Content_Length": TOO_LONG}),
         (400, {"body": b"x"}),
+        (400, {"query": "tenant=nobody.example.com"}),
     ]
     for start, (status, _) in enumerate(mistakes):
         made = {
@@ -859,7 +855,7 @@ def test_a_service_that_cannot_sign_says_why_in_the_answer_and_in_the_log(
 
 def test_a_service_without_a_url_names_the_setting(stir: Stir, master: MasterKey) -> None:
     policy = SigningPolicy(fallback=Fallback.FIRST, freshness=60, skew=15)
-    api = route(Signer(master, public_url="", policy=policy), stir.records.append)
+    api = signing_api(Signer(master, public_url="", policy=policy), record=stir.records.append)
 
     answer = replace(stir, api=api).post()
 
@@ -870,10 +866,10 @@ def test_a_service_without_a_url_names_the_setting(stir: Stir, master: MasterKey
 def test_whatever_fails_the_client_gets_an_answer_that_tells_nothing(
     stir: Stir, signer: Signer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(call: SignedCall) -> None:
+    def fail(call: CallRecord) -> None:
         raise RuntimeError(f"secret of {call.credential}")
 
-    answer = replace(stir, api=route(signer, fail)).post(X_RequestID="req-1")
+    answer = replace(stir, api=signing_api(signer, record=fail)).post(X_RequestID="req-1")
 
     assert answer.status == 500
     assert fault_of(answer) == ("POL5000", [])

@@ -8,18 +8,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shaken.api.authenticator import Authenticator
-from shaken.api.stir import SIGNING_PATH, StirAnswer, StirApi, StirRequest
-from shaken.api.stir_messages import MAX_DESTINATIONS
+from shaken.api.stir import SIGNING_PATH, StirAnswer, StirRequest
+from shaken.api.stir_parties import MAX_DESTINATIONS
 from shaken.credentials import Credential, Role, digest_of
 from shaken.signing import Signer
 from shaken.snapshot import take_snapshot
 from shaken.store.credentials import add_credential
 from shaken.strictjson import MAX_DEPTH, MAX_DIGITS
 from shaken.tenants import Trunk
-from shaken.throttle import FailureThrottle
 from sip.number import MAX_NUMBER_LENGTH
 from sip.uri import MAX_URI_LENGTH
+from tests.signing import at_once, signing_api
 from trust.store.certificates import StoredCertificate
 from trust.store.database import Database
 
@@ -37,7 +36,7 @@ def send(
     with database.changing() as change:
         add_credential(change, credential, now=now)
     snapshot = take_snapshot(database)
-    api = StirApi(signer, authenticator=Authenticator(FailureThrottle()), record=lambda _: None)
+    api = signing_api(signer)
 
     def send_body(body: bytes) -> StirAnswer:
         headers = {
@@ -46,7 +45,7 @@ def send(
             "Content-Length": str(len(body)),
         }
         request = StirRequest("POST", SIGNING_PATH, "", headers, body, "192.0.2.7")
-        return api.answer(request, snapshot=snapshot, now=now)
+        return at_once(api.answer(request, snapshot=snapshot, now=now))
 
     return send_body
 

@@ -5,7 +5,7 @@ library are in tests/system/test_shape_of_http.py.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -40,6 +40,9 @@ class Line(asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert not self.closed
         self.written.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self.closed
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self.protocol = protocol
@@ -76,9 +79,13 @@ class Bench:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self.failed: list[object] = []
+        self.loop.set_exception_handler(lambda _, context: self.failed.append(context))
         self.now = 1000.0
         self.asked: list[StirRequest] = []
         self.libraries: list[Library] = []
+        self.slow = False
+        self.coming: list[asyncio.Future[StirAnswer]] = []
         self.wires = StirWires(
             self._answer,
             self._library,
@@ -87,8 +94,15 @@ class Bench:
             keep_alive_seconds=75,
         )
 
-    def _answer(self, asked: StirRequest) -> StirAnswer:
+    def _answer(self, asked: StirRequest) -> StirAnswer | Awaitable[StirAnswer]:
         self.asked.append(asked)
+        if not self.slow:
+            return self.made()
+        self.coming.append(self.loop.create_future())
+        return self.coming[-1]
+
+    def made(self) -> StirAnswer:
+        """Make the answer to what was asked last."""
         return StirAnswer(200, {"X-Number": str(len(self.asked))}, b"{}")
 
     def _library(self) -> Library:
@@ -108,6 +122,7 @@ class Bench:
     def close(self) -> None:
         self.wires.close()
         self.loop.close()
+        assert self.failed == []
 
 
 @pytest.fixture
@@ -245,6 +260,136 @@ def test_the_end_sends_what_is_ready_and_closes_what_is_here(bench: Bench) -> No
 
     assert len(line.written) == 1
     assert (line.closed, lost.closed, theirs.closed) == (True, False, False)
+
+
+# Answers that take a while
+
+
+def ask_slowly(bench: Bench) -> tuple[StirWire, Line, asyncio.Future[StirAnswer]]:
+    """Send a request whose answer is not there yet."""
+    bench.slow = True
+    wire, line = bench.connect()
+    wire.data_received(request(target="/stir/v1/verification"))
+    bench.turn()
+    return wire, line, bench.coming[-1]
+
+
+def test_nothing_is_read_until_an_answer_that_takes_a_while_is_sent(bench: Bench) -> None:
+    wire, line, coming = ask_slowly(bench)
+    assert bench.asked[0].path == "/stir/v1/verification"
+    assert (line.written, line.reading, bench.libraries) == ([], False, [])
+
+    coming.set_result(bench.made())
+    bench.turn()
+
+    (sent,) = line.written
+    assert sent.startswith(b"HTTP/1.1 200 OK\r\nX-Number: 1\r\n")
+    assert line.reading
+
+    bench.slow = False
+    wire.data_received(request())
+    bench.turn()
+    assert len(line.written) == 2
+
+
+def test_who_waits_keeps_nobody_else_waiting(bench: Bench) -> None:
+    _, slow, _ = ask_slowly(bench)
+    bench.slow = False
+    wire, line = bench.connect()
+
+    wire.data_received(request())
+    bench.turn()
+
+    assert (len(line.written), len(slow.written)) == (1, 0)
+
+
+def test_a_client_that_is_gone_is_not_answered(bench: Bench) -> None:
+    wire, line, coming = ask_slowly(bench)
+    line.close()
+    wire.connection_lost(None)
+
+    coming.set_result(bench.made())
+    bench.turn()
+
+    assert line.written == []
+    assert not line.reading
+
+
+def test_a_client_that_does_not_read_is_not_heard_after_its_answer(bench: Bench) -> None:
+    wire, line, coming = ask_slowly(bench)
+    wire.pause_writing()
+
+    coming.set_result(bench.made())
+    bench.turn()
+    assert (len(line.written), line.reading) == (1, False)
+
+    wire.resume_writing()
+    assert line.reading
+
+
+def test_a_client_that_reads_again_is_not_heard_before_its_answer(bench: Bench) -> None:
+    wire, line, coming = ask_slowly(bench)
+
+    wire.pause_writing()
+    wire.resume_writing()
+    assert not line.reading
+
+    coming.set_result(bench.made())
+    bench.turn()
+    assert line.reading
+
+
+def test_a_connection_that_waits_is_not_idle(bench: Bench) -> None:
+    _, line, coming = ask_slowly(bench)
+    bench.now += 1000
+    bench.wires.close_idle()
+    assert not line.closed
+
+    coming.set_result(bench.made())
+    bench.turn()
+    bench.wires.close_idle()
+    assert not line.closed
+
+    bench.now += 76
+    bench.wires.close_idle()
+    assert line.closed
+
+
+def test_the_end_waits_for_answers_that_take_a_while(bench: Bench) -> None:
+    _, line, coming = ask_slowly(bench)
+    bench.loop.call_soon(coming.set_result, bench.made())
+
+    bench.loop.run_until_complete(bench.wires.over(seconds=60))
+    bench.wires.close()
+
+    assert len(line.written) == 1
+    assert line.closed
+
+
+def test_the_end_waits_no_longer_than_it_may(bench: Bench) -> None:
+    _, line, coming = ask_slowly(bench)
+
+    bench.loop.run_until_complete(bench.wires.over(seconds=0.01))
+    bench.wires.close()
+    coming.set_result(bench.made())
+    bench.turn()
+
+    assert line.closed
+    assert line.written == []
+
+
+def test_the_end_waits_for_nothing_when_nothing_is_asked(bench: Bench) -> None:
+    bench.loop.run_until_complete(bench.wires.over(seconds=60))
+
+
+def test_an_answer_that_is_given_up_closes_the_connection(bench: Bench) -> None:
+    _, line, coming = ask_slowly(bench)
+
+    coming.cancel()
+    bench.turn()
+
+    assert line.closed
+    assert line.written == []
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 411, 413, 415, 429, 500])

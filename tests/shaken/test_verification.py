@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shaken.verification import REASONS, Expectation, Verdict, verify
+from shaken.acceptance import REASONS
+from shaken.verification import Expectation, Verdict, verify
 from sip.identity import Identity
 from trust.authority import Authority, Issued
 from trust.tnauthlist import TnRange
@@ -29,7 +30,7 @@ def issued(lab_ca: Authority, now: int) -> Issued:
 @pytest.fixture(scope="module")
 def call(now: int) -> Expectation:
     """The call as it arrived."""
-    return Expectation(orig=ORIG, dest=DEST, now=now, freshness=60, skew=15)
+    return Expectation(orig=ORIG, dest=(DEST,), now=now, freshness=60, skew=15)
 
 
 def at(seconds: int) -> datetime:
@@ -94,11 +95,11 @@ def test_a_header_that_holds_passes_every_check(check: Check, issued: Issued, no
         "the token is a PASSporT",
         f"info and x5u both name {X5U}",
         "the certificate leads to the root CN=Lab root,O=SHAKEN lab",
-        "iat is 0 s ago",
+        "the signer is provider 1234",
+        "iat is 0 s before now",
         "the signature fits the certificate's key",
         f"orig and dest are those of the call: {ORIG} to {DEST}",
         "attest is A",
-        "the signer is provider 1234",
     ]
 
 
@@ -128,18 +129,18 @@ def test_uris_are_compared_like_numbers(
         "orig": {"uri": "sip:a@b.example"},
         "dest": {"uri": ["sip:c@d.example"]},
     }
-    expectation = replace(call, orig="sip:a@b.example", dest="sip:c@d.example")
+    expectation = replace(call, orig="sip:a@b.example", dest=("sip:c@d.example",))
 
     assert check(identity(issued, now, **parties), expectation=expectation).code is None
 
 
-def test_without_roots_the_certificate_itself_is_trusted(
+def test_without_roots_the_certificates_own_chain_is_trusted(
     check: Check, issued: Issued, now: int
 ) -> None:
     verdict = check(identity(issued, now), roots=None)
 
     assert verdict.code is None
-    assert "the certificate is the one you gave; no root was asked for" in words(verdict)
+    assert "the certificate leads to the root CN=Lab STI-CA,O=SHAKEN lab" in words(verdict)
 
 
 # What does not hold
@@ -162,7 +163,10 @@ def test_without_roots_the_certificate_itself_is_trusted(
         ({"iat": "1780315200"}, 438, "iat is missing or no integer"),
         ({"iat": True}, 438, "iat is missing or no integer"),
         ({"iat": 1780315200.5}, 438, "iat is missing or no integer"),
-        ({"iat": 0}, 403, "at most 60 s ago is fresh"),
+        ({"iat": 1780315199 - 60}, 403, "at most 60 s before and 15 s after is fresh"),
+        ({"iat": 0}, 437, "not yet valid"),
+        ({"iat": 10**19}, 403, "s after now; at most"),
+        ({"iat": -(10**19)}, 403, "s before now; at most"),
         ({"orig": {"tn": "12155550101"}}, 438, "the call comes from 12155550100"),
         ({"orig": {"tn": "+12155550100"}}, 438, "the call comes from"),
         ({"orig": {"tn": 12155550100}}, 438, "the call comes from"),
@@ -203,10 +207,10 @@ def test_a_header_fails_with_the_code_of_its_first_failure(
 @pytest.mark.parametrize(
     ("age", "code", "said"),
     [
-        (61, 403, "iat is 61 s ago"),
-        (60, None, "iat is 60 s ago"),
-        (-15, None, "iat is 15 s in the future"),
-        (-16, 403, "iat is 16 s in the future"),
+        (61, 403, "iat is 61 s before now"),
+        (60, None, "iat is 60 s before now"),
+        (-15, None, "iat is 15 s after now"),
+        (-16, 403, "iat is 16 s after now"),
     ],
 )
 def test_an_iat_is_fresh_or_stale(
@@ -259,7 +263,7 @@ def test_a_certificate_without_a_path_to_a_trusted_root_fails(
     verdict = check(identity(issued, now), roots=trusted)
 
     assert verdict.code == 437
-    assert verdict.steps[-1].words.startswith("no trusted path from the certificate: ")
+    assert "unable to get local issuer certificate" in verdict.words
 
 
 @pytest.mark.parametrize(
@@ -267,7 +271,7 @@ def test_a_certificate_without_a_path_to_a_trusted_root_fails(
     [
         ({"key": rsa.generate_private_key(public_exponent=65537, key_size=2048)}, "RSA"),
         ({"key": ec.generate_private_key(ec.SECP384R1())}, "secp384r1"),
-        ({"lifetime": -timedelta(seconds=1)}, "expired on"),
+        ({"lifetime": -timedelta(seconds=1)}, "certificate has expired"),
         ({"spc": None}, "no TNAuthList"),
     ],
     ids=["RSA", "P-384", "expired", "no TNAuthList"],
@@ -287,8 +291,7 @@ def test_a_certificate_that_cannot_sign_shaken_fails(
         verdict = check(identity(issued, now), certificate=bad.certificate, roots=roots)
 
         assert verdict.code == 437
-        assert verdict.steps[-1].words.startswith("the certificate is not fit: ")
-        assert said in verdict.steps[-1].words
+        assert said in verdict.words
 
 
 def test_a_certificate_that_is_not_valid_yet_fails(
@@ -320,9 +323,9 @@ def test_the_certificate_of_a_trusted_root_itself_fails(
         ({"spc": "1234", "numbers": ["19995550100"]}, None, "the signer is provider 1234"),
         ({"numbers": [ORIG]}, None, f"the certificate's TNAuthList covers {ORIG}"),
         ({"ranges": [TnRange("12155550000", 200)]}, None, f"TNAuthList covers {ORIG}"),
-        ({"numbers": ["12155550101"]}, 437, f"TNAuthList does not cover {ORIG}"),
-        ({"ranges": [TnRange("12155550101", 99)]}, 437, f"TNAuthList does not cover {ORIG}"),
-        ({"numbers": ["1215555010"]}, 437, f"TNAuthList does not cover {ORIG}"),
+        ({"numbers": ["12155550101"]}, 437, f"does not cover {ORIG}"),
+        ({"ranges": [TnRange("12155550101", 99)]}, 437, f"does not cover {ORIG}"),
+        ({"numbers": ["1215555010"]}, 437, f"does not cover {ORIG}"),
     ],
     ids=str,
 )
@@ -340,25 +343,28 @@ def test_the_certificate_must_speak_for_the_caller(
     verdict = check(identity(signer, now), certificate=signer.certificate)
 
     assert verdict.code == code
-    assert said in verdict.steps[-1].words
+    assert any(said in each for each in words(verdict))
 
 
 def test_the_first_failure_in_the_order_of_rfc_8224_counts(
     check: Check, issued: Issued, now: int
 ) -> None:
-    stale = identity(issued, now, iat=0, orig={"tn": "1"}, attest="D")
+    stale = identity(issued, now, iat=now - 61, orig={"tn": "1"}, attest="D")
 
     assert check(stale, roots=[]).code == 437
     assert check(stale).code == 403
     assert check(replace(stale, info="https://evil.example/"), roots=[]).code == 438
 
 
-def test_every_code_has_the_reason_phrase_of_rfc_8224() -> None:
+def test_every_code_has_its_reason_phrase() -> None:
     assert REASONS == {
         403: "Stale Date",
+        428: "Use Identity Header",
+        433: "Anonymity Disallowed",
         436: "Bad Identity Info",
         437: "Unsupported Credential",
         438: "Invalid Identity Header",
+        608: "Rejected",
     }
 
 

@@ -21,7 +21,6 @@ from aiohttp.test_utils import TestClient, TestServer
 from shaken.api.authenticator import Authenticator
 from shaken.api.http import HttpApi
 from shaken.api.routes import Resources, Route
-from shaken.api.stir import StirApi
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
 from shaken.audit import SYSTEM, changing
 from shaken.config import Config
@@ -32,10 +31,13 @@ from shaken.signing import Signer, SigningPolicy
 from shaken.snapshot import take_snapshot
 from shaken.snapshots import SnapshotFollower
 from shaken.store import HISTORY as SERVICE_HISTORY
+from shaken.store.calls import CallRecord, add_calls
 from shaken.store.credentials import add_credential
 from shaken.store.tenants import add_tenant, add_trunk
 from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
 from shaken.throttle import FailureThrottle
+from tests.signing import stir_api
+from tests.verification import Desk
 from trust.authority import Authority, Issued
 from trust.certificate import CertificateKind
 from trust.keys import MasterKey
@@ -153,6 +155,9 @@ def _add_estate(database: Database, master: MasterKey, issued: Issued, word: str
     import_certificate(database, master, upload, actor=SYSTEM, now=now, lab=False)
     with changing(database, SYSTEM, now=now) as audited:
         keep(audited, master, drafted)
+    parties = ("12155550100", "12155550199", "A", str(origid))
+    used = (estate.certificate, f"call of {word}")
+    add_calls(database, [CallRecord(now, word, estate.address, estate.trunk, *parties, *used)])
     return estate
 
 
@@ -238,9 +243,9 @@ async def running(template: Template, folder: Path) -> AsyncIterator[World]:
     signer = Signer(template.master, public_url="https://sti.example.com", policy=policy)
     authenticator = Authenticator(FailureThrottle())
     api = HttpApi(
-        resources=Resources(Config(), database, template.master, signer),
+        resources=Resources(Config(), database, template.master, signer, None),
         authenticator=authenticator,
-        stir=StirApi(signer, authenticator=authenticator, record=lambda _: None),
+        stir=stir_api(signer, Desk(int(time.time()), ()).verifier, authenticator=authenticator),
         snapshots=SnapshotFollower(database, take_snapshot(database), on_change=lambda _: None),
         trusted_proxies=(ip_network("127.0.0.1"),),
         version="0",

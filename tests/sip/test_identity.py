@@ -10,6 +10,7 @@ from sip.identity import (
     MAX_IDENTITIES,
     Identity,
     IdentityError,
+    InfoError,
     parse_identities,
     strip_header_name,
 )
@@ -311,3 +312,26 @@ def test_refuses_long_repetitions_without_backtracking(start: str, pattern: str)
 
     with pytest.raises(IdentityError):
         parse_identities(text)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "is_info"),
+    [
+        ("", True),
+        (";info", True),
+        (";info=https://a.example/", True),
+        (";info=<>", True),
+        (";info=<a b>", True),
+        (";info=<https://a.example/>;info=<https://a.example/>", True),
+        (";alg=ES256;ppt=shaken", True),
+        (";info=<https://a.example/>;alg=ES256;alg=ES256", False),
+        (";info=<https://a.example/>;information=<x>", False),
+        (";info=<https://a.example/> x", False),
+        (";ppt=<info>", False),
+    ],
+)
+def test_what_is_wrong_with_info_is_told_apart(*, parameters: str, is_info: bool) -> None:
+    with pytest.raises(IdentityError) as error:
+        parse_identities(f"a.b.c{parameters}")
+
+    assert isinstance(error.value, InfoError) == is_info

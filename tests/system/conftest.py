@@ -1,6 +1,7 @@
 """A running demo service and those who call it."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,10 @@ from typing import Any
 import pytest
 
 from tests.system.caller import Caller
+from tests.system.inbound import Carrier
 from tests.system.process import Service, read_demo, running
+from tests.system.repository import publishing
+from trust.authority import Authority
 
 
 @pytest.fixture
@@ -40,3 +44,28 @@ def signer(service: Service, demo: dict[str, Any]) -> Caller:
 def now() -> datetime:
     """The time at which certificates of the tests are issued."""
     return datetime.now(UTC)
+
+
+@pytest.fixture(scope="module")
+def carrier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carrier]:
+    """Another provider, with its repository."""
+    with a_carrier(tmp_path_factory.mktemp("web")) as made:
+        yield made
+
+
+@pytest.fixture
+def own_carrier(tmp_path: Path) -> Iterator[Carrier]:
+    """One whose repository the test stops or releases."""
+    with a_carrier(tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def a_carrier(folder: Path) -> Iterator[Carrier]:
+    """Run another provider's repository."""
+    now = datetime.now(UTC)
+    root = Authority.create("Another root", now=now)
+    authority = root.intermediate("Another CA", now=now)
+    issued = authority.issue_sti(spc="4321", now=now)
+    with publishing(authority, folder) as repository:
+        yield Carrier(root, authority, issued, repository)

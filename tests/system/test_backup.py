@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from shaken.service import prepare
-from shaken.store.calls import SignedCall, add_calls
+from shaken.store.calls import CallRecord, add_calls
 from tests.stores import BUILT_IN, ORIGID, REVISION, SETTINGS, Store, make_store, sign_with_all
 from tests.system.caller import Caller
 from tests.system.killed import Command
@@ -239,7 +239,7 @@ def test_a_backup_is_not_overwritten_unless_forced(
 @pytest.fixture
 def large(store: Store) -> Store:
     """A store whose copy takes a while: it holds many records of calls."""
-    call = SignedCall(
+    call = CallRecord(
         at=0,
         credential="signer",
         tenant=None,

@@ -3,7 +3,6 @@
 import json
 import stat
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients import client_id
-from tests.system.process import Service, read_demo, run_shaken, running
+from tests.system.process import Service, read_demo, run_shaken, running, until
 from trust.certificate import Certificate
 from trust.pem import read_pem
 
@@ -79,6 +78,14 @@ HELP = {
     "tenants create": ["ADDRESS", "--alias", "--number", "--fallback"],
     "trunks": ["list", "create", "show", "update", "delete"],
     "trunks create": ["--tenant", "--attest", "--foreign-attest", "--network", "--country"],
+    "trunks update": [
+        "--identity-required",
+        "--minimum-attest",
+        "--on-stale",
+        "--verify-freshness",
+    ],
+    "calls": ["list"],
+    "calls list": ["--number", "--verstat", "--certificate", "--since", "--until"],
     "roots": ["list", "add", "show", "disable", "enable", "delete", "reset"],
     "roots add": ["CERTIFICATE", "--purpose"],
     "roots delete": ["ID", "--purpose", "until a reset"],
@@ -102,88 +109,6 @@ def test_each_command_explains_itself(lab: Path, command: str) -> None:
     said = shaken(lab, *command.split(), "--help")
 
     assert [text for text in HELP[command] if text not in said] == []
-
-
-def test_a_signed_call_verifies_against_the_lab_root(lab: Path, identity: str) -> None:
-    call = ("--orig", "+12155550100", "--dest", DEST)
-    files = ("--certificate", "lab/sti.pem", "--roots", "lab/root.pem")
-
-    assert identity.endswith(f";info=<{X5U}>;alg=ES256;ppt=shaken")
-    assert shaken(lab, "verify", *call, *files, identity) == "TN-Validation-Passed\n"
-
-
-def test_a_header_can_come_through_a_pipe_and_each_check_is_told(lab: Path, identity: str) -> None:
-    call = ("--orig", ORIG, "--dest", DEST, "--certificate", "lab/sti.pem")
-
-    said = shaken(lab, "verify", "-v", *call, "-", stdin=f"Identity: {identity}\r\n")
-
-    lines = said.splitlines()
-    assert lines[-1] == "TN-Validation-Passed"
-    assert all(line.startswith("ok ") for line in lines[:-1])
-    assert f"info and x5u both name {X5U}" in said
-    assert "orig and dest are those of the call: 12155550100 to 12155550199" in said
-
-
-FAILURES = {
-    "another caller": (["--orig", "+12155550101"], "438 Invalid Identity Header"),
-    "another callee": (["--dest", "+12155550198"], "438 Invalid Identity Header"),
-    "an hour later": (["--at", "HOUR"], "403 Stale Date"),
-    "another root": (["--roots", "other/root.pem"], "437 Unsupported Credential"),
-    "another certificate": (["--certificate", "other/sti.pem"], "438 Invalid Identity Header"),
-}
-
-
-@pytest.mark.parametrize("case", FAILURES)
-def test_a_header_that_does_not_hold_ends_with_one_and_says_why(
-    lab: Path, identity: str, case: str
-) -> None:
-    changed, expected = FAILURES[case]
-    options = {
-        "--orig": ORIG,
-        "--dest": DEST,
-        "--certificate": "lab/sti.pem",
-        **dict(zip(changed[::2], changed[1::2], strict=True)),
-    }
-    if "--at" in options:
-        options["--at"] = str(int(time.time()) + 3600)
-
-    said = shaken(
-        lab, "verify", *(word for pair in options.items() for word in pair), identity, code=1
-    )
-
-    why, verdict = said.splitlines()
-    assert why.startswith("FAILED ")
-    assert verdict == f"TN-Validation-Failed: {expected}"
-
-
-def test_a_header_signed_an_hour_ago_is_stale_unless_more_is_allowed(lab: Path) -> None:
-    call = ("--orig", ORIG, "--dest", DEST, "--certificate", "lab/sti.pem")
-    an_hour_ago = str(int(time.time()) - 3600)
-    old = shaken(
-        lab, "sign", *call, "--key", "lab/sti.key", "--x5u", X5U, "--iat", an_hour_ago
-    ).strip()
-
-    assert "403 Stale Date" in shaken(lab, "verify", *call, old, code=1)
-    assert shaken(lab, "verify", *call, "--freshness", "4000", old) == "TN-Validation-Passed\n"
-
-
-def test_an_altered_header_does_not_hold(lab: Path, identity: str) -> None:
-    head, _, rest = identity.partition(";")
-    header, claims, signature = head.split(".")
-    altered = f"{header}.{claims}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]};{rest}"
-    call = ("--orig", ORIG, "--dest", DEST, "--certificate", "lab/sti.pem")
-
-    said = shaken(lab, "verify", *call, altered, code=1)
-
-    assert "TN-Validation-Failed: 438 Invalid Identity Header" in said
-
-
-def test_verify_says_how_to_get_the_certificate_that_is_missing(lab: Path, identity: str) -> None:
-    said = misuse(lab, "verify", "--orig", ORIG, "--dest", DEST, identity)
-
-    assert said.endswith(
-        f"give the signer's chain with --certificate FILE; `curl -o FILE {X5U}` saves it"
-    )
 
 
 WRONG_CALLS = {
@@ -375,6 +300,71 @@ def test_a_tenant_and_its_trunk_are_made_changed_and_deleted(administrator: Admi
     assert "(409 in-use)" in in_use
     assert administrator.run("trunks", "delete", "books") == "deleted books\n"
     assert administrator.run("tenants", "delete", "b.example") == "deleted b.example\n"
+
+
+def test_a_trunk_is_told_what_to_do_with_calls_that_come_in(administrator: Administrator) -> None:
+    def policy() -> dict[str, object]:
+        shown = json.loads(administrator.run("trunks", "show", "strict", "--json"))
+        told: dict[str, object] = shown["verification"]
+        return {name: value for name, value in told.items() if value not in (None, "flag")}
+
+    settings = ("--on-stale", "reject", "--on-unreachable", "ignore", "--on-invalid", "reject")
+    more = ("--identity-required", "--anonymous", "reject", "--minimum-attest", "B")
+    times = ("--verify-freshness", "300", "--verify-skew", "0", "--replays", "fail")
+    table = administrator.run(
+        *("trunks", "create", "strict", "--tenant", "pbx.example.com"), *settings, *more, *times
+    )
+    created = policy()
+    administrator.run("trunks", "update", "strict", "--attest", "B")
+    kept = policy()
+    administrator.run(
+        *("trunks", "update", "strict", "--no-identity-required", "--on-stale", "flag"),
+        *("--minimum-attest", "default", "--verify-freshness", "default", "--replays", "default"),
+    )
+
+    assert created == {
+        "identity_required": True,
+        "anonymous": "reject",
+        "minimum_attest": "B",
+        "stale": "reject",
+        "unreachable": "ignore",
+        "invalid": "reject",
+        "freshness": 300,
+        "skew": 0,
+        "replays": "fail",
+    }
+    assert "identity_required=yes anonymous=reject minimum_attest=B stale=reject" in table
+    assert "skew=0" in table
+    assert kept == created
+    assert policy() == {
+        "identity_required": False,
+        "anonymous": "reject",
+        "unreachable": "ignore",
+        "invalid": "reject",
+        "skew": 0,
+    }
+    assert "86400" in misuse(
+        administrator.folder, "trunks", "update", "strict", "--verify-freshness", "86401"
+    )
+    administrator.run("trunks", "delete", "strict")
+
+
+def test_calls_on_record_are_listed(administrator: Administrator) -> None:
+    asked = ("calls", "list", "--kind", "signed", "--number", "+1 215 555 0100")
+    for _ in until("the demo's call is on record", seconds=5):
+        found = administrator.json(*asked)
+        if found:
+            break
+    table = administrator.run(*asked, "--tenant", "pbx.example.com", "--limit", "1")
+
+    assert {each["orig"] for each in found} == {"12155550100"}
+    heading, row = table.splitlines()
+    assert heading.split() == [
+        *("at", "kind", "tenant", "orig", "dest", "attest", "verstat", "code", "certificate")
+    ]
+    assert row.split()[1:4] == ["signed", "pbx.example.com", "12155550100"]
+    assert administrator.run("calls", "list", "--number", "1").count("\n") == 1
+    assert "(400 invalid-request)" in administrator.complaint("calls", "list", "--number", "bob")
 
 
 def test_a_credential_is_bound_to_a_client_certificate(administrator: Administrator) -> None:

@@ -93,6 +93,42 @@ def test_the_first_start_says_which_certificate_signed_and_why(first: Service) -
     assert "chosen because it belongs to the tenant, pbx.example.com" in said
 
 
+def test_the_first_start_verifies_the_call_and_shows_the_verdict(first: Service) -> None:
+    verdict = printed(first, "Verdict").splitlines()
+    claims = json.loads(printed(first, "PASSporT claims"))
+    certificate = sti_certificate(first)
+
+    assert verdict[0] == "TN-Validation-Passed"
+    assert [line.split(maxsplit=1) for line in verdict[1:]] == [
+        ["attest", "A"],
+        ["origid", claims["origid"]],
+        ["x5u", f"{first.url}/certificates/{certificate['id']}.pem"],
+        ["signer", "CN=SHAKEN 1234,O=SHAKEN lab, provider 1234"],
+        ["issuer", "CN=Lab STI Intermediate,O=SHAKEN lab"],
+    ]
+
+
+def test_the_printed_verification_command_verifies_when_run_by_a_shell(tmp_path: Path) -> None:
+    with running(tmp_path, "--demo") as fresh:
+        command = printed(fresh, "Verify this call yourself, within a minute: then it is stale")
+
+        answer = json.loads(run_program("sh", "-c", command))["verificationResponse"]
+
+    assert command.startswith("curl ")
+    assert answer["verstat"] == "TN-Validation-Passed"
+    assert "replayed" not in answer
+
+
+def test_the_lab_root_is_among_those_that_callers_are_trusted_by(first: Service) -> None:
+    document = read_demo(first.data)
+    admin = Caller(first.url, document["admin"]["secret"])
+
+    (root,) = admin.items("/api/v1/roots?purpose=sti")
+
+    assert root["subject"] == "CN=Lab STI Root,O=SHAKEN lab"
+    assert admin.get("/api/v1/roots.pem?purpose=sti").body.decode() == document["sti_root"]
+
+
 def test_the_printed_signing_command_signs_when_run_by_a_shell(first: Service) -> None:
     command = printed(first, "Sign a call yourself")
 

@@ -62,7 +62,11 @@ def test_every_registered_route_is_described(document: dict[str, Any]) -> None:
     routes = {(route.method, route.path) for route in registered()}
 
     assert len(routes) > 20
-    assert set(operations(document)) == {*routes, ("POST", "/stir/v1/signing")}
+    assert set(operations(document)) == {
+        *routes,
+        ("POST", "/stir/v1/signing"),
+        ("POST", "/stir/v1/verification"),
+    }
 
 
 def test_every_described_route_is_there(document: dict[str, Any], admin: Caller) -> None:
@@ -103,6 +107,30 @@ def test_answers_are_as_described(document: dict[str, Any], admin: Caller) -> No
         schema = {**content["application/json"]["schema"], "components": document["components"]}
         OAS31Validator(schema).validate(answer.json())
         assert answer.status == 200
+
+
+def test_the_answers_of_the_stir_routes_are_as_described(
+    service: Service, document: dict[str, Any]
+) -> None:
+    demo = read_demo(service.data)
+    signed = Caller(service.url, demo["signer"]["secret"]).sign().json()
+    call = {
+        "from": {"tn": "+12155550100"},
+        "to": {"tn": ["+12155550199"]},
+        "identity": signed["signingResponse"]["identity"],
+    }
+    verifier = Caller(service.url, demo["verifier"]["secret"])
+    passed = verifier.post("/stir/v1/verification", {"verificationRequest": call}).json()
+    wrong = {**call, "from": {"tn": "+12155550101"}}
+    failed = verifier.post("/stir/v1/verification", {"verificationRequest": wrong}).json()
+
+    answers = [("signing", signed), ("verification", passed), ("verification", failed)]
+    for route, answer in answers:
+        described = document["paths"][f"/stir/v1/{route}"]["post"]["responses"]["200"]["content"]
+        schema = described["application/json"]["schema"]
+        OAS31Validator({**schema, "components": document["components"]}).validate(answer)
+    assert passed["verificationResponse"]["verstat"] == "TN-Validation-Passed"
+    assert failed["verificationResponse"]["reasoncode"] == 438
 
 
 def test_problems_are_as_described(document: dict[str, Any], admin: Caller) -> None:

@@ -1,15 +1,15 @@
-"""Every signed call leaves a record in the database, also when the service ends behind it."""
+"""Every call leaves a record in the database, also when the service ends behind it."""
 
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 from tests.system.caller import Caller
-from tests.system.process import Service, until
+from tests.system.process import Service, read_demo, running, until
 
 SELECTION = (
     "SELECT credential, tenant, trunk, orig, dest, attest, origid, certificate, request_id"
-    " FROM signed_calls ORDER BY sequence"
+    " FROM calls ORDER BY sequence"
 )
 
 
@@ -66,4 +66,75 @@ def test_calls_signed_right_before_the_end_are_recorded(service: Service, signer
     assert [request for request in found if request.startswith("call-")] == [
         f"call-{number}" for number in range(50)
     ]
-    assert len(found) == 51  # and the demo's own
+    assert len(found) == 52  # and the demo's own, signed and verified
+
+
+def test_a_call_that_is_signed_and_verified_is_found_by_its_number(
+    service: Service, signer: Caller, admin: Caller, demo: dict[str, Any]
+) -> None:
+    identity = signer.sign(dest={"tn": ["+12155550008"]}).json()["signingResponse"]["identity"]
+    verifier = Caller(service.url, demo["verifier"]["secret"])
+
+    verdict = verify(verifier, identity, "12155550008")
+
+    signed, verified = both_calls(admin, "%2B1-215-555-0008")
+    assert verdict["verstat"] == verified["verstat"] == "TN-Validation-Passed"
+    assert (signed["kind"], verified["kind"]) == ("signed", "verified")
+    assert (verified["action"], verified["code"], verified["reason"]) == ("accept", None, None)
+    assert verified["credential"] == "demo-verifier"
+    for member in ("orig", "dest", "attest", "origid", "tenant"):
+        assert signed[member] == verified[member]
+    assert verified["certificate"].endswith(f"/certificates/{signed['certificate']}.pem")
+
+
+def test_numbers_that_are_kept_hashed_are_in_no_file_and_found_all_the_same(
+    tmp_path: Path,
+) -> None:
+    with running(tmp_path, "--demo", settings={"SHAKEN_RECORDS__NUMBERS": "hashed"}) as service:
+        demo = read_demo(service.data)
+        signer, verifier, admin = (
+            Caller(service.url, demo[role]["secret"]) for role in ("signer", "verifier", "admin")
+        )
+        called = {"tn": ["12155550009", "12155550019"]}
+        identity = signer.sign(dest=called).json()["signingResponse"]["identity"]
+        verdict = verify(verifier, identity, "12155550029")
+
+        signed, _ = both_calls(admin, "12155550100", beside=2)[-2:]
+        (by_dest,) = admin.get("/api/v1/calls?number=12155550019").json()["items"]
+        (verified,) = admin.get("/api/v1/calls?number=12155550029").json()["items"]
+        by_hash = admin.get(f"/api/v1/calls?number={by_dest['dest'][1]}").json()["items"]
+
+    assert signed["orig"] == verified["orig"] == by_dest["orig"]
+    assert by_hash == [by_dest]
+    assert "12155550029" in verdict["reasondesc"]
+    assert verified["verstat"] == "TN-Validation-Failed"
+    assert "hmac:" in verified["reason"]
+    stored = b"".join(file.read_bytes() for file in service.data.glob("shaken.sqlite*"))
+    assert [
+        each for each in (b"12155550009", b"12155550019", b"12155550029") if each in stored
+    ] == []
+
+
+def verify(verifier: Caller, identity: str, dest: str) -> dict[str, Any]:
+    """Ask for the verdict on a call of the demo."""
+    request = {
+        "verificationRequest": {
+            "from": {"tn": "12155550100"},
+            "to": {"tn": [dest]},
+            "identity": identity,
+        }
+    }
+    answer = verifier.post("/stir/v1/verification", request)
+    assert answer.status == 200, answer
+    verdict: dict[str, Any] = answer.json()["verificationResponse"]
+    return verdict
+
+
+def both_calls(admin: Caller, number: str, *, beside: int = 0) -> list[dict[str, Any]]:
+    """Wait for two calls on record, beside so many others; the oldest comes first."""
+    found: list[dict[str, Any]] = []
+    for _ in until("both calls are on record", seconds=5):
+        found = admin.get(f"/api/v1/calls?number={number}").json()["items"]
+        if len(found) == 2 + beside:
+            break
+    return found[::-1]

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, func, inspect, select
 
 from trust.keys import HEADER_BYTES, MasterKeys, SealError, key_id_of
-from trust.store.tables import certificate_requests, certificates
+from trust.store.tables import certificate_requests, certificates, service_keys
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,9 @@ CERTIFICATE_KEYS = SealedColumn(certificates.c.sealed_key, certificates.c.id)
 REQUEST_KEYS = SealedColumn(
     certificate_requests.c.sealed_key, certificate_requests.c.id, prefix="request:"
 )
+SERVICE_KEYS = SealedColumn(service_keys.c.sealed, service_keys.c.name, prefix="service-key:")
 
-SEALED = (CERTIFICATE_KEYS, REQUEST_KEYS)
+SEALED = (CERTIFICATE_KEYS, REQUEST_KEYS, SERVICE_KEYS)
 
 SAMPLES = 3
 """Values that are tried for each master key: one that is damaged says nothing of the key."""

@@ -1,4 +1,4 @@
-"""What the store keeps for `trust`: certificates, requests, roots, the master key's check.
+"""What the store keeps for `trust`: certificates, requests, roots, the master key's check, keys.
 
 Times are Unix seconds in UTC; lists are JSON.
 """
@@ -77,6 +77,14 @@ certificate_requests = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
     sqlite_autoincrement=True,
+)
+
+service_keys = Table(
+    "service_keys",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("revision", BigInteger, nullable=False),
 )
 
 roots = Table(

@@ -48,6 +48,26 @@ LIST = {
     "a lone surrogate in it": [LONE_SURROGATE],
 }
 
+POLICY = {
+    "a number": 5,
+    "a text": "text",
+    "a list": [],
+    "nothing": None,
+    "an unknown member": {"nonsense": True},
+    "an unknown reaction": {"stale": "drop"},
+    "a reaction that is no text": {"unfit": 5},
+    "a lone surrogate": {"invalid": LONE_SURROGATE},
+    "an unknown anonymity": {"anonymous": "flag"},
+    "a level that is none": {"minimum_attest": "D"},
+    "a text for a truth": {"identity_required": "yes"},
+    "no freshness at all": {"freshness": 0},
+    "too much freshness": {"freshness": 86_401},
+    "a fraction of freshness": {"freshness": 0.5},
+    "negative skew": {"skew": -1},
+    "too much skew": {"skew": 3601},
+    "an unknown way with replays": {"replays": "flag"},
+}
+
 TRUTH = {"a number": 1, "a text": "true", "nothing": None, "a list": [], "an object": {}}
 
 
@@ -74,6 +94,7 @@ TRUNK = {
     "networks": WORDS,
     "country": OPTIONAL,
     "answer": WORD,
+    "verification": Field(POLICY),
 }
 TENANT = {"aliases": WORDS, "numbers": WORDS, "fallback": WORD, "managed": Field(TRUTH)}
 
@@ -211,7 +232,7 @@ def test_a_field_that_is_wrong_is_named(
             assert answer.json()["type"] == "not-json"
         else:
             (place,) = named(answer)
-            assert re.fullmatch(rf"{name}(\[\d+\])?", place), (defect, answer)
+            assert re.fullmatch(rf"{name}(\[\d+\]|\.\w+)?", place), (defect, answer)
         assert len(answer.body) < 2_000, defect
     assert state(service.data) == before
 

@@ -17,6 +17,19 @@ from tests.system.caller import Caller
 from tests.system.process import Service
 
 BASE = "/api/v1/trunks"
+POLICY = {
+    "identity_required": False,
+    "anonymous": "accept",
+    "minimum_attest": None,
+    "stale": "flag",
+    "unreachable": "flag",
+    "unfit": "flag",
+    "invalid": "flag",
+    "freshness": None,
+    "skew": None,
+    "replays": None,
+}
+"""What a trunk does with calls that come in, unless it is told otherwise."""
 ORIGID = "de305d54-75b4-431b-adb2-eb6b9e546014"
 
 
@@ -35,6 +48,18 @@ def test_a_trunk_is_made_shown_changed_and_removed(admin: Caller, tenant: str) -
         "networks": ["192.0.2.0/24", "2001:db8::/32", "198.51.100.7/32"],
         "country": "US",
         "answer": "3gpp",
+        "verification": {
+            "identity_required": True,
+            "anonymous": "reject",
+            "minimum_attest": "B",
+            "stale": "reject",
+            "unreachable": "ignore",
+            "unfit": "reject",
+            "invalid": "reject",
+            "freshness": 86_400,
+            "skew": 0,
+            "replays": "fail",
+        },
     }
 
     made = admin.post(BASE, {"name": name, "tenant": "B\u00dcCHER.example", **settings})
@@ -54,11 +79,27 @@ def test_a_trunk_is_made_shown_changed_and_removed(admin: Caller, tenant: str) -
         "networks": [],
         "country": None,
         "answer": "both",
+        "verification": POLICY,
     }
     assert (removed.status, removed.body) == (204, b"")
     problem(admin.get(f"{BASE}/{name}"), 404, "not-found")
     problem(admin.delete(f"{BASE}/{name}"), 404, "not-found")
     problem(admin.put(f"{BASE}/{name}", {}), 404, "not-found")
+
+
+def test_a_policy_is_replaced_as_a_whole_and_its_audit_names_what_differs(
+    admin: Caller, tenant: str
+) -> None:
+    name = new_trunk(admin, tenant, verification={"stale": "reject", "freshness": 5})["name"]
+
+    changed = admin.put(f"{BASE}/{name}", {"verification": {"stale": "ignore", "skew": 3600}})
+
+    assert changed.json()["verification"] == {**POLICY, "stale": "ignore", "skew": 3600}
+    (entry, *_) = admin.get(f"/api/v1/audit?subject={name}").json()["items"]
+    assert entry["detail"] == {
+        "before": {"verification": {"stale": "reject", "freshness": 5, "skew": None}},
+        "after": {"verification": {"stale": "ignore", "freshness": None, "skew": 3600}},
+    }
 
 
 def test_a_trunk_has_an_origid_of_its_own_that_a_change_keeps(admin: Caller, tenant: str) -> None:

@@ -1,0 +1,171 @@
+"""Verification over HTTP with certificates at hand, and while a repository hangs.
+
+The signers are the service's own: their chains are read once, as those of others are. OpenSSL's
+rate of verifying on the same core, measured in turn with it, is the measure.
+"""
+
+import json
+import re
+import socket
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jwt.utils import base64url_encode
+
+from benchmarks.dataset import Dataset, make_dataset
+from benchmarks.load import CONNECTIONS, Service, openssl_rates, serving
+from benchmarks.report import Line, say
+
+MANY = 1_000
+ROUNDS = 3
+SECONDS = 3
+HANGING = 50
+"""Calls a second whose certificates do not come."""
+LUA = Path(__file__).with_name("verifying.lua")
+CALL = {"orig": {"tn": "12155550100"}, "dest": {"tn": ["12355551212"]}}
+SETTINGS = {
+    "SHAKEN_VERIFICATION__FRESHNESS": "86400",
+    "SHAKEN_FETCH__ALLOW_PRIVATE": "true",
+    "SHAKEN_FETCH__ALLOW_ANY_PORT": "true",
+}
+
+_RATE = re.compile(r"Requests/sec:\s+([0-9.]+)")
+_FAILED = re.compile(r"Non-2xx or 3xx responses: ([0-9]+)")
+_P99 = re.compile(r"99%\s+([0-9.]+)(us|ms|s)")
+_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+
+
+@dataclass(frozen=True)
+class Load:
+    """What wrk measured: requests per second, and the latency (ms) that 99 % stay below."""
+
+    rate: float
+    p99: float
+
+
+def measure_verification() -> list[Line]:
+    """Measure, and return rows of the table."""
+    with tempfile.TemporaryDirectory() as scratch:
+        say("writing stores with 1 and 1,000 signers")
+        one = make_dataset(Path(scratch, "one"), tenants=1)
+        many = make_dataset(Path(scratch, "many"), tenants=MANY)
+        with serving(one, SETTINGS) as small, serving(many, SETTINGS) as large:
+            _sign_all(small, one)
+            _sign_all(large, many)
+            _load(small, one)
+            _load(large, many)
+            raw, rate_one, rate_many = [], [], []
+            for number in range(1, ROUNDS + 1):
+                raw.append(openssl_rates().verify)
+                rate_one.append(_load(small, one).rate)
+                rate_many.append(_load(large, many).rate)
+                say(
+                    f"round {number} of {ROUNDS}: openssl {raw[-1]:,.0f}/s, 1 signer"
+                    f" {rate_one[-1]:,.0f}/s, 1,000 signers {rate_many[-1]:,.0f}/s"
+                )
+            usual = statistics.median(_load(large, many).p99 for _ in range(ROUNDS))
+            with _calls_that_hang(large, many):
+                hanging = statistics.median(_load(large, many).p99 for _ in range(ROUNDS))
+    share = statistics.median(a / b for a, b in zip(rate_one, raw, strict=True))
+    slower = 1 - statistics.median(b / a for a, b in zip(rate_one, rate_many, strict=True))
+    return [
+        Line("openssl speed ecdsap256, verifications/s", f"{statistics.median(raw):,.0f}", ""),
+        Line("verification requests/s, 1 signer", f"{statistics.median(rate_one):,.0f}", ""),
+        Line("share of openssl's rate", f"{share:.1%}", "at least 40 %", share >= 0.4),
+        Line("slower with 1,000 signers by", f"{slower:.1%}", "at most 5 %", slower <= 0.05),
+        Line("99 % of verdicts within", f"{usual:.1f} ms", ""),
+        Line("the same while a repository hangs", f"{hanging:.1f} ms", ""),
+    ]
+
+
+def _sign_all(service: Service, dataset: Dataset) -> None:
+    """Sign a call as each tenant, and write the requests that verify them."""
+    bodies = []
+    for secret in dataset.secrets:
+        answer = _post(service, "signing", secret, {"signingRequest": {**CALL, "attest": "A"}})
+        identity = answer["signingResponse"]["identity"]
+        bodies.append(json.dumps(_request(identity)))
+    (dataset.folder / "bodies.txt").write_text("\n".join(bodies) + "\n")
+
+
+def _request(identity: str) -> dict[str, Any]:
+    call = {"from": CALL["orig"], "to": CALL["dest"], "identity": identity}
+    return {"verificationRequest": call}
+
+
+def _post(service: Service, what: str, secret: str, body: dict[str, Any]) -> dict[str, Any]:
+    request = urllib.request.Request(
+        f"{service.url}/stir/v1/{what}",
+        json.dumps(body).encode(),
+        {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        document: dict[str, Any] = json.loads(answer.read())
+        return document
+
+
+def _load(service: Service, dataset: Dataset) -> Load:
+    command = [
+        "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", "-s", str(LUA),
+        f"{service.url}/stir/v1/verification", "--", str(dataset.folder / "bodies.txt"),
+        dataset.verifier,
+    ]  # fmt: skip
+    ran = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    if failed := _FAILED.search(ran):
+        raise RuntimeError(f"{failed[1]} requests were refused")
+    rate, p99 = _RATE.search(ran), _P99.search(ran)
+    if rate is None or p99 is None:
+        raise RuntimeError(f"wrk said {ran}")
+    return Load(float(rate[1]), float(p99[1]) * _UNITS[p99[2]])
+
+
+@contextmanager
+def _calls_that_hang(service: Service, dataset: Dataset) -> Iterator[None]:
+    """Ask for verdicts by certificates of a host that accepts connections and says nothing."""
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as host:
+        port = host.getsockname()[1]
+        callers = [
+            threading.Thread(target=_hang, args=(service, dataset, port, number, ended))
+            for number in range(HANGING)
+        ]
+        for caller in callers:
+            caller.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            for caller in callers:
+                caller.join()
+
+
+def _hang(
+    service: Service, dataset: Dataset, port: int, number: int, ended: threading.Event
+) -> None:
+    body = json.loads((dataset.folder / "bodies.txt").read_text().splitlines()[0])
+    identity: str = body["verificationRequest"]["identity"]
+    token = identity.partition(";")[0]
+    count = 0
+    while not ended.is_set():
+        count += 1
+        url = f"https://127.0.0.1:{port}/{number}-{count}.pem"
+        began = time.monotonic()
+        _post(service, "verification", dataset.verifier, _request(_naming(token, url)))
+        ended.wait(max(0.0, 1 - (time.monotonic() - began)))
+
+
+def _naming(token: str, url: str) -> str:
+    """Return a header whose PASSporT names another URL; nobody gets to its signature."""
+    _, claims, signature = token.split(".")
+    header = {"alg": "ES256", "ppt": "shaken", "typ": "passport", "x5u": url}
+    first = base64url_encode(json.dumps(header, separators=(",", ":")).encode()).decode()
+    return f"{first}.{claims}.{signature};info=<{url}>;alg=ES256;ppt=shaken"

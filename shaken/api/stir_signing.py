@@ -1,0 +1,132 @@
+"""`POST /stir/v1/signing`: a call becomes an Identity header."""
+
+import logging
+import re
+from collections.abc import Callable
+from urllib.parse import parse_qs
+
+from msgspec import UNSET
+
+from shaken.api.signing_messages import (
+    SigningMessage,
+    SigningResponse,
+    SigningResult,
+    call_of,
+    read_signing,
+)
+from shaken.api.stir import StirAnswer, StirCall, StirRequest, StirRoute
+from shaken.api.stir_errors import StirError, StirFault
+from shaken.credentials import Credential, Role
+from shaken.signing import InvalidClaim, MissingClaim, NotAllowed, NotConfigured, Signed, Signer
+from shaken.snapshot import Snapshot
+from shaken.store.calls import CallRecord, destinations_text
+from shaken.tenants import AnswerForm, Direction, Tenant
+from trust.names import DnsNameError, dns_name
+
+MAX_QUERY_FIELDS = 16
+"""Fields of a query; `tenant` is the only one that means something."""
+
+_PORT = re.compile(r":[0-9]+\Z")
+
+_log = logging.getLogger(__name__)
+
+
+class Signing:
+    """Answers signing requests."""
+
+    def __init__(self, signer: Signer, record: Callable[[CallRecord], None]) -> None:
+        """Take what signs, and where the record of each signature goes."""
+        self._signer = signer
+        self._record = record
+
+    @property
+    def route(self) -> StirRoute:
+        """The route as `StirApi` takes it."""
+        return StirRoute(Role.SIGNER, "this credential is not a signer's", self.answer)
+
+    def answer(self, asked: StirCall) -> StirAnswer:
+        """Sign. Raises StirError."""
+        trunk = asked.trunk
+        if trunk is not None and trunk.direction is Direction.VERIFY:
+            raise StirError(StirFault.FORBIDDEN, "this trunk verifies, it does not sign")
+        tenant = _tenant(asked)
+        message = read_signing(asked.document)
+        call = call_of(message, country=trunk.country if trunk else None)
+        try:
+            signed = self._signer.sign(
+                call, snapshot=asked.snapshot, tenant=tenant, trunk=trunk, now=asked.now
+            )
+        except MissingClaim as error:
+            raise StirError(StirFault.MISSING, error.claim, detail=str(error)) from error
+        except InvalidClaim as error:
+            raise StirError(StirFault.INVALID, error.claim, str(error)) from error
+        except NotAllowed as error:
+            raise StirError(StirFault.FORBIDDEN, str(error)) from error
+        except NotConfigured as error:
+            _log.error("request %s is not signed: %s", asked.request_id, error)
+            raise StirError(StirFault.INTERNAL, detail=str(error)) from error
+        self._record(_record_of(signed, asked, tenant))
+        return _success(signed, message, asked)
+
+
+def _success(signed: Signed, message: SigningMessage, asked: StirCall) -> StirAnswer:
+    form = asked.trunk.answer if asked.trunk else AnswerForm.BOTH
+    result = SigningResult(
+        identity=UNSET if form is AnswerForm.THREE_GPP else signed.identity,
+        identity_header=UNSET if form is AnswerForm.ATIS else signed.identity,
+        request_id=message.request_id,
+    )
+    chosen = f"{signed.certificate}; chosen={signed.chosen.value}"
+    return asked.answer(SigningResponse(result), **{"X-Certificate": chosen})
+
+
+def _record_of(signed: Signed, asked: StirCall, tenant: Tenant | None) -> CallRecord:
+    return CallRecord(
+        at=asked.now,
+        credential=asked.credential.name,
+        tenant=tenant.address if tenant else None,
+        trunk=asked.trunk.name if asked.trunk else None,
+        orig=str(signed.claims.orig),
+        dest=destinations_text(signed.claims.dest.all()),
+        attest=signed.claims.attest,
+        origid=signed.claims.origid,
+        certificate=signed.certificate,
+        request_id=asked.request_id,
+    )
+
+
+def _tenant(asked: StirCall) -> Tenant | None:
+    """Find the tenant that is signed for: the trunk's; the credential's, `?tenant=`, the Host."""
+    if asked.trunk is not None:
+        return asked.snapshot.tenants[asked.trunk.tenant]
+    return _named_tenant(asked.request, asked.credential, asked.snapshot)
+
+
+def _named_tenant(
+    request: StirRequest, credential: Credential, snapshot: Snapshot
+) -> Tenant | None:
+    named = _tenant_named(request.query) if request.query else None
+    if named is not None:
+        tenant = _tenant_at(named, snapshot)
+        if tenant is None or credential.tenant not in {None, tenant.address}:
+            raise StirError(StirFault.INVALID, "tenant", "no tenant of yours has this address")
+        return tenant
+    if credential.tenant is not None:
+        return snapshot.tenants[credential.tenant]
+    return _tenant_at(_PORT.sub("", request.headers.get("Host", "")), snapshot)
+
+
+def _tenant_named(query: str) -> str | None:
+    try:
+        named = parse_qs(query, max_num_fields=MAX_QUERY_FIELDS).get("tenant")
+    except ValueError as error:
+        why = f"the query has more than {MAX_QUERY_FIELDS} fields"
+        raise StirError(StirFault.INVALID, "tenant", why) from error
+    return named[0] if named else None
+
+
+def _tenant_at(address: str, snapshot: Snapshot) -> Tenant | None:
+    try:
+        return snapshot.tenants.get(dns_name(address))
+    except DnsNameError:
+        return None

@@ -1,0 +1,179 @@
+"""`POST /stir/v1/verification`: the verdict on a call's Identity headers.
+
+A negative verdict is an answer like any other (ATIS-1000082): an error is only what a client sent
+wrong, or what failed here.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from msgspec import UNSET
+
+from shaken.acceptance import DEFAULT_POLICY, REASONS
+from shaken.api.stir import StirAnswer, StirCall, StirRoute
+from shaken.api.stir_errors import StirError, StirFault
+from shaken.api.verification_messages import (
+    DecisionMessage,
+    HeaderResult,
+    SignerMessage,
+    VerificationMessage,
+    VerificationResponse,
+    VerificationResult,
+    VerifyResult,
+    called,
+    caller,
+    headers_of,
+    read_verification,
+)
+from shaken.concealment import ANONYMOUS
+from shaken.credentials import Role
+from shaken.store.calls import MAX_RECORDED, CallRecord, destinations_text
+from shaken.tenants import AnswerForm, Direction
+from shaken.verification import Verdict
+from shaken.verifier import InboundCall, Judged, Outcome, Verifier
+from trust.roots import Purpose
+
+
+class Verification:
+    """Answers verification requests."""
+
+    def __init__(self, verifier: Verifier, record: Callable[[CallRecord], None]) -> None:
+        """Take what verifies, and where the record of each verdict goes."""
+        self._verifier = verifier
+        self._record = record
+
+    @property
+    def route(self) -> StirRoute:
+        """The route as `StirApi` takes it."""
+        return StirRoute(Role.VERIFIER, "this credential is not a verifier's", self.answer)
+
+    def answer(self, asked: StirCall) -> StirAnswer | Callable[[], Awaitable[StirAnswer]]:
+        """Verify; where a fetch is needed, return what waits for it. Raises StirError."""
+        trunk = asked.trunk
+        if trunk is not None and trunk.direction is Direction.SIGN:
+            raise StirError(StirFault.FORBIDDEN, "this trunk signs, it does not verify")
+        message = read_verification(asked.document)
+        country = trunk.country if trunk else None
+        call = InboundCall(
+            headers=headers_of(message),
+            orig=caller(message, country=country),
+            dest=called(message, country=country),
+            now=asked.now,
+            time=None if message.time is UNSET else message.time,
+            name=_name_of(message, asked),
+        )
+        policy = trunk.verification if trunk else DEFAULT_POLICY
+        outcome = self._verifier.verify(
+            call, policy, roots=asked.snapshot.standing.certificates(Purpose.STI)
+        )
+        if isinstance(outcome, Outcome):
+            return self._conclude(outcome, call, message, asked)
+        return partial(self._wait, outcome, call, message, asked)
+
+    async def _wait(
+        self,
+        outcome: Callable[[], Awaitable[Outcome]],
+        call: InboundCall,
+        message: VerificationMessage,
+        asked: StirCall,
+    ) -> StirAnswer:
+        return self._conclude(await outcome(), call, message, asked)
+
+    def _conclude(
+        self, outcome: Outcome, call: InboundCall, message: VerificationMessage, asked: StirCall
+    ) -> StirAnswer:
+        self._record(_record_of(outcome, call, asked))
+        form = asked.trunk.answer if asked.trunk else AnswerForm.BOTH
+        return asked.answer(VerificationResponse(_result(outcome, message, form)))
+
+
+def _name_of(message: VerificationMessage, asked: StirCall) -> str:
+    """Tell the call from others: as the client does, else each request is one of its own."""
+    if message.call_id is not UNSET:
+        return message.call_id
+    if message.request_id is not UNSET:
+        return message.request_id
+    return asked.request_id
+
+
+def _result(outcome: Outcome, message: VerificationMessage, form: AnswerForm) -> VerificationResult:
+    decision = outcome.decision
+    reason: dict[str, Any] = {}
+    if decision.code is not None and form is not AnswerForm.THREE_GPP:
+        reason = {
+            "reasoncode": decision.code,
+            "reasontext": REASONS[decision.code],
+            "reasondesc": decision.words,
+        }
+    best = outcome.best
+    return VerificationResult(
+        verstat=UNSET if form is AnswerForm.THREE_GPP else decision.verstat.value,
+        verstat_value=UNSET if form is AnswerForm.ATIS else decision.verstat.value,
+        verify_results=UNSET
+        if form is AnswerForm.ATIS or not outcome.judged
+        else tuple(VerifyResult(_header_result(judged)) for judged in outcome.judged),
+        decision=DecisionMessage(decision.action.value, decision.code or UNSET),
+        replayed=outcome.replayed or UNSET,
+        stale=(best is not None and best.stale) or UNSET,
+        request_id=message.request_id,
+        **reason,
+        **_facts(best),
+    )
+
+
+def _facts(best: Judged | None) -> dict[str, Any]:
+    """Return whose certificate the header names, and what it says only where it holds."""
+    verdict = best.verdict if best else None
+    if best is None or verdict is None or verdict.passport is None:
+        return {}
+    facts: dict[str, Any] = {"ppt": "shaken"}
+    if best.identity is not None:
+        facts["x5u"] = best.identity.info
+    if verdict.signer is not None:
+        names, spcs = verdict.signer.names, verdict.signer.scope.spcs
+        facts["signer"] = SignerMessage(names.subject, names.issuer, tuple(sorted(spcs)))
+    if verdict.code is None:
+        facts["attest"] = verdict.passport.claims["attest"]
+        facts["origid"] = verdict.passport.claims["origid"]
+    return facts
+
+
+def _header_result(judged: Judged) -> HeaderResult:
+    verdict = judged.verdict
+    if verdict.code is None and verdict.passport is not None:
+        return HeaderResult(ppt="shaken", status="pass", valid_claims=verdict.passport.claims)
+    code = verdict.code or 438
+    return HeaderResult(
+        ppt="shaken",
+        status="fail",
+        reason_code=code,
+        reason_text=REASONS[code],
+        reason_description=verdict.words,
+        passport=judged.identity.token if judged.identity else UNSET,
+    )
+
+
+def _record_of(outcome: Outcome, call: InboundCall, asked: StirCall) -> CallRecord:
+    best = outcome.best
+    verdict: Verdict | None = best.verdict if best else None
+    passed = verdict is not None and verdict.code is None
+    claims = verdict.passport.claims if verdict is not None and verdict.passport else {}
+    words = outcome.decision.words
+    return CallRecord(
+        kind="verified",
+        at=asked.now,
+        credential=asked.credential.name,
+        tenant=asked.trunk.tenant if asked.trunk else asked.credential.tenant,
+        trunk=asked.trunk.name if asked.trunk else None,
+        orig=call.orig or ANONYMOUS,
+        dest=destinations_text(call.dest),
+        attest=str(claims.get("attest"))[:1] if passed else "",
+        origid=str(claims.get("origid"))[:64] if passed else "",
+        certificate=best.identity.info[:MAX_RECORDED] if best and best.identity else "",
+        request_id=asked.request_id,
+        verstat=outcome.decision.verstat.value,
+        code=outcome.decision.code,
+        action=outcome.decision.action.value,
+        reason=words[:MAX_RECORDED] if words is not None else None,
+    )

@@ -1,0 +1,173 @@
+"""Administration of a running service: trunks, and what they do with calls that come in."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+import click
+
+from shaken.cli.administration import Printer, client_options, given_settings, merged_settings
+from shaken.client import Client, segment
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+UNSET = "default"
+"""What is given to have a setting of the policy as if it had never been given."""
+
+
+class Seconds(click.ParamType["int | str"]):
+    """A number of seconds in a range, or `default`."""
+
+    name = "seconds"
+
+    def __init__(self, least: int, most: int) -> None:
+        self._range = click.IntRange(least, most)
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's way
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> int | str:
+        """Read the value of an option."""
+        return UNSET if value == UNSET else self._range.convert(value, param, ctx)
+
+
+_REACTION = click.Choice(["flag", "ignore", "reject"])
+
+_TRUNK_SETTINGS = (
+    click.option("--attest", type=click.Choice(["A", "B", "C"])),
+    click.option("--foreign-attest", type=click.Choice(["A", "B", "C", "refuse"])),
+    click.option("--origid", help="UUID; left out: made once and kept."),
+    click.option("--direction", type=click.Choice(["sign", "verify", "auto"])),
+    click.option("--network", "networks", multiple=True, help="192.0.2.0/24; repeatable."),
+    click.option("--country", help="ISO 3166 code that reads national numbers, as in US."),
+    click.option("--answer", type=click.Choice(["both", "atis", "3gpp"])),
+    click.option(
+        "--identity-required/--no-identity-required",
+        default=None,
+        help="Reject calls without an Identity header (428).",
+    ),
+    click.option(
+        "--anonymous", type=click.Choice(["accept", "reject"]), help="Callers without a number."
+    ),
+    click.option(
+        "--minimum-attest",
+        type=click.Choice(["A", "B", "C", UNSET]),
+        help="Reject calls with less (608).",
+    ),
+    click.option("--on-stale", "stale", type=_REACTION, help="What is too old (403)."),
+    click.option(
+        "--on-unreachable",
+        "unreachable",
+        type=_REACTION,
+        help="Where the certificate cannot be had (436).",
+    ),
+    click.option("--on-unfit", "unfit", type=_REACTION, help="Certificates that are bad (437)."),
+    click.option(
+        "--on-invalid", "invalid", type=_REACTION, help="Signatures or claims that are wrong (438)."
+    ),
+    click.option(
+        "--verify-freshness",
+        "freshness",
+        type=Seconds(1, 86400),
+        help="Seconds that a call's iat may be old; default: the service's.",
+    ),
+    click.option(
+        "--verify-skew",
+        "skew",
+        type=Seconds(0, 3600),
+        help="Seconds that it may be ahead; default: the service's.",
+    ),
+    click.option(
+        "--replays",
+        type=click.Choice(["off", "report", "fail", UNSET]),
+        help="What another call had before; default: as the service does.",
+    ),
+)
+
+_POLICY = (
+    "identity_required",
+    "anonymous",
+    "minimum_attest",
+    "stale",
+    "unreachable",
+    "unfit",
+    "invalid",
+    "freshness",
+    "skew",
+    "replays",
+)
+"""The settings that are members of `verification`."""
+
+
+def _trunk_settings(command: Callable[P, R]) -> Callable[P, R]:
+    for option in reversed(_TRUNK_SETTINGS):
+        command = option(command)
+    return command
+
+
+def _with_policy(settings: Mapping[str, object], before: Mapping[str, object]) -> dict[str, object]:
+    """Gather the settings of the policy under the API's name, over those of before."""
+    given = {name: settings[name] for name in _POLICY if settings[name] is not None}
+    others = {name: value for name, value in settings.items() if name not in _POLICY}
+    if not given:
+        return others
+    policy = {name: None if value == UNSET else value for name, value in given.items()}
+    return {**others, "verification": {**before, **policy}}
+
+
+@click.group()
+def trunks() -> None:
+    """Trunks: a PBX's lines into the service."""
+
+
+@trunks.command("list")
+@client_options
+def list_trunks(client: Client, printer: Printer) -> None:
+    """List trunks."""
+    columns = ("name", "tenant", "attest", "foreign_attest", "direction", "networks")
+    printer.records(client.items("/api/v1/trunks", {}), columns)
+
+
+@trunks.command("create")
+@click.argument("name")
+@click.option("--tenant", required=True, help="Address of its tenant.")
+@_trunk_settings
+@client_options
+def create_trunk(client: Client, printer: Printer, name: str, **settings: object) -> None:
+    """Add a trunk to a tenant."""
+    body = given_settings(name=name, **_with_policy(settings, {}))
+    printer.record(client.call("POST", "/api/v1/trunks", body))
+
+
+@trunks.command("show")
+@click.argument("name")
+@client_options
+def show_trunk(client: Client, printer: Printer, name: str) -> None:
+    """Show one trunk."""
+    printer.record(client.call("GET", f"/api/v1/trunks/{segment(name)}"))
+
+
+@trunks.command("update")
+@click.argument("name")
+@_trunk_settings
+@client_options
+def update_trunk(client: Client, printer: Printer, name: str, **settings: object) -> None:
+    """Change some settings of a trunk.
+
+    Networks that are given replace the old ones; `--network ""` allows all.
+    """
+    path = f"/api/v1/trunks/{segment(name)}"
+    before = client.call("GET", path)
+    changed = _with_policy(settings, before["verification"])
+    printer.record(client.call("PUT", path, merged_settings(before, changed)))
+
+
+@trunks.command("delete")
+@click.argument("name")
+@client_options
+def delete_trunk(client: Client, printer: Printer, name: str) -> None:
+    """Delete a trunk that no credential is for any more."""
+    client.call("DELETE", f"/api/v1/trunks/{segment(name)}")
+    printer.done(f"deleted {name}")

@@ -1,0 +1,229 @@
+"""One worker: what a process runs on the listening sockets until it is told to stop.
+
+It builds the routes on what `shaken.service` prepared, serves, and finishes what is begun.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from ipaddress import ip_network
+
+import uvloop
+from aiohttp import web
+
+from shaken.api.authenticator import Authenticator
+from shaken.api.bodies import ARRIVALS
+from shaken.api.http import GarbageFilter, HttpApi
+from shaken.api.routes import Resources
+from shaken.api.stir import SIGNING_PATH, VERIFICATION_PATH, StirApi
+from shaken.api.stir_signing import Signing
+from shaken.api.stir_verification import Verification
+from shaken.api.stir_wire import StirWires
+from shaken.audit import CallRecorder
+from shaken.config import ClientCertificates, Config, NumbersOnRecord
+from shaken.https import CLIENT_ROOTS, HttpsListener, quiet
+from shaken.inbound import Inbound
+from shaken.replay import ReplayMemory
+from shaken.service import Prepared, signer_for
+from shaken.signing import Signer
+from shaken.snapshot import Snapshot, take_snapshot
+from shaken.snapshots import SnapshotFollower
+from shaken.throttle import FailureThrottle
+from trust.store.database import Database
+
+DRAIN_SECONDS = 15
+"""How long requests in flight may take after the worker was told to stop."""
+
+ARRIVAL_SECONDS = 10
+"""How much of this time clients have to send the rest of what they began to send."""
+
+BACKLOG = 1024
+"""Connections that wait to be accepted."""
+
+KEEP_ALIVE_SECONDS = 75
+"""How long an idle connection is kept: SIP servers' HTTP clients reuse theirs."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sockets:
+    """Listening sockets, which all workers share."""
+
+    http: socket.socket
+    https: socket.socket | None
+
+    def close(self) -> None:
+        """Close them in this process."""
+        self.http.close()
+        if self.https is not None:
+            self.https.close()
+
+
+def serve(
+    prepared: Prepared, sockets: Sockets, *, lifeline: int, on_ready: Callable[[], None]
+) -> None:
+    """Run one worker on the listening sockets, then finish what is begun.
+
+    It ends on SIGTERM, on SIGINT, and when `lifeline` (a pipe's end) can be read: the supervisor
+    is gone. Raises StoreError when the store cannot be read at start.
+    """
+    # While ten thousand tenants are read nothing is garbage; `_serve` turns it on again.
+    gc.disable()
+    uvloop.run(_serve(prepared, sockets, lifeline, on_ready))
+
+
+async def _serve(
+    prepared: Prepared, sockets: Sockets, lifeline: int, on_ready: Callable[[], None]
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_reader(lifeline, stop.set)
+    config = prepared.config
+    database = prepared.open_database()
+    signer = signer_for(prepared)
+    recorder = _recorder(prepared, database)
+    snapshot = take_snapshot(database)
+    secure = None
+    if sockets.https is not None:
+        secure = _https_listener(prepared, sockets.https, snapshot)
+
+    def follow(snapshot: Snapshot) -> None:
+        signer.forget_all_but(snapshot.certificates)
+        if secure is not None:
+            secure.follow(snapshot)
+
+    follower = SnapshotFollower(database, snapshot, on_change=follow)
+    agent = f"shaken/{version('shaken')}"
+    inbound = Inbound(
+        config, database, lambda: follower.current, ReplayMemory(prepared.seen), agent=agent
+    )
+    authenticator = Authenticator(FailureThrottle())
+    stir = StirApi(
+        {
+            SIGNING_PATH: Signing(signer, recorder.add).route,
+            VERIFICATION_PATH: Verification(inbound.verifier, recorder.add).route,
+        },
+        authenticator=authenticator,
+    )
+    api = HttpApi(
+        resources=Resources(config, database, prepared.master, signer, prepared.numbers),
+        authenticator=authenticator,
+        stir=stir,
+        snapshots=follower,
+        trusted_proxies=tuple(ip_network(text) for text in config.http.trusted_proxies),
+        version=version("shaken"),
+    )
+    _warn_when_not_ready(config, signer, follower)
+    recorder.start()
+    await inbound.start()
+    following = asyncio.create_task(follower.run())
+    async with _listening(api, sockets.http, secure):
+        # What was loaded stays: the collector need not look at ten thousand tenants each time.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
+        gc.enable()
+        on_ready()
+        await stop.wait()
+        loop.remove_reader(lifeline)
+        follower.release()
+    await inbound.close()
+    following.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await following
+    await asyncio.to_thread(recorder.close)
+    database.close()
+
+
+def _recorder(prepared: Prepared, database: Database) -> CallRecorder:
+    settings, numbers = prepared.config.records, prepared.numbers
+    conceal = None
+    if settings.numbers is NumbersOnRecord.HASHED:
+        if numbers is None:
+            raise RuntimeError("the key of numbers on record is made before workers start")
+        conceal = numbers.conceal
+    return CallRecorder(
+        database,
+        capacity=settings.queue,
+        keep_seconds=settings.keep_days * 86400,
+        conceal=conceal,
+    )
+
+
+@asynccontextmanager
+async def _listening(
+    api: HttpApi, plain: socket.socket, secure: HttpsListener | None
+) -> AsyncIterator[None]:
+    """Serve the routes; at the end accept no more, and answer what was asked."""
+    application = api.application()
+    logging.getLogger("aiohttp.server").addFilter(GarbageFilter())
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        # No client has reason to compress a kilobyte, and what does not unpack cannot blow up.
+        auto_decompress=False,
+        shutdown_timeout=DRAIN_SECONDS - ARRIVAL_SECONDS,
+        keepalive_timeout=KEEP_ALIVE_SECONDS,
+    )
+    await runner.setup()
+    loop = asyncio.get_running_loop()
+    wires = StirWires(
+        api.answer_stir, _library(runner), loop=loop, keep_alive_seconds=KEEP_ALIVE_SECONDS
+    )
+    server = await loop.create_server(wires, sock=plain, backlog=BACKLOG)
+    if secure is not None:
+        await secure.start(wires)
+    yield
+    server.close()
+    if secure is not None:
+        secure.close()
+    # From `cleanup` on, aiohttp throws away what still arrives, also of bodies it waits for.
+    await application[ARRIVALS].over(seconds=ARRIVAL_SECONDS)
+    await wires.over(seconds=DRAIN_SECONDS - ARRIVAL_SECONDS)
+    wires.close()
+    await runner.cleanup()
+
+
+def _library(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
+    """Return what makes aiohttp's protocols, for connections that go to it."""
+    if runner.server is None:
+        raise RuntimeError("the runner is set up before connections come")
+    return runner.server
+
+
+def _https_listener(
+    prepared: Prepared, listener: socket.socket, snapshot: Snapshot
+) -> HttpsListener:
+    """Build what presents certificates, with a database that nobody else keeps busy."""
+    asked = prepared.config.https.client_certificates is ClientCertificates.OPTIONAL
+    sys.unraisablehook = quiet(sys.unraisablehook)
+    return HttpsListener(
+        listener,
+        prepared.open_database(),
+        prepared.master,
+        snapshot,
+        client_roots=prepared.folder / CLIENT_ROOTS if asked else None,
+    )
+
+
+def _warn_when_not_ready(config: Config, signer: Signer, follower: SnapshotFollower) -> None:
+    why_not = signer.why_not_ready(follower.current, now=int(time.time()))
+    if why_not is not None:
+        _log.warning("no call can be signed yet: %s", why_not)
+    if not config.public_url:
+        _log.warning(
+            "public_url is not set: certificates imported without their own x5u cannot sign;"
+            " set it to the https URL of this service as carriers reach it"
+        )

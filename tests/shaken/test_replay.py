@@ -1,0 +1,69 @@
+"""The same PASSporT for another call is a replay, for as long as it could be believed."""
+
+import os
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shaken.replay import WAYS, ReplayMemory, shared_memory
+
+SLOT = 32
+
+
+def memory(buckets: int = 64) -> ReplayMemory:
+    return ReplayMemory(bytearray(SLOT * WAYS * buckets))
+
+
+def test_a_passport_seen_for_another_call_is_a_replay() -> None:
+    seen = memory().seen
+
+    assert not seen("a.b.c", "call 1", now=100, until=160)
+    assert seen("a.b.c", "call 2", now=101, until=160)
+    assert seen("a.b.c", "call 3", now=160, until=160)
+
+
+def test_the_same_call_may_ask_again() -> None:
+    seen = memory().seen
+
+    assert not seen("a.b.c", "call 1", now=100, until=160)
+    assert not seen("a.b.c", "call 1", now=101, until=160)
+
+
+def test_a_passport_that_is_stale_is_forgotten() -> None:
+    seen = memory().seen
+
+    assert not seen("a.b.c", "call 1", now=100, until=160)
+    assert not seen("a.b.c", "call 2", now=161, until=220)
+    assert seen("a.b.c", "call 1", now=162, until=220)
+
+
+def test_a_full_corner_forgets_what_expires_first() -> None:
+    seen = memory(buckets=1).seen
+    for number in range(WAYS):
+        assert not seen(f"token{number}", "call", now=0, until=100 + number)
+
+    assert not seen("one more", "call", now=0, until=200)
+
+    assert not seen("token0", "other", now=0, until=100), "expired first, so it was forgotten"
+    assert seen(f"token{WAYS - 1}", "other", now=0, until=200)
+
+
+def test_processes_share_what_they_saw() -> None:
+    block = shared_memory()
+    child = os.fork()
+    if child == 0:
+        ReplayMemory(block).seen("a.b.c", "call 1", now=100, until=160)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    assert ReplayMemory(block).seen("a.b.c", "call 2", now=100, until=160)
+
+
+@given(st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3)), max_size=60))
+def test_no_call_is_taken_for_a_replay_that_is_none(asked: list[tuple[str, str]]) -> None:
+    seen = memory().seen
+    before: dict[str, str] = {}
+    for token, call in asked:
+        name = token.encode("ascii", "replace").decode()
+        replayed = seen(token, call, now=0, until=10)
+        assert replayed == (before.setdefault(name, call) != call)

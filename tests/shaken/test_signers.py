@@ -1,0 +1,466 @@
+"""Who signs with the certificate at a URL: what is judged once, and what is asked for again."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+import shaken.signers
+from shaken.acceptance import Revocation
+from shaken.addresses import UrlPolicy
+from shaken.signers import GRACE_SECONDS, RECHECK_SECONDS, RETRY_SECONDS, Known
+from shaken.verification import Unfit
+from shaken.x5u.cache import Bounds
+from shaken.x5u.exchange import FetchError, Reason, Request, Response
+from shaken.x5u.repository import Repository
+from tests.verification import SECONDS, X5U, Desk, at, fetched, fetched_crl
+from trust.authority import Authority, Issued
+from trust.certificate import Certificate
+from trust.lab_crl import issue_crl
+from trust.sti_path import JudgedPath, judge_path
+
+CRL, SECOND_CRL = "https://crl.example.com/list.crl", "https://crl.example.com/second.crl"
+
+
+@pytest.fixture(scope="module")
+def issued(lab_ca: Authority, now: int) -> Issued:
+    """A provider's certificate, with no revocation list."""
+    return lab_ca.issue_sti(spc="1234", now=at(now))
+
+
+@pytest.fixture(scope="module")
+def listed(lab_ca: Authority, now: int) -> Issued:
+    """A certificate that names the list it is on once it is revoked."""
+    return lab_ca.issue_sti(
+        spc="1234", now=at(now), crl_url=CRL, crl_issuer=lab_ca.certificate.subject
+    )
+
+
+@pytest.fixture
+def desk(lab_ca: Authority, now: int) -> Desk:
+    """A verifier that has nothing at hand."""
+    return Desk(now, [lab_ca.root])
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[Certificate]:
+    """Show which certificates were judged."""
+    judged: list[Certificate] = []
+
+    def count(certificate: Certificate, **settings: Any) -> JudgedPath:
+        judged.append(certificate)
+        return judge_path(certificate, **settings)
+
+    monkeypatch.setattr(shaken.signers, "judge_path", count)
+    return judged
+
+
+def known(desk: Desk, *, iat: int | None = None) -> Known:
+    """Find a signer that is known without waiting."""
+    moment = at(desk.now if iat is None else iat)
+    found = desk.signers.find(X5U, desk.roots, at=moment)
+    assert isinstance(found, Known)
+    return found
+
+
+async def find(desk: Desk, *, iat: int | None = None) -> Known:
+    """Find a signer, and wait if need be."""
+    moment = at(desk.now if iat is None else iat)
+    found = desk.signers.find(X5U, desk.roots, at=moment)
+    return found if isinstance(found, Known) else await found()
+
+
+def is_good(found: Known) -> bool:
+    return isinstance(found.signer, JudgedPath)
+
+
+def why(found: Known) -> str:
+    assert isinstance(found.signer, Unfit)
+    return f"{found.signer.code} {found.signer.detail}"
+
+
+# At hand
+
+
+def test_a_certificate_at_hand_is_judged_without_waiting(
+    desk: Desk, issued: Issued, judged: list[Certificate]
+) -> None:
+    desk.publish(issued)
+
+    first, second = known(desk), known(desk)
+
+    assert is_good(first)
+    assert second.signer is first.signer
+    assert judged == [issued.certificate]
+    assert (desk.files.asked, desk.lists.asked) == ([], [])
+
+
+def test_lists_that_nobody_wants_are_not_asked(lab_ca: Authority, listed: Issued, now: int) -> None:
+    desk = Desk(now, [lab_ca.root], revocation=Revocation.OFF)
+    desk.publish(listed)
+
+    assert is_good(known(desk))
+    assert desk.lists.asked == []
+
+
+async def test_once_a_list_was_asked_no_call_waits(
+    desk: Desk, lab_ca: Authority, listed: Issued
+) -> None:
+    der = issue_crl(lab_ca, [], now=at(desk.now))
+    desk.lists.held[CRL] = fetched_crl(der, url=CRL, expires_at=desk.now + 600)
+    desk.publish(listed)
+
+    assert is_good(await find(desk))
+    assert is_good(known(desk))
+    assert desk.lists.asked == [CRL]
+
+
+Change = Callable[[Desk, Issued], object]
+
+CHANGES: dict[str, Change] = {
+    "another file": lambda desk, issued: desk.publish(
+        Issued(Certificate(issued.certificate.chain), issued.key)
+    ),
+    "other roots": lambda desk, _: setattr(desk, "roots", (*desk.roots, desk.roots[0])),
+    "time": lambda desk, _: setattr(desk, "now", desk.now + RECHECK_SECONDS),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_what_was_judged_is_judged_anew_when_something_changed(
+    desk: Desk, issued: Issued, judged: list[Certificate], case: str
+) -> None:
+    desk.publish(issued)
+    known(desk)
+
+    CHANGES[case](desk, issued)
+
+    assert is_good(known(desk))
+    assert len(judged) == 2
+
+
+def test_an_old_copy_of_the_same_file_is_not_judged_anew(
+    desk: Desk, issued: Issued, judged: list[Certificate]
+) -> None:
+    desk.publish(issued)
+    known(desk)
+
+    desk.publish(issued, stale=True)
+
+    assert known(desk).stale
+    assert len(judged) == 1
+
+
+def test_an_iat_outside_the_path_is_judged_anew_and_leaves_others_alone(
+    desk: Desk, issued: Issued, judged: list[Certificate]
+) -> None:
+    desk.publish(issued)
+    good = known(desk)
+
+    assert "certificate is not yet valid" in why(known(desk, iat=0))
+    assert "certificate has expired" in why(known(desk, iat=desk.now + 10**9))
+
+    assert known(desk).signer is good.signer
+    assert len(judged) == 3
+
+
+@pytest.mark.parametrize("age", [-3600, -61, 61, 3600])
+def test_who_sends_an_iat_of_another_time_does_not_decide_about_others(
+    desk: Desk, issued: Issued, judged: list[Certificate], age: int
+) -> None:
+    desk.publish(Issued(Certificate((issued.certificate.leaf,)), issued.key))
+
+    for _ in range(2):
+        why(known(desk, iat=desk.now - age))
+
+    assert len(judged) == 2
+
+
+def test_a_refusal_is_kept_for_a_while(
+    desk: Desk, issued: Issued, judged: list[Certificate]
+) -> None:
+    desk.publish(Issued(Certificate((issued.certificate.leaf,)), issued.key))
+
+    assert "unable to get local issuer" in why(known(desk))
+    known(desk)
+    assert len(judged) == 1
+
+    desk.now += RETRY_SECONDS
+    known(desk)
+    assert len(judged) == 2
+
+
+def test_a_certificate_that_expired_is_good_for_the_calls_before(
+    desk: Desk, lab_ca: Authority
+) -> None:
+    expired = lab_ca.issue_sti(spc="1234", now=at(desk.now), lifetime=timedelta(seconds=-30))
+    desk.publish(expired)
+
+    assert [is_good(known(desk, iat=desk.now - age)) for age in (0, 31, 0, 60)] == [
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_no_more_is_kept_than_there_is_room_for(
+    desk: Desk, issued: Issued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shaken.signers, "MAX_KEPT", 3)
+    for number in range(10):
+        url = f"https://sti.example.com/{number}.pem"
+        desk.publish(issued, url)
+        assert isinstance(desk.signers.find(url, desk.roots, at=at(desk.now)), Known)
+
+        assert len(desk.signers._judged) <= 3
+
+
+# Fetched
+
+
+async def test_a_certificate_that_is_not_at_hand_is_waited_for(desk: Desk, issued: Issued) -> None:
+    desk.files.elsewhere[X5U] = fetched(issued.certificate)
+
+    assert is_good(await find(desk))
+    assert is_good(known(desk))
+    assert desk.files.asked == [X5U]
+
+
+async def test_a_list_is_asked_of_a_certificate_that_was_fetched(
+    desk: Desk, lab_ca: Authority, listed: Issued
+) -> None:
+    der = issue_crl(lab_ca, [listed.certificate.leaf], now=at(desk.now))
+    desk.lists.held[CRL] = fetched_crl(der, url=CRL, expires_at=desk.now + 600)
+    desk.files.elsewhere[X5U] = fetched(listed.certificate)
+
+    assert "was revoked" in why(await find(desk))
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (FetchError(Reason.TLS, "nobody knows its certificate"), "cannot be had: nobody knows"),
+        (None, f"the certificate did not come within {SECONDS:g} s"),
+    ],
+)
+async def test_what_cannot_be_had_is_not_kept(
+    desk: Desk, issued: Issued, broken: FetchError | None, words: str
+) -> None:
+    if broken is None:
+        desk.files.silent.add(X5U)
+    else:
+        desk.files.elsewhere[X5U] = broken
+
+    found = why(await find(desk))
+    assert found.startswith("436 ")
+    assert words in found
+
+    desk.files.silent.clear()
+    desk.files.elsewhere[X5U] = fetched(issued.certificate)
+    assert is_good(await find(desk))
+
+
+async def test_what_waits_may_be_left_without_a_trace(desk: Desk, listed: Issued) -> None:
+    """A coroutine that is made and not awaited would be warned of, which is an error here."""
+    assert callable(desk.signers.find(X5U, desk.roots, at=at(desk.now)))
+    desk.publish(listed)
+    assert callable(desk.signers.find(X5U, desk.roots, at=at(desk.now)))
+
+
+async def test_calls_of_one_signer_share_one_fetch(
+    lab_ca: Authority, issued: Issued, now: int
+) -> None:
+    asked: list[str] = []
+    begun, gate = asyncio.Event(), asyncio.Event()
+
+    async def fetch(request: Request) -> Response:
+        asked.append(request.url)
+        begun.set()
+        await gate.wait()
+        return Response(issued.chain_pem.encode(), {"cache-control": "max-age=3600"})
+
+    desk = Desk(now, [lab_ca.root])
+    desk.signers._certificates = Repository(
+        fetch,
+        policy=UrlPolicy(),
+        shelf=None,
+        local=None,
+        on_alarm=lambda *_: None,
+        bounds=Bounds(files=10, stale_seconds=0),
+        clock=lambda: float(now),
+        random=lambda: 0.5,
+    )
+    calls = [asyncio.create_task(find(desk)) for _ in range(20)]
+    await asyncio.wait_for(begun.wait(), timeout=10)
+    gate.set()
+
+    assert all(is_good(found) for found in await asyncio.gather(*calls))
+    assert asked == [X5U]
+    assert is_good(known(desk))
+
+
+# Revocation lists
+
+
+def lists_by(name: str, ca: Authority, leaf: x509.Certificate, now: int) -> Any:
+    """Return what a distribution point holds, by a name."""
+    good = issue_crl(ca, [], now=at(now))
+    stranger = Authority.create("Lab STI-CA", now=at(now))
+    ders = {
+        "sparing": good,
+        "revoking": issue_crl(ca, [leaf], now=at(now)),
+        "late": issue_crl(ca, [], now=at(now - 90_000)),
+        "an impostor's": issue_crl(stranger, [], now=at(now)),
+    }
+    if name in ders:
+        return fetched_crl(ders[name], url=CRL, expires_at=now + 600)
+    return FetchError(Reason.CONNECTION, "nobody is there")
+
+
+@pytest.mark.parametrize("revocation", Revocation)
+@pytest.mark.parametrize("name", ["sparing", "revoking", "late", "an impostor's", "none", "silent"])
+async def test_a_list_counts_by_policy(
+    lab_ca: Authority, listed: Issued, now: int, *, revocation: Revocation, name: str
+) -> None:
+    desk = Desk(now, [lab_ca.root], revocation=revocation)
+    desk.publish(listed)
+    desk.lists.held[CRL] = lists_by(name, lab_ca, listed.certificate.leaf, now)
+    if name == "silent":
+        desk.lists.silent.add(CRL)
+
+    found = await find(desk)
+
+    match revocation, name:
+        case (Revocation.OFF, _) | (_, "sparing"):
+            assert is_good(found)
+        case _, "revoking":
+            assert "was revoked on 2026-06-01" in why(found)
+        case Revocation.SOFT, _:
+            assert is_good(found)
+        case _:
+            assert why(found).startswith("437 Whether it is revoked cannot be found out: ")
+            assert CRL in why(found)
+
+
+async def renewed(desk: Desk) -> None:
+    """Wait until nothing is judged behind the back of calls."""
+    while tasks := tuple(desk.signers._renewing.values()):
+        await asyncio.wait(tasks, timeout=10)
+
+
+async def test_a_list_that_comes_late_is_noticed(
+    desk: Desk, lab_ca: Authority, listed: Issued
+) -> None:
+    desk.publish(listed)
+    desk.lists.held[CRL] = lists_by("none", lab_ca, listed.certificate.leaf, desk.now)
+    assert is_good(await find(desk))
+
+    desk.lists.held[CRL] = lists_by("revoking", lab_ca, listed.certificate.leaf, desk.now)
+    assert is_good(known(desk))
+    desk.now += RETRY_SECONDS
+    assert is_good(known(desk))
+    await renewed(desk)
+    assert "was revoked" in why(known(desk))
+
+
+async def test_lists_that_hang_keep_no_call_of_a_known_signer_waiting(
+    desk: Desk, lab_ca: Authority, listed: Issued
+) -> None:
+    desk.publish(listed)
+    desk.lists.held[CRL] = lists_by("sparing", lab_ca, listed.certificate.leaf, desk.now)
+    assert is_good(await find(desk))
+    desk.lists.silent.add(CRL)
+    desk.now += 600
+
+    for _ in range(3):
+        for _ in range(5):
+            assert is_good(known(desk))
+        await renewed(desk)
+        desk.now += RETRY_SECONDS
+    assert len(desk.lists.asked) == 4
+
+
+async def test_a_judgement_long_past_its_time_is_not_believed(
+    desk: Desk, lab_ca: Authority, listed: Issued
+) -> None:
+    desk.publish(listed)
+    desk.lists.held[CRL] = lists_by("sparing", lab_ca, listed.certificate.leaf, desk.now)
+    assert is_good(await find(desk))
+
+    desk.lists.held[CRL] = lists_by("revoking", lab_ca, listed.certificate.leaf, desk.now)
+    desk.now += 600 + GRACE_SECONDS
+    assert "was revoked" in why(await find(desk))
+
+
+async def test_what_fails_while_it_is_judged_anew_is_said_and_forgotten(
+    desk: Desk, lab_ca: Authority, listed: Issued, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.publish(listed)
+    desk.lists.held[CRL] = lists_by("sparing", lab_ca, listed.certificate.leaf, desk.now)
+    assert is_good(await find(desk))
+    desk.lists.held.clear()
+    desk.now += 600
+
+    assert is_good(known(desk))
+    await renewed(desk)
+
+    assert "judging a certificate anew failed" in caplog.text
+    assert callable(desk.signers.find(X5U, desk.roots, at=at(desk.now)))
+
+
+async def test_where_a_list_is_needed_the_next_one_is_waited_for(
+    lab_ca: Authority, listed: Issued, now: int
+) -> None:
+    desk = Desk(now, [lab_ca.root], revocation=Revocation.HARD)
+    desk.publish(listed)
+    desk.lists.held[CRL] = lists_by("sparing", lab_ca, listed.certificate.leaf, desk.now)
+    assert is_good(await find(desk))
+
+    desk.lists.held[CRL] = lists_by("revoking", lab_ca, listed.certificate.leaf, desk.now)
+    desk.now += 599
+    assert is_good(known(desk))
+    desk.now += 1
+    assert callable(desk.signers.find(X5U, desk.roots, at=at(desk.now)))
+    assert "was revoked" in why(await find(desk))
+
+
+async def test_many_lists_that_are_silent_take_no_longer_than_one(
+    lab_ca: Authority, now: int
+) -> None:
+    silent = [f"https://crl.example.com/{number}" for number in range(5)]
+    ca = lab_ca
+    for url in silent:
+        ca = ca.intermediate(url, now=at(now), crl_url=url)
+    issued = ca.issue_sti(spc="1234", now=at(now))
+    desk = Desk(now, [lab_ca.root])
+    desk.publish(issued)
+    desk.lists.silent.update(silent)
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+
+    assert is_good(await find(desk))
+
+    assert len(desk.lists.asked) == len(silent)
+    assert loop.time() - started < SECONDS * len(silent) / 2
+
+
+async def test_lists_are_not_all_kept_read(
+    desk: Desk, lab_ca: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shaken.signers, "MAX_LISTS", 2)
+    for number in range(5):
+        url = f"https://crl.example.com/{number}"
+        issued = lab_ca.issue_sti(
+            spc="1234", now=at(desk.now), crl_url=url, crl_issuer=lab_ca.certificate.subject
+        )
+        desk.publish(issued)
+        desk.lists.held[url] = fetched_crl(
+            issue_crl(lab_ca, [], now=at(desk.now)), url=url, expires_at=desk.now + 600
+        )
+
+        assert is_good(await find(desk))
+        assert len(desk.signers._indexes) <= 2

@@ -1,0 +1,42 @@
+"""The STIR routes without a service around them."""
+
+from collections.abc import Awaitable, Callable
+
+from shaken.api.authenticator import Authenticator
+from shaken.api.stir import SIGNING_PATH, VERIFICATION_PATH, StirAnswer, StirApi
+from shaken.api.stir_signing import Signing
+from shaken.api.stir_verification import Verification
+from shaken.signing import Signer
+from shaken.store.calls import CallRecord
+from shaken.throttle import FailureThrottle
+from shaken.verifier import Verifier
+
+
+def signing_api(
+    signer: Signer,
+    *,
+    record: Callable[[CallRecord], None] = lambda _: None,
+    authenticator: Authenticator | None = None,
+) -> StirApi:
+    """The STIR routes of one worker that signs; nobody has failed to authenticate yet."""
+    return StirApi(
+        {SIGNING_PATH: Signing(signer, record).route},
+        authenticator=authenticator or Authenticator(FailureThrottle()),
+    )
+
+
+def stir_api(signer: Signer, verifier: Verifier, *, authenticator: Authenticator) -> StirApi:
+    """Both STIR routes of one worker, which keeps no records."""
+    return StirApi(
+        {
+            SIGNING_PATH: Signing(signer, lambda _: None).route,
+            VERIFICATION_PATH: Verification(verifier, lambda _: None).route,
+        },
+        authenticator=authenticator,
+    )
+
+
+def at_once(answer: StirAnswer | Awaitable[StirAnswer]) -> StirAnswer:
+    """Take an answer that must be there without waiting."""
+    assert isinstance(answer, StirAnswer)
+    return answer
