@@ -5,18 +5,15 @@ of RFC 8224, so that a person sees how far a header came and why it failed there
 the certificate is `shaken.verifier`'s, what is done with a call `shaken.acceptance`'s.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from cryptography import x509
-
 from shaken.attestation import Attest
 from shaken.passport import Passport, PassportError, decode, signature_fits
 from sip.identity import Identity
-from trust.certificate import Certificate
-from trust.sti_path import JudgedPath, StiRefused, check_call, judge_path
+from trust.sti_path import JudgedPath, StiRefused, check_call
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,32 +108,6 @@ def judge(opened: Opened, signer: Signer, expectation: Expectation) -> Verdict:
         return Verdict(opened.steps)
     steps = (*opened.steps, *_until_failure(_claims_hold(passport, signer, expectation)))
     return Verdict(steps, passport, signer if isinstance(signer, JudgedPath) else None)
-
-
-def verify(
-    identity: Identity,
-    expectation: Expectation,
-    *,
-    certificate: Certificate,
-    roots: Sequence[x509.Certificate] | None,
-) -> Verdict:
-    """Check a header against a call with the signer's certificate at hand.
-
-    `roots` None: the certificate itself, with its chain, is what the caller trusts.
-    """
-    opened = open_header(identity)
-    if opened.passport is None:
-        return Verdict(opened.steps)
-    signer: Signer
-    try:
-        signer = judge_path(
-            certificate,
-            roots=certificate.chain[-1:] if roots is None else roots,
-            at=signed_at(opened.passport, now=expectation.now),
-        )
-    except StiRefused as refused:
-        signer = Unfit(437, refused.detail)
-    return judge(opened, signer, expectation)
 
 
 def foresee(identity: Identity, *, now: int, freshness: int, skew: int) -> tuple[Step, ...]:

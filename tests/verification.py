@@ -16,12 +16,23 @@ from jwt.algorithms import ECAlgorithm
 from shaken.acceptance import DEFAULT_POLICY, Replays, Revocation, VerificationPolicy
 from shaken.replay import ReplayMemory
 from shaken.signers import Signers
+from shaken.verification import (
+    Expectation,
+    Signer,
+    Unfit,
+    Verdict,
+    judge,
+    open_header,
+    signed_at,
+)
 from shaken.verifier import InboundCall, Outcome, Verifier, VerifierSettings
 from shaken.x5u.crls import FetchedCrl
 from shaken.x5u.exchange import FetchError
 from shaken.x5u.repository import Fetched
+from sip.identity import Identity
 from trust.authority import Issued
 from trust.certificate import Certificate
+from trust.sti_path import StiRefused, judge_path
 
 X5U = "https://sti.example.com/a.pem"
 ORIG, DEST = "12155550100", "12155559999"
@@ -213,3 +224,29 @@ class Desk:
         """Verify a call, and wait if need be."""
         outcome = self.verifier.verify(self.call(*headers, **changes), policy, roots=self.roots)
         return outcome if isinstance(outcome, Outcome) else await outcome()
+
+
+def verify(
+    identity: Identity,
+    expectation: Expectation,
+    *,
+    certificate: Certificate,
+    roots: Sequence[x509.Certificate] | None,
+) -> Verdict:
+    """Check a header against a call with the signer's certificate at hand.
+
+    `roots` None: the certificate itself, with its chain, is what the caller trusts.
+    """
+    opened = open_header(identity)
+    if opened.passport is None:
+        return Verdict(opened.steps)
+    signer: Signer
+    try:
+        signer = judge_path(
+            certificate,
+            roots=certificate.chain[-1:] if roots is None else roots,
+            at=signed_at(opened.passport, now=expectation.now),
+        )
+    except StiRefused as refused:
+        signer = Unfit(437, refused.detail)
+    return judge(opened, signer, expectation)

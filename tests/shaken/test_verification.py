@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shaken.acceptance import REASONS
-from shaken.verification import Expectation, Verdict, verify
+from shaken.verification import Expectation, Verdict
 from sip.identity import Identity
+from tests.verification import verify
 from trust.authority import Authority, Issued
 from trust.tnauthlist import TnRange
 
