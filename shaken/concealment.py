@@ -25,7 +25,9 @@ _HASHED = re.compile(rf"{_PREFIX}[0-9a-f]{{{2 * _HASH_BYTES}}}")
 
 # Numbers and addresses in the words of a verdict; a URL of https is none of these.
 _PARTY_IN_WORDS = re.compile(
-    r"(?<!\w)(?:sips?:|tel:)[^\s,>'\"}\]]+|(?<![\w./%-])[0-9*#]{5,}(?![\w/%])"
+    r"(?<!\w)(?:sips?:|tel:)[^\s,>'\"}\]]+"
+    r"|(?<![\w./%-])(?!\d{4}-\d\d-\d\d)\+?[0-9*#](?:[().\- ]?[0-9*#]){4,}(?![\w/%])",
+    re.IGNORECASE,
 )
 
 

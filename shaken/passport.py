@@ -22,6 +22,9 @@ from shaken.strictjson import JsonError, parse_object
 MAX_TOKEN = 16 * 1024
 """Characters of a token that `decode` reads; with rich call data one has under 4 KiB."""
 
+MAX_KEPT_HEADER = 512
+"""Characters of a header segment that is kept once it was read; strangers write them."""
+
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _REFUSED_HEADERS = ("b64", "crit", "jwk", "jku")
 _ES256 = ECAlgorithm(ECAlgorithm.SHA256)
@@ -107,7 +110,8 @@ def decode(token: str) -> Passport:
     if not _TOKEN.fullmatch(token):
         raise PassportError("a token is three base64url segments joined by dots")
     header_text, claims_text, signature = token.split(".")
-    header = _header_of(header_text)
+    read = _header_at_hand if len(header_text) <= MAX_KEPT_HEADER else _header_of
+    header = read(header_text)
     claims = _json_segment(claims_text, "payload")
     return Passport(header, claims, token, _bytes_segment(signature, "signature"))
 
@@ -118,12 +122,15 @@ def signature_fits(passport: Passport, key: ec.EllipticCurvePublicKey) -> bool:
     return _ES256.verify(signed, key, passport.signature)
 
 
-@lru_cache(maxsize=10_000)
 def _header_of(segment: str) -> dict[str, Any]:
-    """Read a header that must be believed; a signer's is the same in each of its tokens."""
+    """Read a header that must be believed."""
     header = _json_segment(segment, "header")
     _check_header(header)
     return header
+
+
+_header_at_hand = lru_cache(maxsize=10_000)(_header_of)
+"""The same, kept: a signer's header is the same in each of its tokens."""
 
 
 def _check_header(header: dict[str, Any]) -> None:

@@ -234,9 +234,10 @@ class Signers:
             try:
                 async with asyncio.timeout_at(deadline):
                     fetched = await self._lists.get(url, now=self._clock())
+                index = await self._index(url, fetched.crl)
                 revocation = find_revocation(
                     point.certificate,
-                    self._index(url, fetched.crl),
+                    index,
                     crl_signers=(*judged.path[1:], *roots),
                     at=datetime.fromtimestamp(self._clock(), UTC),
                 )
@@ -254,11 +255,13 @@ class Signers:
             raise StiRefused("revoked", f"Whether it is revoked cannot be found out: {why}.")
         return self._clock() + RETRY_SECONDS
 
-    def _index(self, url: str, crl: x509.CertificateRevocationList) -> CrlIndex:
+    async def _index(self, url: str, crl: x509.CertificateRevocationList) -> CrlIndex:
         """Read a list once. Raises CrlError."""
         known = self._indexes.get(url)
         if known is None or known[0] is not crl:
             if len(self._indexes) >= MAX_LISTS:
                 self._indexes.clear()
-            known = self._indexes[url] = (crl, CrlIndex.read(crl.public_bytes(Encoding.DER)))
+            # A long list takes a while: other calls go on meanwhile.
+            index = await asyncio.to_thread(CrlIndex.read, crl.public_bytes(Encoding.DER))
+            known = self._indexes[url] = (crl, index)
         return known[1]

@@ -23,8 +23,8 @@ from shaken.signers import Known, Roots, Signers
 from shaken.verification import Expectation, Step, Verdict, judge, open_header, signed_at
 from sip.identity import Identity, IdentityError, InfoError, parse_identities
 
-MAX_HEADERS = 16
-"""Identity headers of one call that are looked at."""
+MAX_HEADERS = 4
+"""Headers for `shaken` of one call that are looked at: a call has one, and each may be a fetch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ class Verifier:
 def _read(values: Sequence[str]) -> list[Identity | Judged]:
     """Read the `shaken` headers of a call; those of other types are for others."""
     found: list[Identity | Judged] = []
-    for value in values[:MAX_HEADERS]:
+    for value in values:
         try:
             identities = parse_identities(value)
         except IdentityError as error:

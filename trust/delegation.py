@@ -62,7 +62,8 @@ class Scope:
         """Whether a canonical number (RFC 8224 §8.3) is named, as `TnAuthList.covers` says."""
         if not (number.isascii() and number.isdigit()):
             return number in self.services
-        return self._reaches(len(number), int(number)) is not None
+        # Of another length than all that are named it is not even read: it may be endless.
+        return len(number) in self.spans and self._reaches(len(number), int(number)) is not None
 
     def excess_of(self, child: Scope) -> str | None:
         """Name something in `child` that this scope does not encompass, None: all is (RFC 9060 §4).

@@ -7,6 +7,7 @@ wrong, or what failed here.
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 from msgspec import UNSET
 
@@ -61,7 +62,7 @@ class Verification:
             dest=called(message, country=country),
             now=asked.now,
             time=None if message.time is UNSET else message.time,
-            name=_name_of(message, asked),
+            name=_name_of(message),
         )
         policy = trunk.verification if trunk else DEFAULT_POLICY
         outcome = self._verifier.verify(
@@ -88,13 +89,14 @@ class Verification:
         return asked.answer(VerificationResponse(_result(outcome, message, form)))
 
 
-def _name_of(message: VerificationMessage, asked: StirCall) -> str:
+def _name_of(message: VerificationMessage) -> str:
     """Tell the call from others: as the client does, else each request is one of its own."""
     if message.call_id is not UNSET:
-        return message.call_id
+        return f"call {message.call_id}"
     if message.request_id is not UNSET:
-        return message.request_id
-    return asked.request_id
+        return f"request {message.request_id}"
+    # Not the X-RequestID: there are clients that send the same one always.
+    return uuid4().hex
 
 
 def _result(outcome: Outcome, message: VerificationMessage, form: AnswerForm) -> VerificationResult:

@@ -20,7 +20,9 @@ MAX_SECONDS = 86400.0
 MAX_VALIDATOR = 256
 """Characters of an ETag or date that is sent back; no server's is longer."""
 
-_DIRECTIVE = re.compile(r"([A-Za-z-]+)(?:\s*=\s*(?:\"([^\"]*)\"|([^\s,;\"]*)))?\s*(?:,|$)")
+MAX_DIRECTIVES = 1024
+"""Characters of a Cache-Control that are looked at; servers send some fifty."""
+
 _SECONDS = re.compile(r"[0-9]{1,10}")
 
 
@@ -58,8 +60,9 @@ def _said(headers: Mapping[str, str], now: float) -> float:
 
 def _directives(headers: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for match in _DIRECTIVE.finditer(headers.get("cache-control", "")):
-        found.setdefault(match[1].lower(), match[2] or match[3] or "")
+    for directive in headers.get("cache-control", "")[:MAX_DIRECTIVES].split(","):
+        name, _, value = directive.partition("=")
+        found.setdefault(name.strip().lower(), value.strip().strip('"'))
     return found
 
 

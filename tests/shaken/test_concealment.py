@@ -83,3 +83,12 @@ def test_no_number_is_left_in_a_record(number: str) -> None:
     hidden = NUMBERS.conceal(call(orig=number, dest=f"1,{number}", reason=f"not {number}, but 1"))
 
     assert number not in " ".join(str(member) for member in hidden)
+
+
+@pytest.mark.parametrize("spelled", ["1-215-555-0100", "+1 (215) 555-0100", "SIP:bob@x.example"])
+def test_a_number_in_the_words_of_a_verdict_is_hashed_however_it_is_spelled(spelled: str) -> None:
+    reason = NUMBERS.conceal(call(reason=f"orig is {{'tn': '{spelled}'}}, no more")).reason
+
+    assert reason is not None
+    assert spelled not in reason
+    assert "hmac:" in reason

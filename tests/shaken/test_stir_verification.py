@@ -354,6 +354,17 @@ async def test_what_a_failing_header_says_is_not_told_as_fact(stir: Stir, issued
 # Replays, and old copies
 
 
+async def test_the_same_request_id_in_http_does_not_make_two_requests_one_call(
+    stir: Stir, issued: Issued
+) -> None:
+    message = stir.message(identity=identity(issued, stir.now))
+
+    await stir.post(message, X_RequestID="always the same")
+    answer = await stir.post(message, X_RequestID="always the same")
+
+    assert json.loads(answer.body)["verificationResponse"]["replayed"] is True
+
+
 async def test_a_replay_is_reported_unless_it_is_the_same_call(stir: Stir, issued: Issued) -> None:
     header = identity(issued, stir.now)
 

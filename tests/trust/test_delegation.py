@@ -234,3 +234,10 @@ def test_a_scope_encompasses_another_exactly_when_it_covers_its_numbers(
     assert (excess is None) == (wanted <= named)
     assert excess is None or excess in wanted - named
     assert {number for number in EVERY_NUMBER if Scope.of(parent).covers(number)} == named
+
+
+def test_a_number_of_any_length_is_answered() -> None:
+    scope = Scope.of(TnAuthList.of(numbers=["12155550100"]))
+
+    assert scope.covers("12155550100")
+    assert not scope.covers("1" * 5000)

@@ -158,3 +158,19 @@ def test_what_is_no_revocation_list_is_refused(body: bytes) -> None:
         read_crl(body)
 
     assert caught.value.reason is Reason.NOT_A_CRL
+
+
+def test_the_primes_of_a_strangers_key_are_not_tried() -> None:
+    p, q, e = 2**2203 - 1, 2**2281 - 1, 65537
+    d = pow(e, -1, (p - 1) * (q - 1))
+    numbers = rsa.RSAPrivateNumbers(
+        p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), rsa.RSAPublicNumbers(e, p * q)
+    )
+    key = numbers.private_key(unsafe_skip_rsa_key_validation=True)
+    body = key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+
+    assert holds_private_key(body)
+    # A key that is none would not be found if its numbers were tried.
+    forged = body.replace(p.to_bytes(276, "big"), (p - 2).to_bytes(276, "big"), 1)
+    assert forged != body
+    assert holds_private_key(forged)

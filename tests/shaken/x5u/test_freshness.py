@@ -84,3 +84,10 @@ def test_only_no_store_keeps_a_file_from_being_written_down() -> None:
 )
 def test_validators_are_kept_if_they_can_be_sent_back(etag: str, kept: str | None) -> None:
     assert validators({"etag": etag, "last-modified": etag}) == Validators(kept, kept)
+
+
+def test_a_hostile_cache_control_is_read_as_far_as_servers_write() -> None:
+    hostile = "a" * 2700 + "=" + " " * 5400 + ";"
+
+    assert lifetime({"cache-control": hostile}, now=NOW) == DEFAULT_SECONDS
+    assert lifetime({"cache-control": f"{hostile},max-age=300"}, now=NOW) == DEFAULT_SECONDS
