@@ -315,6 +315,7 @@ def test_a_backup_from_before_there_were_requests_is_restored(
 ) -> None:
     backed_up(store, file)
     with closing(sqlite3.connect(file)) as connection:
+        connection.execute("DROP TABLE service_keys")
         connection.execute("DROP TABLE certificate_requests")
         connection.execute("UPDATE trust_version SET version_num = '0003'")
         connection.commit()
@@ -542,7 +543,7 @@ NEXT_MIGRATION = """
 from alembic import op
 
 revision = "9999"
-down_revision = "0004"
+down_revision = "0005"
 
 def upgrade() -> None:
     op.execute("CREATE TABLE of_the_next_version (id INTEGER)")

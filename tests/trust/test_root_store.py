@@ -244,7 +244,12 @@ def test_the_migrated_tables_are_those_that_the_program_knows(database: Database
 
 def test_a_store_of_the_version_before_gets_the_tables(database: Database) -> None:
     with database.recording() as connection:
-        for table in (tables.roots, tables.shipped_roots, tables.certificate_requests):
+        for table in (
+            tables.roots,
+            tables.shipped_roots,
+            tables.certificate_requests,
+            tables.service_keys,
+        ):
             table.drop(connection)
         connection.execute(text("ALTER TABLE certificates DROP COLUMN findings"))
         connection.execute(text("UPDATE trust_version SET version_num = '0001'"))
