@@ -109,21 +109,13 @@ async def _serve(
     inbound = Inbound(
         config, database, lambda: follower.current, ReplayMemory(prepared.seen), agent=agent
     )
-    authenticator = Authenticator(FailureThrottle())
-    stir = StirApi(
-        {
-            SIGNING_PATH: Signing(signer, recorder.add).route,
-            VERIFICATION_PATH: Verification(inbound.verifier, recorder.add).route,
-        },
-        authenticator=authenticator,
-    )
-    api = HttpApi(
-        resources=Resources(config, database, prepared.master, signer, prepared.numbers),
-        authenticator=authenticator,
-        stir=stir,
-        snapshots=follower,
-        trusted_proxies=tuple(ip_network(text) for text in config.http.trusted_proxies),
-        version=version("shaken"),
+    api = _routes(
+        prepared,
+        database,
+        signer=signer,
+        recorder=recorder,
+        follower=follower,
+        inbound=inbound,
     )
     _warn_when_not_ready(config, signer, follower)
     recorder.start()
@@ -145,6 +137,35 @@ async def _serve(
         await following
     await asyncio.to_thread(recorder.close)
     database.close()
+
+
+def _routes(
+    prepared: Prepared,
+    database: Database,
+    *,
+    signer: Signer,
+    recorder: CallRecorder,
+    follower: SnapshotFollower,
+    inbound: Inbound,
+) -> HttpApi:
+    """Build the routes on what they work with."""
+    config = prepared.config
+    authenticator = Authenticator(FailureThrottle())
+    stir = StirApi(
+        {
+            SIGNING_PATH: Signing(signer, recorder.add).route,
+            VERIFICATION_PATH: Verification(inbound.verifier, recorder.add).route,
+        },
+        authenticator=authenticator,
+    )
+    return HttpApi(
+        resources=Resources(config, database, prepared.master, signer, prepared.numbers),
+        authenticator=authenticator,
+        stir=stir,
+        snapshots=follower,
+        trusted_proxies=tuple(ip_network(text) for text in config.http.trusted_proxies),
+        version=version("shaken"),
+    )
 
 
 def _recorder(prepared: Prepared, database: Database) -> CallRecorder:

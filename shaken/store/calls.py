@@ -29,14 +29,12 @@ from shaken.store.tables import BLOCK_ROWS, SPAN_ROWS, call_destinations, calls
 from trust.store.database import Database
 
 MAX_RECORDED = 2048
-"""Characters of a URL or a reason that are kept: memory waits for the store with them."""
+"""Characters of the destinations, of a URL, of a reason that are kept: memory waits for the store
+with them."""
 
 ROWS = 200
 """Records of one statement. One statement for each record would let go of the interpreter's lock
 and take it again for each, which costs the thread that signs more than the record is worth."""
-
-MAX_DESTINATIONS_TEXT = 2048
-"""Characters of the destinations that are kept on record: memory waits for the store with them."""
 
 SCANNED_SPANS = 4
 """Spans that one search reads through: two million calls, half a second."""
@@ -102,9 +100,9 @@ def destinations_text(called: Sequence[str]) -> str:
     text = _SEPARATOR.join(called)
     if text.count(_SEPARATOR) >= len(called):  # the user part of a SIP URI may hold commas
         text = _SEPARATOR.join(each.replace(_SEPARATOR, "%2C") for each in called)
-    if len(text) > MAX_DESTINATIONS_TEXT:
-        text = text[: MAX_DESTINATIONS_TEXT + 1]
-        text = (text.rpartition(_SEPARATOR)[0] or text)[:MAX_DESTINATIONS_TEXT]
+    if len(text) > MAX_RECORDED:
+        text = text[: MAX_RECORDED + 1]
+        text = (text.rpartition(_SEPARATOR)[0] or text)[:MAX_RECORDED]
     return text
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, event, insert, text
 from shaken.concealment import NumberHash
 from shaken.credentials import Role
 from shaken.store.calls import (
-    MAX_DESTINATIONS_TEXT,
+    MAX_RECORDED,
     PROBED_SPANS,
     SCANNED_SPANS,
     CallFilter,
@@ -342,15 +342,15 @@ def test_destinations_on_record_are_told_apart(
     assert destinations_of(destinations_text(called)) == expected
 
 
-@pytest.mark.parametrize("length", [MAX_DESTINATIONS_TEXT, MAX_DESTINATIONS_TEXT + 1, 10_000])
+@pytest.mark.parametrize("length", [MAX_RECORDED, MAX_RECORDED + 1, 10_000])
 def test_destinations_on_record_are_whole_and_bounded(length: int) -> None:
     numbers = [str(10**9 + each) for each in range(length // 11 + 1)]
     alone = destinations_text(["1" * length])
 
     kept = destinations_of(destinations_text(numbers))
 
-    assert list(kept) == numbers[: (MAX_DESTINATIONS_TEXT + 1) // 11]
-    assert len(alone) == MAX_DESTINATIONS_TEXT
+    assert list(kept) == numbers[: (MAX_RECORDED + 1) // 11]
+    assert len(alone) == MAX_RECORDED
 
 
 def test_each_of_several_destinations_is_found_until_its_call_is_forgotten(
