@@ -5,6 +5,7 @@ its numbers says exactly that; one that lists none is trusted with its trunk's l
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -74,6 +75,41 @@ def parse_number_rule(text: str) -> NumberRule:
     )
 
 
+class OwnNumbers:
+    """The numbers a tenant lists, ready to be looked up: as quick for thousands as for one."""
+
+    __slots__ = ("_firsts", "_lasts", "_listed", "_prefix_lengths", "_prefixes")
+
+    def __init__(self, rules: Sequence[NumberRule]) -> None:
+        self._listed = bool(rules)
+        self._prefixes = frozenset(rule.prefix for rule in rules if rule.prefix)
+        self._prefix_lengths = tuple(sorted({len(prefix) for prefix in self._prefixes}))
+        self._firsts: dict[int, list[str]] = {}
+        self._lasts: dict[int, list[str]] = {}
+        for rule in sorted((rule for rule in rules if not rule.prefix), key=lambda one: one.first):
+            firsts = self._firsts.setdefault(len(rule.first), [])
+            lasts = self._lasts.setdefault(len(rule.first), [])
+            if lasts and rule.first <= lasts[-1]:
+                lasts[-1] = max(lasts[-1], rule.last)
+            else:
+                firsts.append(rule.first)
+                lasts.append(rule.last)
+
+    def __bool__(self) -> bool:
+        return self._listed
+
+    def covers(self, number: str) -> bool:
+        """Say whether one of the rules means this canonical number (no `+`)."""
+        for length in self._prefix_lengths:
+            if number[:length] in self._prefixes:
+                return True
+        firsts = self._firsts.get(len(number))
+        if firsts is None or not number.isdigit():
+            return False
+        place = bisect_right(firsts, number) - 1
+        return place >= 0 and number <= self._lasts[len(number)][place]
+
+
 @dataclass(frozen=True, slots=True)
 class AttestPolicy:
     """What a trunk says: the level it gives, and the most it gives to foreign numbers."""
@@ -87,7 +123,7 @@ def attest_for(
     *,
     wanted: Attest | None,
     policy: AttestPolicy,
-    numbers: Sequence[NumberRule],
+    numbers: OwnNumbers,
 ) -> Attest | None:
     """Return the attestation to sign with, or None: do not sign.
 
@@ -95,7 +131,7 @@ def attest_for(
     the request asks for. A foreign number gets at most the policy's level for foreign numbers.
     """
     level = policy.default if wanted is None else wanted
-    if not numbers or (number is not None and any(rule.covers(number) for rule in numbers)):
+    if not numbers or (number is not None and numbers.covers(number)):
         return level
     if policy.foreign is ForeignAttest.REFUSE:
         return None

@@ -4,6 +4,8 @@
 state of the store, so that ten thousand tenants are looked up as fast as one.
 """
 
+import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -69,9 +71,20 @@ class StiIndex:
         unassigned = [candidate for candidate in by_upload if candidate.tenant is None]
         assigned = [candidate for candidate in by_upload if candidate.tenant is not None]
         self._available: Sequence[StiCandidate] = (*unassigned, *assigned)
+        begins = {candidate.not_before for candidate in by_upload}
+        self._turns = sorted(begins | {candidate.not_after + 1 for candidate in by_upload})
 
     def __len__(self) -> int:
         return len(self._available)
+
+    def period(self, now: int) -> tuple[float, float]:
+        """Return from when until before when each choice is what it is now (Unix seconds).
+
+        At its end, and before its beginning, a certificate becomes valid or ceases to be.
+        """
+        place = bisect_right(self._turns, now)
+        begin = self._turns[place - 1] if place else -math.inf
+        return begin, self._turns[place] if place < len(self._turns) else math.inf
 
     def for_tenant(
         self, addresses: Sequence[str], *, now: int, fallback: Fallback

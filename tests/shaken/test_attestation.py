@@ -12,12 +12,13 @@ from shaken.attestation import (
     ForeignAttest,
     NumberRule,
     NumberRuleError,
+    OwnNumbers,
     attest_for,
     parse_number_rule,
 )
 
 OWN, FOREIGN = "12155550100", "12155550200"
-NUMBERS = (parse_number_rule(f"+{OWN}"), parse_number_rule("+44*"))
+NUMBERS = OwnNumbers((parse_number_rule(f"+{OWN}"), parse_number_rule("+44*")))
 
 A, B, C = Attest.A, Attest.B, Attest.C
 REFUSE = ForeignAttest.REFUSE
@@ -67,7 +68,9 @@ def test_a_call_is_attested(
 def test_a_tenant_that_lists_no_numbers_is_trusted_with_all(
     number: str | None, wanted: Attest | None, foreign: ForeignAttest
 ) -> None:
-    attest = attest_for(number, wanted=wanted, policy=AttestPolicy(B, foreign), numbers=())
+    attest = attest_for(
+        number, wanted=wanted, policy=AttestPolicy(B, foreign), numbers=OwnNumbers(())
+    )
 
     assert attest is (wanted or B)
 
@@ -205,6 +208,24 @@ def test_the_spelling_of_a_rule_reads_as_the_same_rule(text: str) -> None:
         rule = parse_number_rule(text)
 
         assert parse_number_rule(str(rule)) == rule
+
+
+RULES = st.from_regex(
+    r"[0-3]{1,4}|[0-3]{1,3}\*|[0-3]{1,2}-[0-3]{1,2}|[0-3]{3}-[0-3]{3}", fullmatch=True
+)
+
+
+@given(st.lists(RULES, max_size=12), st.text("0123#", min_size=1, max_size=4))
+def test_numbers_are_a_tenants_own_exactly_where_one_of_its_rules_covers_them(
+    texts: list[str], number: str
+) -> None:
+    rules = []
+    for text in texts:
+        with suppress(NumberRuleError):
+            rules.append(parse_number_rule(text))
+
+    assert OwnNumbers(rules).covers(number) is any(rule.covers(number) for rule in rules)
+    assert bool(OwnNumbers(rules)) is bool(rules)
 
 
 @given(st.text(st.characters(exclude_categories=())) | st.text("+-* 019", max_size=40))

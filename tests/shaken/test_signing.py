@@ -298,6 +298,29 @@ def test_a_certificate_takes_over_at_the_second_it_becomes_valid(
     assert sign(call(), now=now + 10).certificate == renewed.id
 
 
+def test_within_one_snapshot_certificates_come_and_go_at_their_seconds_in_any_order_of_time(
+    signer: Signer,
+    database: Database,
+    tenant: Tenant,
+    certificate: StoredCertificate,
+    add_certificate: AddCertificate,
+    *,
+    now: int,
+) -> None:
+    renewed = add_certificate(tenant=tenant.address, not_before=now + 10)
+    snapshot = take_snapshot(database)
+
+    def signing(at: int) -> str:
+        made = signer.sign(complete_call(), snapshot=snapshot, tenant=tenant, trunk=None, now=at)
+        return made.certificate
+
+    assert [signing(now + late) for late in (9, 10, 9)] == [
+        certificate.id,
+        renewed.id,
+        certificate.id,
+    ]
+
+
 def test_a_tenant_without_a_certificate_signs_with_the_first_one_available(
     sign: Sign, add_certificate: AddCertificate
 ) -> None:

@@ -214,6 +214,25 @@ def test_the_choice_is_what_the_rules_say_word_for_word(
     assert outcome(choice) == by_the_rules(candidates, addresses, now, fallback)
 
 
+@given(
+    st.lists(CANDIDATES, max_size=8, unique_by=lambda candidate: candidate.sequence),
+    ADDRESSES,
+    st.integers(0, 7),
+    st.integers(0, 7),
+)
+def test_a_choice_stays_what_it_is_within_its_period(
+    candidates: list[StiCandidate], address: str, now: int, later: int
+) -> None:
+    index = StiIndex(candidates)
+    begin, end = index.period(now)
+    same = int(min(max(later, begin), end - 1))
+
+    assert begin <= now < end
+    assert outcome(index.for_tenant([address], now=same, fallback=Fallback.FIRST)) == outcome(
+        index.for_tenant([address], now=now, fallback=Fallback.FIRST)
+    )
+
+
 def by_the_rules(
     candidates: list[StiCandidate], addresses: tuple[str, ...], now: int, fallback: Fallback
 ) -> tuple[str, Chosen] | None:
