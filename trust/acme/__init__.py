@@ -1,0 +1,1 @@
+"""Certificates that renew themselves, by ACME (RFC 8555)."""
