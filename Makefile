@@ -17,7 +17,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --upgrade --universal
 # Debian packages that the tests and the benchmarks call as programs.
 TEST_PACKAGES := openssl curl nginx-light haproxy pebble knot sip-tester
 BENCH_PACKAGES := openssl wrk
-TEST_PROGRAMS := openssl curl nginx haproxy pebble knotd sipp
+TEST_PROGRAMS := openssl curl nginx haproxy pebble pebble-challtestsrv knotd sipp
 BENCH_PROGRAMS := openssl wrk
 
 .PHONY: help run test lint bench format lock clean

@@ -62,6 +62,8 @@ class Source(StrEnum):
     BUILT_IN = "built-in"
     """Made by the service itself, for want of another."""
     LAB = "lab"
+    ACME = "acme"
+    """Obtained, and renewed, by a standing order."""
 
 
 class CertificateRefused(Exception):  # noqa: N818 - the name says what happened, as faces show it

@@ -47,6 +47,7 @@ class KeyType(StrEnum):
     P384 = "p-384"
     RSA_2048 = "rsa-2048"
     RSA_3072 = "rsa-3072"
+    RSA_4096 = "rsa-4096"
 
 
 RequestKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -105,7 +106,7 @@ class CertificateRequest:
 
 
 def new_key(key_type: KeyType) -> RequestKey:
-    """Make a private key. RSA takes some tenths of a second, without holding up other threads."""
+    """Make a private key. RSA takes up to a second or two, without holding up other threads."""
     match key_type:
         case KeyType.P256:
             return ec.generate_private_key(ec.SECP256R1())
@@ -115,6 +116,8 @@ def new_key(key_type: KeyType) -> RequestKey:
             return rsa.generate_private_key(RSA_EXPONENT, 2048)
         case KeyType.RSA_3072:
             return rsa.generate_private_key(RSA_EXPONENT, 3072)
+        case KeyType.RSA_4096:
+            return rsa.generate_private_key(RSA_EXPONENT, 4096)
     assert_never(key_type)
 
 

@@ -25,7 +25,7 @@ _KINDS = click.Choice(["system", "domain", "sti"])
 @click.option("--tenant", help="Address of the tenant that the certificate is for.")
 @click.option(
     "--key-type",
-    type=click.Choice(["p-256", "p-384", "rsa-2048", "rsa-3072"]),
+    type=click.Choice(["p-256", "p-384", "rsa-2048", "rsa-3072", "rsa-4096"]),
     help="Left out: p-256, which STI certificates need.",
 )
 @click.option("--organization", help="Organization in the subject.")

@@ -315,6 +315,8 @@ def test_a_backup_from_before_there_were_requests_is_restored(
 ) -> None:
     backed_up(store, file)
     with closing(sqlite3.connect(file)) as connection:
+        for table in ("acme_settings", "acme_accounts", "acme_orders", "acme_tokens", "leases"):
+            connection.execute(f"DROP TABLE {table}")
         connection.execute("DROP TABLE service_keys")
         connection.execute("DROP TABLE certificate_requests")
         connection.execute("UPDATE trust_version SET version_num = '0003'")
@@ -543,7 +545,7 @@ NEXT_MIGRATION = """
 from alembic import op
 
 revision = "9999"
-down_revision = "0005"
+down_revision = "0006"
 
 def upgrade() -> None:
     op.execute("CREATE TABLE of_the_next_version (id INTEGER)")

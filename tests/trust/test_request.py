@@ -92,6 +92,7 @@ def test_openssl_accepts_a_tls_request_over_each_kind_of_key(key_type: KeyType) 
         KeyType.P384: "NIST CURVE: P-384",
         KeyType.RSA_2048: "(2048 bit)",
         KeyType.RSA_3072: "(3072 bit)",
+        KeyType.RSA_4096: "(4096 bit)",
     }
     assert kinds[key_type] in text
     if isinstance(key, rsa.RSAPrivateKey):

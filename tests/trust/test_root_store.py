@@ -249,6 +249,11 @@ def test_a_store_of_the_version_before_gets_the_tables(database: Database) -> No
             tables.shipped_roots,
             tables.certificate_requests,
             tables.service_keys,
+            tables.acme_settings,
+            tables.acme_accounts,
+            tables.acme_orders,
+            tables.acme_tokens,
+            tables.leases,
         ):
             table.drop(connection)
         connection.execute(text("ALTER TABLE certificates DROP COLUMN findings"))

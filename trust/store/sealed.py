@@ -13,7 +13,13 @@ from typing import Any
 from sqlalchemy import Column, Connection, func, inspect, select
 
 from trust.keys import HEADER_BYTES, MasterKeys, SealError, key_id_of
-from trust.store.tables import certificate_requests, certificates, service_keys
+from trust.store.tables import (
+    acme_accounts,
+    acme_settings,
+    certificate_requests,
+    certificates,
+    service_keys,
+)
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,24 @@ REQUEST_KEYS = SealedColumn(
     certificate_requests.c.sealed_key, certificate_requests.c.id, prefix="request:"
 )
 SERVICE_KEYS = SealedColumn(service_keys.c.sealed, service_keys.c.name, prefix="service-key:")
+ACME_SECRETS = SealedColumn(
+    acme_settings.c.sealed_secrets, acme_settings.c.name, prefix="acme-settings:"
+)
+ACME_KEYS = SealedColumn(
+    acme_accounts.c.sealed_key, acme_accounts.c.directory, prefix="acme-account:"
+)
+ACME_NEXT_KEYS = SealedColumn(
+    acme_accounts.c.sealed_next_key, acme_accounts.c.directory, prefix="acme-next-account-key:"
+)
 
-SEALED = (CERTIFICATE_KEYS, REQUEST_KEYS, SERVICE_KEYS)
+SEALED = (
+    CERTIFICATE_KEYS,
+    REQUEST_KEYS,
+    SERVICE_KEYS,
+    ACME_SECRETS,
+    ACME_KEYS,
+    ACME_NEXT_KEYS,
+)
 
 SAMPLES = 3
 """Values that are tried for each master key: one that is damaged says nothing of the key."""

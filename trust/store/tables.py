@@ -1,4 +1,4 @@
-"""What the store keeps for `trust`: certificates, requests, roots, the master key's check, keys.
+"""What the store keeps for `trust`: certificates, requests, roots, keys, and what ACME needs.
 
 Times are Unix seconds in UTC; lists are JSON.
 """
@@ -113,4 +113,65 @@ shipped_roots = Table(
     Column("version", Text, nullable=False),
     Column("digest", Text, nullable=False),
     Column("revision", BigInteger, nullable=False),
+)
+
+acme_settings = Table(
+    "acme_settings",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("document", JSON, nullable=False),
+    Column("sealed_secrets", LargeBinary, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+)
+
+acme_accounts = Table(
+    "acme_accounts",
+    metadata,
+    Column("directory", Text, primary_key=True),
+    Column("url", Text, nullable=True),
+    Column("state", Text, nullable=False),
+    Column("contact", JSON, nullable=False),
+    Column("sealed_key", LargeBinary, nullable=False),
+    Column("sealed_next_key", LargeBinary, nullable=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+)
+
+acme_orders = Table(
+    "acme_orders",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("names", JSON, nullable=False),
+    Column("tenant", Name, nullable=True, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("managed", Boolean, nullable=False),
+    Column("demand", Text, nullable=True),
+    Column("attempt", JSON(none_as_null=True), nullable=True),
+    Column("records", JSON(none_as_null=True), nullable=True),
+    Column("certified", JSON(none_as_null=True), nullable=True),
+    Column("certificate", Name, nullable=True, index=True),
+    Column("renewal_window", JSON(none_as_null=True), nullable=True),
+    Column("failures", JSON(none_as_null=True), nullable=True),
+    Column("next_try", BigInteger, nullable=True, index=True),
+    Column("next_inquiry", BigInteger, nullable=True, index=True),
+)
+
+acme_tokens = Table(
+    "acme_tokens",
+    metadata,
+    Column("token", Text, primary_key=True),
+    Column("key_authorization", Text, nullable=False),
+    Column("of_order", Text, nullable=False, index=True),
+    Column("expires", BigInteger, nullable=False, index=True),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False),
 )

@@ -1,0 +1,69 @@
+"""What a run tells of: one event for each thing that a person or a metric wants to know."""
+
+from dataclasses import dataclass
+
+from trust.acme.order import Order, State
+from trust.acme.problems import Problem
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A first certificate is in the store."""
+
+    order: Order
+    certificate: str
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """Another certificate has taken the place of `former`."""
+
+    order: Order
+    certificate: str
+    former: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An order did not get further, for the `count`th time in a row. `next_try` is Unix seconds."""
+
+    order: Order
+    problem: Problem
+    count: int
+    next_try: int | None
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """An order is managed no more; its certificate stays."""
+
+    order: Order
+
+
+@dataclass(frozen=True)
+class LeftBehind:
+    """DNS records of an order could not be withdrawn; it is tried again with each run."""
+
+    order: Order
+
+
+Event = Issued | Renewed | Failed | Stopped | LeftBehind
+
+
+def events_of(before: Order, after: Order) -> tuple[Event, ...]:
+    """Return what happened to an order in a run."""
+    events: list[Event] = []
+    if after.certified is not None and after.certified != before.certified:
+        new = after.certified.certificate
+        former = before.certified
+        events.append(
+            Issued(after, new) if former is None else Renewed(after, new, former.certificate)
+        )
+    failures = after.failures
+    if failures is not None and failures != before.failures:
+        events.append(Failed(after, failures.problem, failures.count, after.next_try))
+    if after.state is State.STOPPED and before.state is not State.STOPPED:
+        events.append(Stopped(after))
+    if after.records and after.state is not State.AUTHORIZING:
+        events.append(LeftBehind(after))
+    return tuple(events)

@@ -1,0 +1,95 @@
+"""One run over all that is due: collected first, then moved, some at a time, under the lease.
+
+Whoever composes the service calls it at start and then again and again; of all workers and nodes
+one at a time gets to work. It blocks: call it in a thread.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import datetime
+
+from trust.acme.events import Event, events_of
+from trust.acme.fence import LEASE_SECONDS, Busy, Fence, alone
+from trust.acme.means import Means
+from trust.acme.order import Order
+from trust.acme.ordering import Ordering
+from trust.store import acme_orders, acme_tokens
+from trust.store.database import Database
+
+PARALLEL = 8
+"""Orders moved at a time: authorities answer slowly, and take some requests a second of one."""
+
+BATCH = 200
+"""Orders of one run; what is left is due in the next one, which comes at once."""
+
+HEARTBEAT_SECONDS = LEASE_SECONDS / 6
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run did: how many orders it took up, and whether more are due."""
+
+    orders: int
+    is_more_due: bool
+
+
+def run_due(
+    database: Database,
+    *,
+    holder: str,
+    clock: Callable[[], datetime],
+    equip: Callable[[Fence], Means | None],
+    report: Callable[[Event], None],
+    parallel: int = PARALLEL,
+) -> Run | None:
+    """Move every order that is due; None: another worker or node is at work.
+
+    `holder` names this process among all. `equip` gives what is needed, None while there are no
+    settings. `report` is called from this thread, with each event once its order is in the store.
+    Raises LeaseLost, MasterKeyError, StoreError; orders that these hit go on in a later run.
+    """
+    try:
+        with alone(database, holder=holder, clock=clock) as fence:
+            means = equip(fence)
+            if means is None:
+                return Run(0, is_more_due=False)
+            return _run(means, report=report, parallel=parallel)
+    except Busy:
+        return None
+
+
+def _run(means: Means, *, report: Callable[[Event], None], parallel: int) -> Run:
+    with means.fence.recording() as connection:
+        acme_tokens.sweep(connection, now=means.now)
+    with means.fence.database.reading() as connection:
+        found = acme_orders.due(connection, now=means.now, limit=BATCH + 1)
+    batch = found[:BATCH]
+    ordering = Ordering(means)
+    with ThreadPoolExecutor(parallel, thread_name_prefix="acme") as pool:
+        before = {pool.submit(ordering.proceed, order): order for order in batch}
+        try:
+            _collect(before, fence=means.fence, report=report)
+        finally:
+            for future in before:
+                future.cancel()
+    return Run(len(batch), is_more_due=len(found) > len(batch))
+
+
+def _collect(
+    before: dict[Future[Order], Order], *, fence: Fence, report: Callable[[Event], None]
+) -> None:
+    """Report what comes out, and keep the lease meanwhile. Raises the first error at the end."""
+    left, errors = set(before), []
+    while left:
+        done, left = wait(left, timeout=HEARTBEAT_SECONDS, return_when="FIRST_COMPLETED")
+        fence.keep()
+        for future in done:
+            error = future.exception()
+            if error is not None:
+                errors.append(error)
+                continue
+            for event in events_of(before[future], future.result()):
+                report(event)
+    if errors:
+        raise errors[0]

@@ -1,0 +1,101 @@
+"""Accounts at authorities in the store, by directory: each with its key, sealed (RFC 8555 §7.3).
+
+A key is here before the authority hears of it. While an account changes over to another key both
+are here, until it is known which one the authority took.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import Connection, delete, insert, select, update
+
+from trust.keys import MasterKeyError, MasterKeys, SealError, seal_private_key, unseal_private_key
+from trust.store import master_key
+from trust.store.database import Change
+from trust.store.sealed import ACME_KEYS, ACME_NEXT_KEYS, SealedColumn
+from trust.store.tables import acme_accounts
+
+
+class AccountState(StrEnum):
+    """How an account stands."""
+
+    NEW = "new"
+    """Its key is made; the authority may not know it yet."""
+    VALID = "valid"
+    DEACTIVATING = "deactivating"
+    """The authority is, or was, asked to deactivate it."""
+    DEACTIVATED = "deactivated"
+
+
+@dataclass(frozen=True)
+class StoredAccount:
+    """An account's row with its keys open. `contact` is what the authority was told last."""
+
+    directory: str
+    state: AccountState
+    created_at: int
+    key: ec.EllipticCurvePrivateKey = field(repr=False)
+    next_key: ec.EllipticCurvePrivateKey | None = field(default=None, repr=False)
+    url: str | None = None
+    contact: tuple[str, ...] = ()
+
+
+def get(connection: Connection, keys: MasterKeys, directory: str) -> StoredAccount | None:
+    """Read an account. Raises MasterKeyError."""
+    query = select(acme_accounts).where(acme_accounts.c.directory == directory)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    sealed_next = row.sealed_next_key
+    return StoredAccount(
+        directory=row.directory,
+        state=AccountState(row.state),
+        created_at=row.created_at,
+        key=_open(keys, ACME_KEYS, directory, row.sealed_key),
+        next_key=None
+        if sealed_next is None
+        else _open(keys, ACME_NEXT_KEYS, directory, sealed_next),
+        url=row.url,
+        contact=tuple(row.contact),
+    )
+
+
+def save(change: Change, keys: MasterKeys, account: StoredAccount) -> None:
+    """Write an account, in place of the one its directory had. Raises MasterKeyError."""
+    master = master_key.bound_to(change.connection, keys)
+    name = account.directory
+    after = account.next_key
+    row = {
+        "directory": name,
+        "url": account.url,
+        "state": account.state.value,
+        "contact": list(account.contact),
+        "sealed_key": seal_private_key(master, account.key, record=ACME_KEYS.name_of(name)),
+        "sealed_next_key": None
+        if after is None
+        else seal_private_key(master, after, record=ACME_NEXT_KEYS.name_of(name)),
+        "created_at": account.created_at,
+        "revision": change.revision,
+    }
+    where = acme_accounts.c.directory == name
+    if change.connection.execute(update(acme_accounts).where(where).values(row)).rowcount == 0:
+        change.connection.execute(insert(acme_accounts), row)
+
+
+def remove(change: Change, directory: str) -> bool:
+    """Remove an account with its key; say whether it was there."""
+    where = acme_accounts.c.directory == directory
+    return change.connection.execute(delete(acme_accounts).where(where)).rowcount == 1
+
+
+def _open(
+    keys: MasterKeys, column: SealedColumn, directory: str, sealed: bytes
+) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = unseal_private_key(keys, sealed, record=column.name_of(directory))
+    except SealError as error:
+        raise MasterKeyError(f"the key of the account at {directory} does not open") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise MasterKeyError(f"the account at {directory} has a key of another kind")
+    return key

@@ -1,0 +1,166 @@
+"""Standing orders in the store (`trust.acme.order`).
+
+Two sides write a row: administrators say what they want (`add`, `stop`, `demand`), a runner under
+the lease says how far it is (`save`). Neither writes the other's columns, but for the time of the
+next try.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, update
+
+from trust.acme.challenges import TxtRecord
+from trust.acme.order import Attempt, Certified, Demand, Failures, Order, State, Window
+from trust.certificate import CertificateKind
+from trust.store.tables import acme_orders as orders
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which orders a list shows; what is None does not restrict."""
+
+    tenant: str | None = None
+    state: State | None = None
+
+
+def add(connection: Connection, order: Order) -> bool:
+    """Keep an order; one that is there already is managed again. Say whether it is new."""
+    known = get(connection, order.id)
+    if known is None:
+        fixed = {
+            "id": order.id,
+            "kind": order.kind.value,
+            "names": list(order.names),
+            "tenant": order.tenant,
+            "created_at": order.created_at,
+            "managed": order.managed,
+        }
+        connection.execute(insert(orders), {**fixed, **_progress(order)})
+        return True
+    again = {"managed": True, "next_try": order.next_try, "tenant": order.tenant}
+    if known.state is State.STOPPED:
+        again["state"] = State.WAITING.value
+    connection.execute(update(orders).where(orders.c.id == order.id).values(again))
+    return False
+
+
+def get(connection: Connection, identity: str) -> Order | None:
+    """Read one order."""
+    row = connection.execute(select(orders).where(orders.c.id == identity)).one_or_none()
+    return None if row is None else _read(row)
+
+
+def for_certificate(connection: Connection, certificate: str) -> Order | None:
+    """Read the order that a certificate in service came from."""
+    query = select(orders).where(orders.c.certificate == certificate)
+    row = connection.execute(query).first()
+    return None if row is None else _read(row)
+
+
+def find(connection: Connection, wanted: Filter, *, after: str, limit: int) -> Sequence[Order]:
+    """List at most `limit` orders by id, beyond the id `after`."""
+    query = select(orders).where(orders.c.id > after)
+    if wanted.tenant is not None:
+        query = query.where(orders.c.tenant == wanted.tenant)
+    if wanted.state is not None:
+        query = query.where(orders.c.state == wanted.state.value)
+    return [_read(row) for row in connection.execute(query.order_by(orders.c.id).limit(limit))]
+
+
+def due(connection: Connection, *, now: int, limit: int) -> Sequence[Order]:
+    """List at most `limit` orders for which something is to be done, the longest due first."""
+    not_stopped = and_(orders.c.managed.is_(False), orders.c.state != State.STOPPED.value)
+    forgotten = and_(orders.c.records.is_not(None), orders.c.state != State.AUTHORIZING.value)
+    time_has_come = or_(orders.c.next_try <= now, orders.c.next_inquiry <= now)
+    query = select(orders).where(or_(time_has_come, not_stopped, forgotten))
+    rows = connection.execute(query.order_by(orders.c.next_try).limit(limit))
+    return [_read(row) for row in rows]
+
+
+def demand(connection: Connection, identity: str, why: Demand, *, now: int) -> bool:
+    """Have a certificate replaced at once; say whether the order is there and managed."""
+    managed = and_(orders.c.id == identity, orders.c.managed)
+    values = {"demand": why.value, "next_try": now}
+    return connection.execute(update(orders).where(managed).values(values)).rowcount == 1
+
+
+def stop(connection: Connection, identity: str) -> bool:
+    """Have an order no longer renewed; say whether it is there. Its certificate stays."""
+    which = orders.c.id == identity
+    return connection.execute(update(orders).where(which).values(managed=False)).rowcount == 1
+
+
+def remove(connection: Connection, identity: str) -> bool:
+    """Forget an order that is stopped; say whether it was."""
+    which = and_(orders.c.id == identity, orders.c.state == State.STOPPED.value)
+    return connection.execute(delete(orders).where(which)).rowcount == 1
+
+
+def save(connection: Connection, order: Order) -> Order:
+    """Write how far an order is; return it as it is then, with what is wanted of it by now.
+
+    What was demanded since it was read keeps its own next try.
+    """
+    progress = _progress(order)
+    asked = get(connection, order.id)
+    if asked is not None and asked.demand not in {None, order.demand}:
+        progress["next_try"] = asked.next_try
+    return _write(connection, order, progress)
+
+
+def settle(connection: Connection, order: Order) -> Order:
+    """Write an order whose certificate has come: whatever was demanded is met."""
+    return _write(connection, order, {**_progress(order), "demand": None})
+
+
+def _write(connection: Connection, order: Order, values: dict[str, Any]) -> Order:
+    connection.execute(update(orders).where(orders.c.id == order.id).values(values))
+    return get(connection, order.id) or order
+
+
+def _progress(order: Order) -> dict[str, Any]:
+    """Return the columns that a runner writes."""
+    return {
+        "state": order.state.value,
+        "attempt": _optional(order.attempt),
+        "records": _optional(order.records or None),
+        "certified": _optional(order.certified),
+        "certificate": None if order.certified is None else order.certified.certificate,
+        "renewal_window": _optional(order.window),
+        "failures": _optional(order.failures),
+        "next_try": order.next_try,
+        "next_inquiry": order.next_inquiry,
+    }
+
+
+def _optional(value: object) -> Any:  # noqa: ANN401 - JSON
+    return None if value is None else msgspec.to_builtins(value)
+
+
+def _read(row: Row[tuple[object, ...]]) -> Order:
+    return Order(
+        id=row.id,
+        kind=CertificateKind(row.kind),
+        names=tuple(row.names),
+        tenant=row.tenant,
+        created_at=row.created_at,
+        state=State(row.state),
+        managed=row.managed,
+        demand=None if row.demand is None else Demand(row.demand),
+        attempt=_maybe(row.attempt, Attempt),
+        records=msgspec.convert(row.records or [], tuple[TxtRecord, ...]),
+        certified=_maybe(row.certified, Certified),
+        window=_maybe(row.renewal_window, Window),
+        failures=_maybe(row.failures, Failures),
+        next_try=row.next_try,
+        next_inquiry=row.next_inquiry,
+    )
+
+
+def _maybe(value: object, kind: type[T]) -> T | None:
+    return None if value is None else msgspec.convert(value, kind)
