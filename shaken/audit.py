@@ -60,6 +60,10 @@ class Action(StrEnum):
     ROOT_DELETE = "root.delete"
     ROOTS_RESET = "roots.reset"
     ROOTS_FOLLOW = "roots.follow"
+    ACME_SETTINGS = "acme.settings"
+    ORDER_CREATE = "order.create"
+    ORDER_RENEW = "order.renew"
+    ORDER_STOP = "order.stop"
     MASTER_KEY_BIND = "master-key.bind"
     RECORD_KEY_CREATE = "record-key.create"
 

@@ -82,6 +82,22 @@ class HttpsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_certificates: ClientCertificates = ClientCertificates.OFF
 
 
+class AcmeListener(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[acme]`: how authorities reach this service; an empty address is no listener of its own."""
+
+    http_address: str = ""
+    """Where challenges are answered, as in 0.0.0.0:80, and nothing else."""
+    authority_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 80
+    """Where the authority looks for challenges (RFC 8555 §8.3); another port is for labs."""
+    resolvers: tuple[str, ...] = ()
+    """DNS resolvers (address:port) that the check before an order asks; none: the machine's."""
+
+    def nameservers(self) -> tuple[tuple[str, int], ...]:
+        """Return the resolvers as address and port. Raises ValueError."""
+        read = map(Address.parse, self.resolvers)
+        return tuple((each.host, each.port) for each in read)
+
+
 class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[database]`: an SQLAlchemy URL; empty is `shaken.sqlite` in the data folder."""
 
@@ -157,6 +173,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     http: HttpSettings = HttpSettings()
     https: HttpsSettings = HttpsSettings()
+    acme: AcmeListener = AcmeListener()
     database: DatabaseSettings = DatabaseSettings()
     keys: KeysSettings = KeysSettings()
     signing: SigningSettings = SigningSettings()
@@ -205,7 +222,11 @@ def _overlay(document: dict[str, Any], environment: Mapping[str, str]) -> None:
         target = document.setdefault(section, {}) if dots else document
         if not isinstance(target, dict):
             raise ConfigError(f"{variable}: {section} is not a section")
-        target[name or section] = _listed(value) if name == "trusted_proxies" else value
+        target[name or section] = _listed(value) if name in _LISTS else value
+
+
+_LISTS = frozenset({"trusted_proxies", "resolvers"})
+"""Settings that the environment holds with commas between."""
 
 
 def _listed(value: str) -> list[str]:
@@ -247,13 +268,21 @@ def _words(parts: list[str]) -> list[str]:
 
 
 def _check_addresses(config: Config) -> None:
-    addresses = {"http": config.http.address, "https": config.https.address}
-    for section, address in addresses.items():
+    addresses = {
+        "[http] address": config.http.address,
+        "[https] address": config.https.address,
+        "[acme] http_address": config.acme.http_address,
+    }
+    for setting, address in addresses.items():
         try:
-            if address or section == "http":
+            if address or setting == "[http] address":
                 Address.parse(address)
         except ValueError as error:
-            raise ConfigError(f"[{section}] address: {error}") from error
+            raise ConfigError(f"{setting}: {error}") from error
+    try:
+        config.acme.nameservers()
+    except ValueError as error:
+        raise ConfigError(f"[acme] resolvers: {error}") from error
 
 
 def _check(config: Config) -> None:

@@ -31,8 +31,8 @@ READY_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
 
-def listen(address: Address, *, section: str) -> socket.socket:
-    """Bind a listening TCP socket that a section of the settings asks for. Raises StartError."""
+def listen(address: Address, *, section: str, name: str = "address") -> socket.socket:
+    """Bind a listening TCP socket that a setting asks for. Raises StartError."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -43,7 +43,7 @@ def listen(address: Address, *, section: str) -> socket.socket:
         listener.close()
         raise StartError(
             f"cannot listen on {address}: {error.strerror}; choose another address with"
-            f" [{section}] address or SHAKEN_{section.upper()}__ADDRESS"
+            f" [{section}] {name} or SHAKEN_{section.upper()}__{name.upper()}"
         ) from error
     listener.settimeout(0)
     return listener

@@ -42,6 +42,8 @@ class Tenant:
     aliases: tuple[str, ...]
     numbers: tuple[NumberRule, ...]
     fallback: Fallback
+    managed: bool = False
+    """Whether certificates for its addresses are obtained, and renewed, by themselves."""
 
     @property
     def addresses(self) -> tuple[str, ...]:

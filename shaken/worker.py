@@ -32,6 +32,7 @@ from shaken.audit import CallRecorder
 from shaken.config import ClientCertificates, Config, NumbersOnRecord
 from shaken.https import CLIENT_ROOTS, HttpsListener, quiet
 from shaken.inbound import Inbound
+from shaken.renewer import Renewer
 from shaken.replay import ReplayMemory
 from shaken.service import Prepared, signer_for
 from shaken.signing import Signer
@@ -61,12 +62,14 @@ class Sockets:
 
     http: socket.socket
     https: socket.socket | None
+    challenges: socket.socket | None = None
+    """Where authorities look for challenges of ACME, and nothing else is."""
 
     def close(self) -> None:
         """Close them in this process."""
-        self.http.close()
-        if self.https is not None:
-            self.https.close()
+        for each in (self.http, self.https, self.challenges):
+            if each is not None:
+                each.close()
 
 
 def serve(
@@ -119,9 +122,11 @@ async def _serve(
     )
     _warn_when_not_ready(config, signer, follower)
     recorder.start()
+    renewer = Renewer(config, database, prepared.master)
+    renewer.start()
     await inbound.start()
     following = asyncio.create_task(follower.run())
-    async with _listening(api, sockets.http, secure):
+    async with _listening(api, sockets, secure):
         # What was loaded stays: the collector need not look at ten thousand tenants each time.
         gc.collect()
         gc.freeze()
@@ -136,6 +141,7 @@ async def _serve(
     with contextlib.suppress(asyncio.CancelledError):
         await following
     await asyncio.to_thread(recorder.close)
+    await asyncio.to_thread(renewer.close)
     database.close()
 
 
@@ -185,7 +191,7 @@ def _recorder(prepared: Prepared, database: Database) -> CallRecorder:
 
 @asynccontextmanager
 async def _listening(
-    api: HttpApi, plain: socket.socket, secure: HttpsListener | None
+    api: HttpApi, sockets: Sockets, secure: HttpsListener | None
 ) -> AsyncIterator[None]:
     """Serve the routes; at the end accept no more, and answer what was asked."""
     application = api.application()
@@ -199,11 +205,16 @@ async def _listening(
         keepalive_timeout=KEEP_ALIVE_SECONDS,
     )
     await runner.setup()
+    challenges = None
+    if sockets.challenges is not None:
+        challenges = web.AppRunner(api.challenges(), access_log=None, auto_decompress=False)
+        await challenges.setup()
+        await web.SockSite(challenges, sockets.challenges, backlog=BACKLOG).start()
     loop = asyncio.get_running_loop()
     wires = StirWires(
         api.answer_stir, _library(runner), loop=loop, keep_alive_seconds=KEEP_ALIVE_SECONDS
     )
-    server = await loop.create_server(wires, sock=plain, backlog=BACKLOG)
+    server = await loop.create_server(wires, sock=sockets.http, backlog=BACKLOG)
     if secure is not None:
         await secure.start(wires)
     yield
@@ -215,6 +226,8 @@ async def _listening(
     await wires.over(seconds=DRAIN_SECONDS - ARRIVAL_SECONDS)
     wires.close()
     await runner.cleanup()
+    if challenges is not None:
+        await challenges.cleanup()
 
 
 def _library(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:

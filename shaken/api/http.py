@@ -17,9 +17,11 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from shaken.api import (
+    acme,
     audit,
     calls,
     certificates,
+    challenges,
     credentials,
     health,
     listeners,
@@ -104,6 +106,7 @@ class HttpApi:
         routes = (
             *certificates.ROUTES,
             *requests.ROUTES,
+            *acme.ROUTES,
             *tenants.ROUTES,
             *trunks.ROUTES,
             *credentials.ROUTES,
@@ -111,6 +114,7 @@ class HttpApi:
             *listeners.ROUTES,
             *audit.ROUTES,
             *calls.ROUTES,
+            *challenges.ROUTES,
             *health.ROUTES,
         )
         self._routes: Sequence[Route] = routes
@@ -125,16 +129,25 @@ class HttpApi:
         app.router.add_route("*", "/stir", self._answer_stir)
         app.router.add_route("*", "/stir/{rest:.*}", self._answer_stir)
         app.router.add_get("/openapi.json", self._answer_openapi)
-        for path in dict.fromkeys(route.path for route in self._routes):
+        self._add(app, self._routes)
+        return app
+
+    def challenges(self) -> web.Application:
+        """Build what the listener for authorities serves: challenges of ACME, nothing else."""
+        app = web.Application(client_max_size=MAX_API_BODY)
+        self._add(app, challenges.ROUTES)
+        return app
+
+    def _add(self, app: web.Application, routes: Sequence[Route]) -> None:
+        for path in dict.fromkeys(route.path for route in routes):
             resource = app.router.add_resource(path)
-            methods = [route for route in self._routes if route.path == path]
+            methods = [route for route in routes if route.path == path]
             for route in methods:
                 resource.add_route(route.method, self._handler(route))
                 if route.method == "GET":
                     resource.add_route("HEAD", self._handler(route))
             resource.add_route("*", self._wrong_method(sorted({r.method for r in methods})))
         app.router.add_route("*", "/{rest:.*}", self._answer_unknown)
-        return app
 
     def answer_stir(self, request: StirRequest) -> StirAnswer | Awaitable[StirAnswer]:
         """Answer a request to `/stir/` with peer and key of the connection's other end."""

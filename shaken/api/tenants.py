@@ -11,6 +11,7 @@ from shaken.api.routes import ApiCall, Reply, Route, read_address
 from shaken.attestation import NumberRuleError, parse_number_rule
 from shaken.audit import Action
 from shaken.credentials import Role
+from shaken.managing import follow_tenant
 from shaken.store import tenants as stored
 from shaken.tenants import Tenant
 from trust.selection import Fallback
@@ -22,7 +23,10 @@ Rule = Annotated[str, Meta(min_length=1, max_length=40)]
 
 
 class TenantSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What may change of a tenant. `numbers` holds numbers, ranges and prefixes it may use."""
+    """What may change of a tenant. `numbers` holds numbers, ranges and prefixes it may use.
+
+    `managed`: certificates for its addresses are obtained by ACME and kept renewed.
+    """
 
     aliases: Annotated[list[Name], Meta(max_length=100)] = []
     numbers: Annotated[list[Rule], Meta(max_length=10_000)] = []
@@ -65,6 +69,7 @@ def create(call: ApiCall) -> Reply:
         except stored.AddressTaken as error:
             raise _taken(error) from error
         change.audit(Action.TENANT_CREATE, tenant.address, tenant=tenant.address, after=shown)
+        follow_tenant(change, None, tenant)
     return Reply(shown, {"Location": f"/api/v1/tenants/{tenant.address}"})
 
 
@@ -104,6 +109,7 @@ def replace(call: ApiCall) -> Reply:
             before=record(before),
             after=shown,
         )
+        follow_tenant(change, before, tenant)
     return Reply(shown)
 
 
@@ -121,21 +127,18 @@ def remove(call: ApiCall) -> Reply:
         except stored.InUse as error:
             raise _in_use(address) from error
         change.audit(Action.TENANT_DELETE, address, tenant=address, before=record(tenant))
+        follow_tenant(change, tenant, None)
     return Reply()
 
 
 def _tenant(address: str, body: TenantSettings) -> Tenant:
-    if body.managed:
-        raise invalid(
-            "managed", "this version does not obtain certificates by ACME; leave managed false"
-        )
     aliases = [read_address(alias, "aliases") for alias in body.aliases]
     try:
         numbers = tuple(parse_number_rule(text) for text in body.numbers)
     except NumberRuleError as error:
         raise invalid("numbers", str(error)) from error
     unique = tuple(alias for alias in dict.fromkeys(aliases) if alias != address)
-    return Tenant(address, unique, numbers, body.fallback)
+    return Tenant(address, unique, numbers, body.fallback, body.managed)
 
 
 def _taken(error: stored.AddressTaken) -> Problem:
@@ -169,7 +172,7 @@ def record(tenant: Tenant) -> TenantRecord:
         aliases=tenant.aliases,
         numbers=tuple(str(rule) for rule in tenant.numbers),
         fallback=tenant.fallback,
-        managed=False,
+        managed=tenant.managed,
     )
 
 

@@ -99,6 +99,7 @@ _DOWNLOADS = {"pem": "pem", "der": "der", "pkcs7": "der?chain=true"}
 @click.group(
     cls=LazyGroup,
     lazy={
+        "renew": ("shaken.cli.acme", "renew"),
         "request": ("shaken.cli.requests", "request"),
         "requests": ("shaken.cli.requests", "requests"),
     },
@@ -230,6 +231,11 @@ _TENANT_SETTINGS = (
         help="+12155550100, +12155550200-+12155550299 or +1215777*; repeatable.",
     ),
     click.option("--fallback", type=click.Choice(["first", "none"])),
+    click.option(
+        "--managed/--not-managed",
+        default=None,
+        help="Obtain certificates for its addresses by ACME, and keep them renewed.",
+    ),
 )
 
 
@@ -243,7 +249,7 @@ def _tenant_settings(command: Callable[P, R]) -> Callable[P, R]:
 @client_options
 def list_tenants(client: Client, printer: Printer) -> None:
     """List tenants."""
-    columns = ("address", "aliases", "numbers", "fallback")
+    columns = ("address", "aliases", "numbers", "fallback", "managed")
     printer.records(client.items("/api/v1/tenants", {}), columns)
 
 

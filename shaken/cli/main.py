@@ -19,6 +19,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "inspect": (_OFFLINE, "inspect"),
     "lab-ca": (_OFFLINE, "lab_ca"),
     "certificates": (_ADMINISTRATION, "certificates"),
+    "acme": ("shaken.cli.acme", "acme"),
     "roots": ("shaken.cli.roots", "roots"),
     "tenants": (_ADMINISTRATION, "tenants"),
     "trunks": ("shaken.cli.trunks", "trunks"),

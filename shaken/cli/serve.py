@@ -69,6 +69,11 @@ def _run(config: Config, data_dir: Path, workers: int, *, demo: bool) -> int:
         https=listen(Address.parse(config.https.address), section="https")
         if config.https.address
         else None,
+        challenges=listen(
+            Address.parse(config.acme.http_address), section="acme", name="http_address"
+        )
+        if config.acme.http_address
+        else None,
     )
     home = Home(config, data_dir)
     home.make_folder()

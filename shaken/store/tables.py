@@ -3,6 +3,7 @@
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Computed,
     Double,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    false,
 )
 
 from trust.store.types import Name
@@ -35,6 +37,7 @@ tenants = Table(
     Column("aliases", JSON, nullable=False),
     Column("fallback", Text, nullable=False),
     Column("revision", BigInteger, nullable=False),
+    Column("managed", Boolean, nullable=False, server_default=false()),
 )
 
 tenant_addresses = Table(

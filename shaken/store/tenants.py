@@ -135,6 +135,7 @@ def read_tenant(row: Row[tuple[object, ...]]) -> Tenant:
         aliases=tuple(row.aliases),
         numbers=tuple(parse_number_rule(text) for text in row.numbers),
         fallback=Fallback(row.fallback),
+        managed=row.managed,
     )
 
 
@@ -184,6 +185,7 @@ def _tenant_row(change: Change, tenant: Tenant) -> dict[str, object]:
         "aliases": list(tenant.aliases),
         "numbers": [str(rule) for rule in tenant.numbers],
         "fallback": tenant.fallback.value,
+        "managed": tenant.managed,
         "revision": change.revision,
     }
 

@@ -75,6 +75,61 @@ def changes(world: World) -> dict[str, Change]:
             [("certificate.delete", certificate, OWN)],
             [(f"/api/v1/certificates/{spare}", None, 404)],
         ),
+        "POST /api/v1/certificates/{id}/renew": Change(
+            f"/api/v1/certificates/{certificate}/renew",
+            {"revoke": "superseded"},
+            [("order.renew", own.order, OWN)],
+            [(f"/api/v1/certificates/{spare}/renew", {}, 404)],
+            {
+                "before": {"demand": None, "revoke": None},
+                "after": {"demand": "requested", "revoke": "superseded"},
+            },
+        ),
+        "PUT /api/v1/acme/settings": Change(
+            "/api/v1/acme/settings",
+            {
+                "directory_url": "letsencrypt",
+                "terms_agreed": True,
+                "eab": {"kid": "kid", "hmac_key": "c2VjcmV0"},
+            },
+            [("acme.settings", "acme", None)],
+            [("/api/v1/acme/settings", {"directory_url": "http://ca.example.net"}, 400)],
+            {
+                "before": {
+                    "directory_url": "https://ca.example.net/directory",
+                    "eab_kid": None,
+                },
+                "after": {
+                    "directory_url": "https://acme-v02.api.letsencrypt.org/directory",
+                    "eab_kid": "kid",
+                },
+            },
+        ),
+        "POST /api/v1/acme/orders": Change(
+            "/api/v1/acme/orders",
+            {"names": [OTHER]},
+            [("order.create", world.template.other.order, OTHER)],
+            [
+                ("/api/v1/acme/orders", {"names": ["x.test"]}, 400),
+                ("/api/v1/acme/orders", {"names": ["x.test"], "kind": "system"}, 400),
+            ],
+            {
+                "after": {
+                    "kind": "domain",
+                    "names": [OTHER],
+                    "tenant": OTHER,
+                    "managed": True,
+                    "demand": None,
+                }
+            },
+        ),
+        "DELETE /api/v1/acme/orders/{id}": Change(
+            f"/api/v1/acme/orders/{own.order}",
+            None,
+            [("order.stop", own.order, OWN)],
+            [(f"/api/v1/acme/orders/{'0' * 32}", None, 404)],
+            {"before": {"managed": True}, "after": {"managed": False}},
+        ),
         "POST /api/v1/certificates/requests": Change(
             "/api/v1/certificates/requests",
             {"kind": "domain", "names": [OWN]},
@@ -251,6 +306,10 @@ CHANGING = [  # what `changes` lists, for pytest to know before there is a world
         ("PUT", "roots/{id}"),
         ("DELETE", "roots/{id}"),
         ("POST", "roots/reset"),
+        ("POST", "certificates/{id}/renew"),
+        ("PUT", "acme/settings"),
+        ("POST", "acme/orders"),
+        ("DELETE", "acme/orders/{id}"),
     ]
 ]
 

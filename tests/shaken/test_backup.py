@@ -315,7 +315,8 @@ def test_a_backup_from_before_there_were_requests_is_restored(
 ) -> None:
     backed_up(store, file)
     with closing(sqlite3.connect(file)) as connection:
-        for table in ("acme_settings", "acme_accounts", "acme_orders", "acme_tokens", "leases"):
+        names = ("settings", "accounts", "orders", "tokens", "revocations")
+        for table in (*(f"acme_{name}" for name in names), "leases"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("DROP TABLE service_keys")
         connection.execute("DROP TABLE certificate_requests")

@@ -25,6 +25,13 @@ POST   /api/v1/certificates/requests    201 201 404  -            -            -
 GET    /api/v1/certificates/requests/{id}  200 200 404  200 200 404  -         -         -
 DELETE /api/v1/certificates/requests/{id}  204 204 404  -            -         -         -
 GET    /api/v1/certificates/requests/{id}/csr  200 200 404  200 200 404  -     -         -
+POST   /api/v1/certificates/{id}/renew  200 200 404  -            -            -         -
+GET    /api/v1/acme/settings            200 403 403  -            -            -         -
+PUT    /api/v1/acme/settings            200 403 403  -            -            -         -
+GET    /api/v1/acme/orders              200 200 own  200 200 own  -            -         -
+POST   /api/v1/acme/orders              201 201 404  -            -            -         -
+GET    /api/v1/acme/orders/{id}         200 200 404  200 200 404  -            -         -
+DELETE /api/v1/acme/orders/{id}         204 204 404  -            -            -         -
 GET    /api/v1/certificates/{id}/der    200 200 404  200 200 404  -            -         -
 GET    /api/v1/tenants                  200 200 own  200 200 own  -            -         -
 POST   /api/v1/tenants                  201 403 403  -            -            -         -
@@ -51,6 +58,7 @@ GET    /api/v1/calls                    200 200 own  200 200 own  -            -
 POST   /stir/v1/signing                 -            -            200 200 400  -         -
 POST   /stir/v1/verification            -            -            -            200 200 200  -
 GET    /certificates/{fingerprint}.pem  anybody 200
+GET    /.well-known/acme-challenge/{token}  anybody 200
 GET    /healthz                         anybody 200
 GET    /readyz                          anybody 200
 GET    /openapi.json                    anybody 200
@@ -110,7 +118,9 @@ CASES = [
 ]
 
 
-MISSING = Estate("missing.example.com", "0" * 64, "missing-trunk", "missing-credential", "0" * 64)
+MISSING = Estate(
+    "missing.example.com", "0" * 64, "missing-trunk", "missing-credential", "0" * 64, "0" * 32
+)
 """A tenant that is not there, nor any of its things."""
 
 
@@ -128,6 +138,7 @@ async def request(
     words = {
         "/api/v1/certificates": "?tenant={address}",
         "/api/v1/certificates/requests": "?tenant={address}",
+        "/api/v1/acme/orders": "?tenant={address}",
         "/api/v1/roots.pem": "?purpose=sti",
         "/api/v1/audit": "?subject={address}",
         "/api/v1/calls": "?tenant={address}",
@@ -137,8 +148,11 @@ async def request(
     }
     names = {"address": estate.address, "fingerprint": estate.certificate, "id": estate.certificate}
     names["name"] = estate.trunk if "trunks" in path else estate.credential
+    names["token"] = world.template.token
     if "requests" in path:
         names["id"] = estate.request
+    if "orders" in path:
+        names["id"] = estate.order
     if "roots" in path and estate is not MISSING:
         names["id"] = world.template.root
     target = (path + words.get(route, words.get(path, ""))).format_map(names)
@@ -161,6 +175,9 @@ def bodies(template: Template, estate: Estate) -> dict[str, object]:
             "spc": "1234",
             "tenant": estate.address,
         },
+        "POST /api/v1/certificates/{id}/renew": {"revoke": "superseded"},
+        "PUT /api/v1/acme/settings": {"directory_url": "letsencrypt", "terms_agreed": True},
+        "POST /api/v1/acme/orders": {"names": [estate.address], "tenant": estate.address},
         "POST /api/v1/tenants": {"address": "new.example.com"},
         "PUT /api/v1/tenants/{address}": {"numbers": ["+12155550100"]},
         "POST /api/v1/trunks": {"name": "new-trunk", "tenant": estate.address},
@@ -207,6 +224,7 @@ async def test_a_route_is_for_its_roles_and_their_tenants_from_their_networks(
         assert not [thing for thing in (other.address, other.trunk) if thing in told]
         assert other.certificate not in told
         assert other.request not in told
+        assert other.order not in told
 
 
 @pytest.mark.parametrize(
@@ -214,7 +232,7 @@ async def test_a_route_is_for_its_roles_and_their_tenants_from_their_networks(
     [
         path
         for method, path in map(str.split, GUARDED)
-        if method == "GET" and "listeners" not in path
+        if method == "GET" and "listeners" not in path and "acme/settings" not in path
     ],
 )
 async def test_whoever_may_read_may_ask_for_the_head_alone(world: World, path: str) -> None:
@@ -259,6 +277,7 @@ async def test_a_tenant_sees_of_lists_what_is_its_own(world: World) -> None:
     own = world.template.own
     assert await listed("certificates", "id") == {own.certificate}
     assert await listed("certificates/requests", "id") == {own.request}
+    assert await listed("acme/orders", "id") == {own.order}
     assert await listed("tenants", "address") == {own.address}
     assert await listed("trunks", "name") == {own.trunk}
     assert await listed("credentials", "tenant") == {own.address}
@@ -344,7 +363,7 @@ WAYS: dict[str, tuple[str, str | None, bool]] = {
 }
 """Where the client is, what the trusted proxy says it spoke, and whether nobody can read along."""
 
-SECRET_MEMBERS = {"private_key", "passphrase", "secret"}
+SECRET_MEMBERS = {"private_key", "passphrase", "secret", "eab", "dns"}
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import BytesIO
 from ipaddress import ip_network
@@ -38,12 +38,14 @@ from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
 from shaken.throttle import FailureThrottle
 from tests.signing import stir_api
 from tests.verification import Desk
+from trust.acme.order import Certified, State, new_order
+from trust.acme.settings import AcmeSettings
 from trust.authority import Authority, Issued
 from trust.certificate import CertificateKind
 from trust.keys import MasterKey
 from trust.roots import Purpose, read_root
 from trust.selection import Fallback
-from trust.store import roots
+from trust.store import acme_orders, acme_settings, acme_tokens, roots
 from trust.store.database import HISTORY as TRUST_HISTORY
 from trust.store.database import Change, Database
 
@@ -63,6 +65,7 @@ class Estate:
     trunk: str
     credential: str
     request: str
+    order: str
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ class Template:
     """The id of the only trusted root, one for STI."""
     spare_root: str
     """A root that is not stored, in PEM."""
+    token: str = "a-token-that-is-waited-for"
+    """What an authority asks for."""
 
 
 def make_template(folder: Path) -> Template:
@@ -100,6 +105,10 @@ def make_template(folder: Path) -> Template:
         for (role, tenant), secret in secrets.items():
             _add_credential(change, name_of(role, tenant), role, secret, tenant)
         root = roots.add(change, read_root(trusted.root_pem, Purpose.STI))
+        acme = AcmeSettings("https://ca.example.net/directory", terms_agreed=True)
+        acme_settings.save(change, master, acme)
+        waited_for = {Template.token: f"{Template.token}.thumbprint"}
+        acme_tokens.put(change.connection, waited_for, order=own.order, expires=2**32)
     database.close()
     return Template(
         file=file,
@@ -119,15 +128,24 @@ def name_of(role: Role, tenant: str | None) -> str:
 
 
 def _add_estate(database: Database, master: MasterKey, issued: Issued, word: str) -> Estate:
-    drafted = draft(Wish(CertificateKind.STI, spc="1234", tenant=f"{word}.example.com"))
+    address = f"{word}.example.com"
+    drafted = draft(Wish(CertificateKind.STI, spc="1234", tenant=address))
+    # Which certificate it led to matters to nobody here, only that there is one.
+    order = replace(
+        new_order(CertificateKind.DOMAIN, (address,), tenant=address, now=0),
+        state=State.ISSUED,
+        certified=Certified(issued.certificate.fingerprint, "", 0, 2**32),
+    )
     estate = Estate(
-        address=f"{word}.example.com",
+        address=address,
         certificate=issued.certificate.fingerprint,
         trunk=f"{word}-trunk",
         credential=f"{word}-credential",
         request=drafted.request.id,
+        order=order.id,
     )
     with database.changing() as change:
+        acme_orders.add(change.connection, order)
         add_tenant(change, Tenant(estate.address, (), (), Fallback.FIRST))
         policy = AttestPolicy(Attest.A, ForeignAttest.B)
         origid = UUID("6b7ab1b4-1b1c-4e4f-8f0d-0d3a3d2f7c55")

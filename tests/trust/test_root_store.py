@@ -253,6 +253,7 @@ def test_a_store_of_the_version_before_gets_the_tables(database: Database) -> No
             tables.acme_accounts,
             tables.acme_orders,
             tables.acme_tokens,
+            tables.acme_revocations,
             tables.leases,
         ):
             table.drop(connection)

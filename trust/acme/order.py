@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from trust.acme.challenges import TxtRecord
 from trust.acme.problems import Problem
+from trust.acme.renewal import Demand
 from trust.certificate import CertificateKind
 
 
@@ -39,13 +40,6 @@ class State(StrEnum):
 
 UNDER_WAY = frozenset({State.PREPARED, State.ORDERED, State.AUTHORIZING, State.FINALIZING})
 """States with an attempt that can go on."""
-
-
-class Demand(StrEnum):
-    """Why a certificate is to be replaced at once."""
-
-    REVOKED = "revoked"
-    REQUESTED = "requested"
 
 
 @dataclass(frozen=True)

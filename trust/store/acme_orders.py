@@ -13,9 +13,11 @@ import msgspec
 from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, update
 
 from trust.acme.challenges import TxtRecord
-from trust.acme.order import Attempt, Certified, Demand, Failures, Order, State, Window
-from trust.certificate import CertificateKind
+from trust.acme.order import Attempt, Certified, Failures, Order, State, Window
+from trust.acme.renewal import Demand
+from trust.certificate import CertificateKind, Source
 from trust.store.tables import acme_orders as orders
+from trust.store.tables import certificates
 
 T = TypeVar("T")
 
@@ -80,6 +82,17 @@ def due(connection: Connection, *, now: int, limit: int) -> Sequence[Order]:
     query = select(orders).where(or_(time_has_come, not_stopped, forgotten))
     rows = connection.execute(query.order_by(orders.c.next_try).limit(limit))
     return [_read(row) for row in rows]
+
+
+def replaced(connection: Connection, *, expired_by: int, limit: int) -> Sequence[str]:
+    """List certificates of orders that have expired by a time, and are no order's latest one."""
+    latest = select(orders.c.certificate).where(orders.c.certificate == certificates.c.id)
+    query = select(certificates.c.id).where(
+        certificates.c.source == Source.ACME.value,
+        certificates.c.not_after < expired_by,
+        ~latest.exists(),
+    )
+    return list(connection.execute(query.limit(limit)).scalars())
 
 
 def demand(connection: Connection, identity: str, why: Demand, *, now: int) -> bool:

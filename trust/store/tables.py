@@ -167,6 +167,17 @@ acme_tokens = Table(
     Column("expires", BigInteger, nullable=False, index=True),
 )
 
+acme_revocations = Table(
+    "acme_revocations",
+    metadata,
+    Column("certificate", Text, primary_key=True),
+    Column("of_order", Text, nullable=False),
+    Column("directory", Text, nullable=False),
+    Column("chain", Text, nullable=False),
+    Column("reason", Integer, nullable=False),
+    Column("next_try", BigInteger, nullable=False, index=True),
+)
+
 leases = Table(
     "leases",
     metadata,

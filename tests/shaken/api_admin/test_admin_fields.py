@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,11 @@ import pytest
 from tests.shaken.api_admin.arranging import new_tenant, new_trunk, state, unused, upload
 from tests.system.caller import Answer, Caller
 from tests.system.process import Service
+from trust.acme.order import Certified, State, new_order
 from trust.authority import Authority
+from trust.certificate import CertificateKind
+from trust.store import acme_orders
+from trust.store.database import Database
 
 LONE_SURROGATE = "\ud800"
 
@@ -96,6 +101,15 @@ TRUNK = {
     "answer": WORD,
     "verification": Field(POLICY),
 }
+OBJECT = {
+    "a number": 5,
+    "a truth": True,
+    "a text": "text",
+    "a list": [],
+    "a lone surrogate": {"type": LONE_SURROGATE},
+}
+ACCOUNT = {**OBJECT, "an empty object": {}, "an unknown member": {"nonsense": "x"}}
+
 TENANT = {"aliases": WORDS, "numbers": WORDS, "fallback": WORD, "managed": Field(TRUTH)}
 
 REQUESTS: dict[str, dict[str, Field]] = {
@@ -124,6 +138,26 @@ REQUESTS: dict[str, dict[str, Field]] = {
         "organization": OPTIONAL,
         "country": OPTIONAL,
     },
+    "POST /api/v1/certificates/{managed}/renew": {"revoke": OPTIONAL},
+    "PUT /api/v1/acme/settings": {
+        "directory_url": NAME,
+        "contact": WORDS,
+        "terms_agreed": Field(TRUTH),
+        "eab": Field(ACCOUNT, nullable=True),
+        "key_type": WORD,
+        "preferred_chain": OPTIONAL,
+        "profile": OPTIONAL,
+        "key_reuse": Field(TRUTH),
+        "self_check": Field(TRUTH),
+        "dns_names": WORDS,
+        "dns": Field(OBJECT, nullable=True),
+    },
+    "POST /api/v1/acme/orders": {
+        "names": Field(LIST, required=True),
+        "kind": WORD,
+        "tenant": OPTIONAL,
+        "force": Field(TRUTH),
+    },
     "POST /api/v1/tenants": {"address": NAME, **TENANT},
     "PUT /api/v1/tenants/{tenant}": TENANT,
     "POST /api/v1/trunks": {"name": NAME, "tenant": NAME, **TRUNK},
@@ -145,13 +179,18 @@ REQUESTS: dict[str, dict[str, Field]] = {
 class Desk:
     """Sends requests that are whole but for one field."""
 
-    def __init__(self, admin: Caller, authority: Authority, now: datetime) -> None:
+    def __init__(
+        self, service: Service, admin: Caller, authority: Authority, now: datetime
+    ) -> None:
         self.admin = admin
         self.tenant = new_tenant(admin)
         self.trunk = new_trunk(admin, self.tenant)["name"]
         self.root = admin.get("/api/v1/roots?limit=1").json()["items"][0]["id"]
         spare = upload(authority.issue_sti(spc="1234", now=now))
         stored = admin.post("/api/v1/certificates", spare).json()
+        renewed = upload(authority.issue_sti(spc="1234", now=now))
+        self.managed = admin.post("/api/v1/certificates", renewed).json()["id"]
+        have_managed(service.data, self.managed)
         self._valid: dict[str, Callable[[], dict[str, object]]] = {
             "POST /api/v1/certificates": lambda: upload(
                 authority.issue_sti(spc="1234", now=now), tenant=self.tenant
@@ -162,6 +201,11 @@ class Desk:
                 "spc": "1234",
                 "tns": ["+12155550100"],
             },
+            "PUT /api/v1/acme/settings": lambda: {
+                "directory_url": "https://ca.invalid/directory",
+                "terms_agreed": True,
+            },
+            "POST /api/v1/acme/orders": lambda: {"names": [self.tenant]},
             "POST /api/v1/tenants": lambda: {"address": f"{unused('field')}.example.com"},
             "POST /api/v1/trunks": lambda: {"name": unused("trunk"), "tenant": self.tenant},
             "POST /api/v1/credentials": lambda: {"name": unused("viewer"), "role": "viewer"},
@@ -180,13 +224,29 @@ class Desk:
     def send(self, request: str, body: object) -> Answer:
         """Send it."""
         method, path = request.split()
-        there = path.format(tenant=self.tenant, trunk=self.trunk, id=self.root)
+        there = path.format(
+            tenant=self.tenant, trunk=self.trunk, id=self.root, managed=self.managed
+        )
         return self.admin.call(method, there, body)
 
 
+def have_managed(data: Path, certificate: str) -> None:
+    """Let a stored certificate be one that an order has led to."""
+    order = replace(
+        new_order(CertificateKind.DOMAIN, ("managed.example.com",), tenant=None, now=0),
+        state=State.ISSUED,
+        certified=Certified(certificate, "https://ca.invalid/directory", 0, 2**32),
+        next_try=None,
+    )
+    database = Database(f"sqlite:///{data / 'shaken.sqlite'}")
+    with database.recording() as connection:
+        acme_orders.add(connection, order)
+    database.close()
+
+
 @pytest.fixture(scope="module")
-def desk(admin: Caller, sti_ca: Authority, moment: datetime) -> Desk:
-    return Desk(admin, sti_ca, moment)
+def desk(service: Service, admin: Caller, sti_ca: Authority, moment: datetime) -> Desk:
+    return Desk(service, admin, sti_ca, moment)
 
 
 def named(answer: Answer) -> list[str]:
@@ -264,7 +324,11 @@ def test_a_field_that_may_be_null_is_as_if_left_out(
     answer = desk.send(request_line, {**desk.valid(request_line), name: None})
 
     assert answer.status == (
-        400 if name == "private_key" else 200 if "PUT" in request_line else 201
+        400
+        if name == "private_key"
+        else 200
+        if request_line.startswith("PUT") or request_line.endswith("/renew")
+        else 201
     )
 
 
@@ -377,6 +441,7 @@ def test_the_table_names_every_field_of_the_description(admin: Caller) -> None:
                 name = schema["$ref"].rpartition("/")[2]
                 fields = document["components"]["schemas"][name]["properties"]
                 line = path.replace("{address}", "{tenant}").replace("{name}", "{trunk}")
+                line = line.replace("{id}/renew", "{managed}/renew")
                 described[f"{method.upper()} {line}"] = set(fields)
 
     assert described == {line: set(fields) for line, fields in REQUESTS.items()}, json.dumps(

@@ -41,6 +41,14 @@ ROUTES: dict[str, tuple[set[str], int]] = {
     f"GET /api/v1/certificates/requests/{ID}": (READERS, 404),
     f"DELETE /api/v1/certificates/requests/{ID}": (ADMINS, 404),
     f"GET /api/v1/certificates/requests/{ID}/csr": (READERS, 404),
+    f"POST /api/v1/certificates/{ID}/renew": (ADMINS, 404),
+    "GET /api/v1/acme/settings": (ADMINS, 404),
+    "PUT /api/v1/acme/settings": (ADMINS, 400),
+    "GET /api/v1/acme/orders": (READERS, 200),
+    "POST /api/v1/acme/orders": (ADMINS, 400),
+    f"GET /api/v1/acme/orders/{ID}": (READERS, 404),
+    f"DELETE /api/v1/acme/orders/{ID}": (ADMINS, 404),
+    f"GET /.well-known/acme-challenge/{ID}": (ANYBODY, 404),
     "GET /api/v1/listeners/certificate": ({"listener"}, 200),
     "GET /api/v1/tenants": (READERS, 200),
     "POST /api/v1/tenants": (ADMINS, 400),
@@ -108,7 +116,7 @@ def test_a_route_is_for_its_roles_only(callers: Mapping[str, Caller], route: str
 
 def test_the_table_has_every_route_of_the_description(admin: Caller) -> None:
     document = admin.get("/openapi.json").json()
-    parameters = {"id": ID, "fingerprint": ID, "address": "nobody", "name": "nobody"}
+    parameters = {"id": ID, "fingerprint": ID, "token": ID, "address": "nobody", "name": "nobody"}
 
     described = {
         f"{method.upper()} {path.format_map(parameters)}"

@@ -187,10 +187,32 @@ def test_a_number_rule_that_says_nothing_is_refused(admin: Caller, rule: str) ->
     problem(admin.post(BASE, body), 400, "invalid-request", "numbers")
 
 
-def test_a_managed_tenant_is_refused_as_long_as_nobody_manages_it(admin: Caller) -> None:
-    body = {"address": f"{unused('pbx')}.example.com", "managed": True}
+def test_a_managed_tenant_waits_for_its_certificates_until_an_authority_is_set(
+    admin: Caller,
+) -> None:
+    address = f"{unused('pbx')}.example.com"
 
-    problem(admin.post(BASE, body), 400, "invalid-request", "managed")
+    assert admin.post(BASE, {"address": address, "managed": True}).json()["managed"]
+
+    (order,) = admin.get(f"/api/v1/acme/orders?tenant={address}").json()["items"]
+    assert (order["names"], order["state"], order["managed"]) == ([address], "waiting", True)
+    assert "no authority is set" in order["words"]
+
+
+def test_the_orders_of_a_managed_tenant_follow_its_addresses(admin: Caller) -> None:
+    address, alias = f"{unused('pbx')}.example.com", f"{unused('alias')}.example.com"
+
+    def managed(**settings: object) -> set[str]:
+        assert admin.call("PUT", f"{BASE}/{address}", settings).status == 200
+        listed = admin.get(f"/api/v1/acme/orders?tenant={address}").json()["items"]
+        return {name for each in listed if each["managed"] for name in each["names"]}
+
+    admin.post(BASE, {"address": address})
+    assert managed(aliases=[alias]) == set()
+    assert managed(aliases=[alias], managed=True) == {address, alias}
+    assert managed(managed=True) == {address}
+    assert managed(aliases=[alias], managed=True) == {address, alias}
+    assert managed(aliases=[alias]) == set()
 
 
 def test_pages_hold_each_tenant_once_by_address(admin: Caller) -> None:

@@ -61,6 +61,11 @@ class Pebble:
         answer = dns.query.udp(question, "127.0.0.1", port=self.resolver_port, timeout=5)
         return {b"".join(each.strings).decode() for rrset in answer.answer for each in rrset}
 
+    def resolve(self, name: str, address: str) -> None:
+        """Let a name lead to another address than the usual one."""
+        body = {"host": name, "addresses": [address]}
+        requests.post(f"{self.dns}/add-a", json=body, timeout=10).raise_for_status()
+
     def status(self, serial: int) -> str:
         """Return what Pebble says of a certificate it issued: Valid or Revoked."""
         answer = self.get(f"cert-status-by-serial/{serial:x}")
@@ -113,10 +118,16 @@ def program(name: str) -> str:
 
 
 @contextmanager
-def running_pebble(folder: Path, *, eab: bool = False, **environment: str) -> Iterator[Pebble]:
-    """Start Pebble in strict mode; names resolve to loopback. Nonces are refused at random."""
+def running_pebble(
+    folder: Path, *, eab: bool = False, http_port: int | None = None, **environment: str
+) -> Iterator[Pebble]:
+    """Start Pebble in strict mode; names resolve to loopback. Nonces are refused at random.
+
+    With `http_port` somebody else answers challenges there, and no responder is started.
+    """
     ports = free_ports(6)
     acme, management, http, resolver_port, dns_management, tls = ports
+    http = http_port or http
     authority = Authority.create("Test root", now=datetime.now(UTC))
     server = authority.issue_server(["localhost"], now=datetime.now(UTC))
     (folder / "chain.pem").write_text(server.chain_pem)
@@ -156,7 +167,9 @@ def running_pebble(folder: Path, *, eab: bool = False, **environment: str) -> It
         stack.enter_context(
             process(pebble, {**settings, **environment}, until="ACME directory available")
         )
-        responder = stack.enter_context(running_responder(http))
+        responder = Responder(http)
+        if http_port is None:
+            responder = stack.enter_context(running_responder(http))
         yield Pebble(
             directory=f"https://localhost:{acme}/dir",
             management=f"https://localhost:{management}",

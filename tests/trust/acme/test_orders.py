@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from tests.trust.acme.bench import Bench
 from trust.acme.challenges import PublicationError, TxtRecord
 from trust.acme.events import Event, Failed, Issued, LeftBehind, Renewed, Stopped
-from trust.acme.order import Demand, State, new_order
+from trust.acme.order import State, new_order
+from trust.acme.renewal import Demand
 from trust.certificate import CertificateKind
 from trust.request import KeyType
 from trust.store import acme_orders, acme_settings, certificates

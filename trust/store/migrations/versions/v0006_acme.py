@@ -54,6 +54,15 @@ def upgrade() -> None:
         sa.Column("expires", sa.BigInteger, nullable=False, index=True),
     )
     op.create_table(
+        "acme_revocations",
+        sa.Column("certificate", sa.Text, primary_key=True),
+        sa.Column("of_order", sa.Text, nullable=False),
+        sa.Column("directory", sa.Text, nullable=False),
+        sa.Column("chain", sa.Text, nullable=False),
+        sa.Column("reason", sa.Integer, nullable=False),
+        sa.Column("next_try", sa.BigInteger, nullable=False, index=True),
+    )
+    op.create_table(
         "leases",
         sa.Column("name", sa.Text, primary_key=True),
         sa.Column("holder", sa.Text, nullable=False),

@@ -1,0 +1,116 @@
+"""What follows a renewal: the former certificate is revoked where that is wished, and goes.
+
+Under the lease of `trust.acme`, by the thread that renews.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from shaken.audit import SYSTEM, Action, Unchanged, changing
+from shaken.importing import facts_of
+from trust.acme.account import Accounts
+from trust.acme.fence import Busy, Fence, alone
+from trust.acme.problems import AcmeError
+from trust.acme.revocation import Reason, revoke
+from trust.keys import MasterKeys
+from trust.store import acme_orders, acme_revocations, certificates
+from trust.store.acme_revocations import Pending
+from trust.store.database import Database
+
+AGAIN = timedelta(hours=1)
+"""When a revocation that failed is tried again."""
+
+KEPT_EXPIRED = timedelta(days=7)
+"""How long a certificate that was replaced is kept after it has expired."""
+
+BATCH = 50
+"""Certificates that are looked after at a time."""
+
+_log = logging.getLogger(__name__)
+
+
+class Aftercare:
+    """Looks after certificates that orders have replaced."""
+
+    def __init__(
+        self,
+        database: Database,
+        master: MasterKeys,
+        *,
+        roots: Callable[[], str],
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Take the store, what opens keys, and the roots (PEM) that authorities' TLS leads to."""
+        self._database = database
+        self._master = master
+        self._roots = roots
+        self._clock = clock
+
+    def is_due(self) -> bool:
+        """Say whether there is anything to do."""
+        now = self._clock()
+        with self._database.reading() as connection:
+            return bool(
+                acme_revocations.ready(connection, now=int(now.timestamp()), limit=1)
+                or acme_orders.replaced(connection, expired_by=_expired_by(now), limit=1)
+            )
+
+    def run(self, *, holder: str) -> None:
+        """Do it, unless another worker is at work. Raises LeaseLost, StoreError."""
+        try:
+            with alone(self._database, holder=holder, clock=self._clock) as fence:
+                self._revoke(fence)
+                self._remove_expired(fence)
+        except Busy:
+            return
+
+    def _revoke(self, fence: Fence) -> None:
+        now = int(self._clock().timestamp())
+        accounts = Accounts(fence, self._master, self._roots, self._clock)
+        with self._database.reading() as connection:
+            pending = acme_revocations.ready(connection, now=now, limit=BATCH)
+        for each in pending:
+            try:
+                reason = Reason(each.reason)
+                revoke(accounts, directory=each.directory, chain=each.chain, reason=reason)
+            except AcmeError as error:
+                _log.error("certificate %s is not revoked yet: %s", each.certificate, error)
+                with fence.recording() as connection:
+                    until = now + int(AGAIN.total_seconds())
+                    acme_revocations.postpone(connection, each.certificate, until=until)
+            else:
+                _log.info("revoked certificate %s, which was replaced", each.certificate)
+                self._forget(each)
+
+    def _forget(self, revoked: Pending) -> None:
+        with self._database.recording() as connection:
+            acme_revocations.remove(connection, revoked.certificate)
+        self._remove(revoked.certificate)
+
+    def _remove_expired(self, fence: Fence) -> None:
+        with self._database.reading() as connection:
+            replaced = acme_orders.replaced(
+                connection, expired_by=_expired_by(self._clock()), limit=BATCH
+            )
+        for certificate in replaced:
+            fence.keep()
+            self._remove(certificate)
+
+    def _remove(self, certificate: str) -> None:
+        now = int(self._clock().timestamp())
+        with self._database.reading() as connection:
+            if certificates.get(connection, certificate) is None:
+                return
+        with changing(self._database, SYSTEM, now=now) as change:
+            row = certificates.get(change.connection, certificate)
+            if row is None:
+                raise Unchanged
+            certificates.remove(change, certificate)
+            change.audit(
+                Action.CERTIFICATE_DELETE, certificate, tenant=row.tenant, before=facts_of(row)
+            )
+
+
+def _expired_by(now: datetime) -> int:
+    return int((now - KEPT_EXPIRED).timestamp())

@@ -1,0 +1,410 @@
+"""`/api/v1/acme`: which authority certificates come from, and the orders that keep them renewed."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from shaken.api.problems import Problem, invalid, master_key_missing, not_found
+from shaken.api.routes import ApiCall, Reply, Route, read_address
+from shaken.assignment import UnknownTenant
+from shaken.audit import Action
+from shaken.credentials import Role
+from shaken.managing import MAX_NAMES, OrderRefused, OrderWish, place, renew, stop
+from shaken.renewing import plan_of
+from trust.acme import settings as acme
+from trust.acme.order import Order, State, moment
+from trust.acme.revocation import Reason
+from trust.acme.settings import AcmeSettings, Binding, SettingsError
+from trust.certificate import CertificateKind, CertificateRefused
+from trust.keys import MasterKeyError
+from trust.request import KeyType
+from trust.store import acme_orders, acme_settings
+from trust.store.acme_orders import Filter
+
+MAX_DNS_BYTES = 8 * 1024
+"""Bytes of the settings of a DNS provider, as JSON."""
+
+Text = Annotated[str, Meta(min_length=1, max_length=500)]
+Name = Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class ExternalAccount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An account at the authority's own site, to which ours is bound (RFC 8555 §7.3.4)."""
+
+    kid: Text
+    hmac_key: Text
+
+    def __repr__(self) -> str:
+        return f"ExternalAccount(kid={self.kid!r})"
+
+
+class AcmeSettingsUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The settings anew.
+
+    `eab` and `dns` hold secrets: left out they stay as they are, null removes them.
+    """
+
+    directory_url: Text
+    contact: Annotated[list[Text], Meta(max_length=acme.MAX_CONTACTS)] = []
+    terms_agreed: bool = False
+    eab: ExternalAccount | UnsetType | None = UNSET
+    key_type: KeyType = KeyType.P256
+    preferred_chain: Text | None = None
+    profile: Text | None = None
+    key_reuse: bool = False
+    self_check: bool = True
+    dns_names: Annotated[list[Name], Meta(max_length=acme.MAX_DNS_NAMES)] = []
+    dns: dict[str, Any] | UnsetType | None = UNSET
+
+
+class AcmeSettingsRecord(msgspec.Struct, frozen=True):
+    """The settings as they are shown: no secret. `eab_kid` names the external account."""
+
+    directory_url: str
+    contact: tuple[str, ...]
+    terms_agreed: bool
+    eab_kid: str | None
+    key_type: KeyType
+    preferred_chain: str | None
+    profile: str | None
+    key_reuse: bool
+    self_check: bool
+    dns_names: tuple[str, ...]
+    dns_type: str | None
+
+
+class OrderCreation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A certificate to obtain and keep renewed, for one host name or several."""
+
+    names: Annotated[list[Name], Meta(min_length=1, max_length=MAX_NAMES)]
+    kind: CertificateKind = CertificateKind.DOMAIN
+    tenant: Annotated[str, Meta(max_length=253)] | None = None
+    force: bool = False
+
+
+class RevocationReason(StrEnum):
+    """Why a certificate is revoked (RFC 5280 §5.3.1): the reasons that authorities take."""
+
+    UNSPECIFIED = "unspecified"
+    KEY_COMPROMISE = "key-compromise"
+    SUPERSEDED = "superseded"
+    CESSATION_OF_OPERATION = "cessation-of-operation"
+
+
+class Renewal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A renewal now. `revoke`: why the former certificate is revoked once it is replaced."""
+
+    revoke: RevocationReason | None = None
+
+
+class NameProblemRecord(msgspec.Struct, frozen=True):
+    """What is wrong with one name."""
+
+    name: str
+    detail: str
+
+
+class FailureRecord(msgspec.Struct, frozen=True):
+    """Why an order does not get further: how often in a row, when last, in whose words."""
+
+    count: int
+    last: datetime
+    type: str
+    detail: str
+    names: tuple[NameProblemRecord, ...]
+
+
+class OrderRecord(msgspec.Struct, frozen=True):
+    """An order. `words` say how it stands; `certificate` is the id of the latest one."""
+
+    id: str
+    kind: CertificateKind
+    names: tuple[str, ...]
+    tenant: str | None
+    state: State
+    managed: bool
+    challenges: dict[str, str]
+    certificate: str | None
+    not_after: datetime | None
+    failures: FailureRecord | None
+    next_try: datetime | None
+    urgency: str
+    words: str
+
+
+class OrderList(msgspec.Struct, frozen=True):
+    """A page of orders; `next` is what to send as `after`."""
+
+    items: tuple[OrderRecord, ...]
+    next: str | None
+
+
+def show_settings(call: ApiCall) -> Reply:
+    """Show the settings."""
+    call.require_everything()
+    settings = _settings(call)
+    if settings is None:
+        raise not_found("setting yet: PUT some")
+    return Reply(_settings_record(settings))
+
+
+def replace_settings(call: ApiCall) -> Reply:
+    """Replace the settings."""
+    call.require_everything()
+    before = _settings(call)
+    settings = _read_settings(call.body, before)
+    try:
+        with call.changing() as change:
+            acme_settings.save(change, call.resources.master, settings)
+            change.audit(
+                Action.ACME_SETTINGS,
+                "acme",
+                tenant=None,
+                before=None if before is None else _settings_record(before),
+                after=_settings_record(settings),
+            )
+    except MasterKeyError as error:
+        raise master_key_missing(error) from error
+    return Reply(_settings_record(settings))
+
+
+def create(call: ApiCall) -> Reply:
+    """Order a certificate."""
+    body: OrderCreation = call.body
+    tenant = call.scope if body.tenant is None else read_address(body.tenant, "tenant")
+    call.hold_to_scope(call.owner(tenant), "tenant")
+    if call.scope is not None and (body.force or body.kind is not CertificateKind.DOMAIN):
+        raise Problem(
+            403, "forbidden", "a credential that is for all tenants orders such certificates"
+        )
+    if body.kind is CertificateKind.STI:
+        raise invalid("kind", "domain or system is expected: STI certificates come otherwise")
+    wish = OrderWish(body.kind, body.names, tenant, body.force)
+    settings = _settings(call)
+    try:
+        with call.changing() as change:
+            order = place(change, wish, settings=settings, config=call.resources.config)
+    except OrderRefused as error:
+        status = 409 if error.slug == "acme-not-set-up" else 400
+        raise Problem(status, error.slug, error.detail, error.field) from error
+    except CertificateRefused as error:
+        named = "tenant" if error.field == "tenant" else "names"
+        raise Problem(400, error.slug, error.detail, named) from error
+    except UnknownTenant as error:
+        raise invalid("tenant", "no tenant has this address; create the tenant first") from error
+    return Reply(_record(order, settings, call.now), {"Location": f"{_ORDERS}/{order.id}"})
+
+
+def listing(call: ApiCall) -> Reply:
+    """List orders."""
+    wanted = Filter(tenant=call.listed_tenant(), state=_read_state(call.query.get("state")))
+    limit, settings = call.limit(), _settings(call)
+    with call.resources.database.reading() as connection:
+        found = acme_orders.find(
+            connection, wanted, after=call.query.get("after", ""), limit=limit + 1
+        )
+    items = tuple(_record(order, settings, call.now) for order in found[:limit])
+    return Reply(OrderList(items, found[limit - 1].id if len(found) > limit else None))
+
+
+def show(call: ApiCall) -> Reply:
+    """Show one order."""
+    return Reply(_record(_visible(call), _settings(call), call.now))
+
+
+def end(call: ApiCall) -> Reply:
+    """Stop managing: the certificate stays, and is renewed no more."""
+    order = _visible(call)
+    with call.changing() as change:
+        stop(change, order)
+    return Reply()
+
+
+def renew_certificate(call: ApiCall) -> Reply:
+    """Have a certificate replaced by a new one now."""
+    identity = call.path["id"].lower()
+    row = call.snapshot.certificates.get(identity)
+    if row is None:
+        raise not_found("certificate")
+    call.hold_to_scope(row.tenant, "certificate")
+    wanted: Renewal = call.body
+    reason = None
+    if wanted.revoke is not None:
+        reason = Reason[wanted.revoke.name]
+    try:
+        with call.changing() as change:
+            order = renew(change, identity, revoke=reason)
+    except OrderRefused as error:
+        raise Problem(409, error.slug, error.detail) from error
+    with call.resources.database.reading() as connection:
+        current = acme_orders.get(connection, order.id) or order
+    return Reply(_record(current, _settings(call), call.now))
+
+
+def _settings(call: ApiCall) -> AcmeSettings | None:
+    try:
+        with call.resources.database.reading() as connection:
+            return acme_settings.load(connection, call.resources.master)
+    except MasterKeyError as error:
+        raise master_key_missing(error) from error
+
+
+def _read_settings(body: AcmeSettingsUpdate, before: AcmeSettings | None) -> AcmeSettings:
+    binding = None if before is None else before.binding
+    if body.eab is not UNSET:
+        binding = None if body.eab is None else Binding(body.eab.kid, body.eab.hmac_key)
+    dns = {} if before is None else before.dns
+    if body.dns is not UNSET:
+        dns = {} if body.dns is None else body.dns
+    if len(msgspec.json.encode(dns)) > MAX_DNS_BYTES:
+        raise invalid("dns", f"more than {MAX_DNS_BYTES} bytes")
+    try:
+        return AcmeSettings(
+            directory_url=acme.directory_url(body.directory_url),
+            contact=tuple(body.contact),
+            terms_agreed=body.terms_agreed,
+            binding=binding,
+            key_type=body.key_type,
+            preferred_chain=body.preferred_chain,
+            profile=body.profile,
+            key_reuse=body.key_reuse,
+            self_check=body.self_check,
+            dns_names=tuple(body.dns_names),
+            dns=dns,
+        )
+    except SettingsError as error:
+        raise invalid(error.field.replace("eab_", "eab."), str(error)) from error
+
+
+def _settings_record(settings: AcmeSettings) -> AcmeSettingsRecord:
+    kind = settings.dns.get("type")
+    return AcmeSettingsRecord(
+        directory_url=settings.directory_url,
+        contact=settings.contact,
+        terms_agreed=settings.terms_agreed,
+        eab_kid=None if settings.binding is None else settings.binding.kid,
+        key_type=settings.key_type,
+        preferred_chain=settings.preferred_chain,
+        profile=settings.profile,
+        key_reuse=settings.key_reuse,
+        self_check=settings.self_check,
+        dns_names=settings.dns_names,
+        dns_type=kind if isinstance(kind, str) else None,
+    )
+
+
+def _read_state(text: str | None) -> State | None:
+    try:
+        return None if text is None else State(text)
+    except ValueError as error:
+        known = ", ".join(State)
+        raise invalid("state", f"one of {known} is expected") from error
+
+
+def _visible(call: ApiCall) -> Order:
+    with call.resources.database.reading() as connection:
+        order = acme_orders.get(connection, call.path["id"].lower())
+    if order is None:
+        raise not_found("order")
+    call.hold_to_scope(order.tenant, "order")
+    return order
+
+
+def _record(order: Order, settings: AcmeSettings | None, now: int) -> OrderRecord:
+    plan = plan_of(order, now=datetime.fromtimestamp(now, UTC))
+    words = plan.words if order.managed else "managed no more; its certificate is not renewed"
+    if settings is None:
+        words = f"no authority is set (PUT /api/v1/acme/settings); {words}"
+    certified, failures = order.certified, order.failures
+    return OrderRecord(
+        id=order.id,
+        kind=order.kind,
+        names=order.names,
+        tenant=order.tenant,
+        state=order.state,
+        managed=order.managed,
+        challenges={}
+        if settings is None
+        else {name: settings.challenge_for(name).value for name in order.names},
+        certificate=None if certified is None else certified.certificate,
+        not_after=None if certified is None else moment(certified.not_after),
+        failures=None
+        if failures is None
+        else FailureRecord(
+            count=failures.count,
+            last=moment(failures.last),
+            type=failures.problem.type,
+            detail=failures.problem.detail,
+            names=tuple(
+                NameProblemRecord(each.name, each.detail) for each in failures.problem.names
+            ),
+        ),
+        next_try=None if order.next_try is None else moment(order.next_try),
+        urgency=plan.urgency.value,
+        words=words,
+    )
+
+
+_SETTINGS = "/api/v1/acme/settings"
+_ORDERS = "/api/v1/acme/orders"
+
+ROUTES = (
+    Route(
+        "GET",
+        _SETTINGS,
+        Role.ADMIN,
+        show_settings,
+        "Show which authority certificates come from",
+        gives=AcmeSettingsRecord,
+    ),
+    Route(
+        "PUT",
+        _SETTINGS,
+        Role.ADMIN,
+        replace_settings,
+        "Set the authority that certificates come from",
+        takes=AcmeSettingsUpdate,
+        gives=AcmeSettingsRecord,
+        secret=True,
+    ),
+    Route(
+        "GET",
+        _ORDERS,
+        Role.VIEWER,
+        listing,
+        "List certificates that are obtained and kept renewed",
+        gives=OrderList,
+        query=("tenant", "state", "limit", "after"),
+    ),
+    Route(
+        "POST",
+        _ORDERS,
+        Role.ADMIN,
+        create,
+        "Obtain a certificate and keep it renewed",
+        takes=OrderCreation,
+        gives=OrderRecord,
+        status=201,
+    ),
+    Route("GET", f"{_ORDERS}/{{id}}", Role.VIEWER, show, "Show an order", gives=OrderRecord),
+    Route(
+        "DELETE",
+        f"{_ORDERS}/{{id}}",
+        Role.ADMIN,
+        end,
+        "Stop renewing a certificate, which stays",
+        status=204,
+    ),
+    Route(
+        "POST",
+        "/api/v1/certificates/{id}/renew",
+        Role.ADMIN,
+        renew_certificate,
+        "Replace a certificate by a new one now",
+        takes=Renewal,
+        gives=OrderRecord,
+    ),
+)

@@ -1,0 +1,206 @@
+"""Which certificates are obtained and kept renewed: what administrators and tenants ask for.
+
+An order stands until it is stopped (`trust.acme.order`); here is who may have one for which names,
+and its audit. Whether a name is really ours the authority finds out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from shaken.assignment import assigned_tenant
+from shaken.audit import Action, AuditedChange
+from shaken.config import Config
+from shaken.importing import host_name
+from shaken.store.tenants import owner_of
+from shaken.tenants import Tenant
+from trust.acme.challenges import ChallengeType
+from trust.acme.order import Order, new_order
+from trust.acme.renewal import Demand
+from trust.acme.revocation import Reason
+from trust.acme.settings import AcmeSettings
+from trust.certificate import CertificateKind
+from trust.names import DnsNameError, dns_name
+from trust.store import acme_orders, acme_revocations
+from trust.store.acme_revocations import Pending
+from trust.store.certificates import chain_pem
+
+MAX_NAMES = 100
+"""Names of one order, as at Let's Encrypt."""
+
+
+class OrderRefused(Exception):  # noqa: N818 - named for what happened
+    """An order that cannot be meant, or not yet; the message says what to do."""
+
+    def __init__(self, slug: str, detail: str, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.slug = slug
+        self.detail = detail
+        self.field = field
+
+
+@dataclass(frozen=True)
+class OrderWish:
+    """What is asked for. `forced`: also for names that are nobody's address here."""
+
+    kind: CertificateKind
+    names: Sequence[str]
+    tenant: str | None
+    forced: bool
+
+
+def place(
+    change: AuditedChange, wish: OrderWish, *, settings: AcmeSettings | None, config: Config
+) -> Order:
+    """Place an order, or take up again one that stands.
+
+    Raises OrderRefused, UnknownTenant, CertificateRefused.
+    """
+    usable = _usable(settings)
+    names = _spelled(wish.names)
+    for name in names:
+        if usable.challenge_for(name) is ChallengeType.DNS and not usable.dns:
+            raise OrderRefused(
+                "dns-needed",
+                f"{name} can be proven by a DNS record only: say in the ACME settings how records"
+                " are published (dns)",
+                "names",
+            )
+    tenant = assigned_tenant(change.connection, wish.kind, names, wanted=wish.tenant)
+    if not wish.forced:
+        _hold_to_ours(change, names, tenant, config)
+    order = new_order(wish.kind, names, tenant=tenant, now=change.at)
+    return _add(change, order)
+
+
+def stop(change: AuditedChange, order: Order) -> None:
+    """Have an order's certificate no longer renewed; the certificate stays."""
+    acme_orders.stop(change.connection, order.id)
+    change.audit(
+        Action.ORDER_STOP,
+        order.id,
+        tenant=order.tenant,
+        before=facts_of(order),
+        after=facts_of(replace(order, managed=False)),
+    )
+
+
+def renew(change: AuditedChange, certificate: str, *, revoke: Reason | None) -> Order:
+    """Have a certificate replaced now, and revoked once it is, where a reason is given.
+
+    Raises OrderRefused when no order stands behind it.
+    """
+    order = acme_orders.for_certificate(change.connection, certificate)
+    if order is None or not order.managed:
+        raise OrderRefused(
+            "not-managed",
+            "this certificate is not renewed by the service: order one for its names with"
+            " POST /api/v1/acme/orders, or import the new one",
+        )
+    acme_orders.demand(change.connection, order.id, Demand.REQUESTED, now=change.at)
+    if revoke is not None and order.certified is not None:
+        pending = Pending(
+            certificate,
+            order.id,
+            order.certified.directory,
+            chain_pem(change.connection, certificate) or "",
+            revoke.value,
+        )
+        acme_revocations.add(change.connection, pending, now=change.at)
+    asked = replace(order, demand=Demand.REQUESTED)
+    change.audit(
+        Action.ORDER_RENEW,
+        order.id,
+        tenant=order.tenant,
+        before={**facts_of(order), "revoke": None},
+        after={**facts_of(asked), "revoke": None if revoke is None else revoke.name.lower()},
+    )
+    return asked
+
+
+def follow_tenant(change: AuditedChange, before: Tenant | None, after: Tenant | None) -> None:
+    """Let the orders of a managed tenant follow its addresses: one for each.
+
+    So an alias that does not lead here yet keeps no other name from its certificate.
+    """
+    wanted = after.addresses if after is not None and after.managed else ()
+    had = before.addresses if before is not None and before.managed else ()
+    for name in had:
+        if name not in wanted:
+            order = new_order(CertificateKind.DOMAIN, (name,), tenant=None, now=change.at)
+            known = acme_orders.get(change.connection, order.id)
+            if known is not None and known.managed:
+                stop(change, known)
+    for name in wanted:
+        if name not in had and after is not None:
+            _add(
+                change,
+                new_order(CertificateKind.DOMAIN, (name,), tenant=after.address, now=change.at),
+            )
+
+
+def facts_of(order: Order) -> dict[str, object]:
+    """Return what the audit says of an order."""
+    return {
+        "kind": order.kind.value,
+        "names": order.names,
+        "tenant": order.tenant,
+        "managed": order.managed,
+        "demand": order.demand,
+    }
+
+
+def _add(change: AuditedChange, order: Order) -> Order:
+    acme_orders.add(change.connection, order)
+    change.audit(Action.ORDER_CREATE, order.id, tenant=order.tenant, after=facts_of(order))
+    return acme_orders.get(change.connection, order.id) or order
+
+
+def _usable(settings: AcmeSettings | None) -> AcmeSettings:
+    if settings is None or not settings.terms_agreed:
+        missing = "no authority is set" if settings is None else "its terms are not agreed to"
+        raise OrderRefused(
+            "acme-not-set-up",
+            f"{missing}: `shaken acme settings set --directory letsencrypt --agree-terms` mends it",
+        )
+    return settings
+
+
+def _spelled(names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        raise OrderRefused("invalid-request", "name at least one host", "names")
+    spelled = []
+    for name in names:
+        host = host_name(name)
+        if host is None or ":" in host or host.replace(".", "").isdecimal():
+            raise OrderRefused("invalid-request", f"{name[:100]!r} is no host name", "names")
+        spelled.append(host)
+    return tuple(dict.fromkeys(spelled))
+
+
+def _hold_to_ours(
+    change: AuditedChange, names: Sequence[str], tenant: str | None, config: Config
+) -> None:
+    """Refuse names that are no tenant's address and not that of this service."""
+    management = _management_name(config)
+    for name in names:
+        owner = owner_of(change.connection, name)
+        if owner is None and name != management:
+            raise OrderRefused(
+                "not-ours",
+                f"{name} is neither a tenant's address nor this service's own (public_url): create"
+                " the tenant first, or force the order",
+                "names",
+            )
+        if tenant is not None and owner != tenant:
+            raise OrderRefused(
+                "other-tenant", f"{name} is no address of the tenant {tenant}", "names"
+            )
+
+
+def _management_name(config: Config) -> str | None:
+    host = urlsplit(config.public_url).hostname
+    try:
+        return None if host is None else dns_name(host)
+    except DnsNameError:
+        return None

@@ -1,0 +1,173 @@
+"""The thread of a worker that obtains and renews certificates. `start`, then `close`.
+
+Every worker of every node has one; a lease in the store lets one of them at a time work. What it
+does is kept step by step, so that it may be ended at any moment, with its process too.
+"""
+
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from shaken.aftercare import Aftercare
+from shaken.config import Config
+from shaken.renewing import Keeper, Schedule, plan_of, self_check
+from trust.acme.events import Event, Failed, Issued, LeftBehind, Renewed, Stopped
+from trust.acme.fence import Fence
+from trust.acme.means import Means
+from trust.acme.renewal import Urgency
+from trust.acme.runner import run_due
+from trust.keys import MasterKeyError, MasterKeys
+from trust.roots import Purpose
+from trust.store import acme_orders, acme_settings, leases, roots
+from trust.store.database import Database, StoreError
+from trust.store.leases import LeaseLost
+
+POLL_SECONDS = 1.0
+"""How often the store is asked for orders that are due."""
+
+BUSY_SECONDS = 15.0
+"""How long to wait where another worker is at work, or where something failed."""
+
+END_SECONDS = 2.0
+"""How long a worker that ends waits for its thread; a step that takes longer is made again."""
+
+_log = logging.getLogger(__name__)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Ending(BaseException):
+    """The worker ends while an order waits; the order goes on later, from its row."""
+
+
+class Renewer:
+    """Moves the orders that are due, again and again."""
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        master: MasterKeys,
+        *,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        """Take the settings, the store and what opens and seals keys."""
+        self._config = config
+        self._database = database
+        self._master = master
+        self._clock = clock
+        self._holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="renewer", daemon=True)
+        self._fence: Fence | None = None
+        self._aftercare = Aftercare(database, master, roots=self._roots, clock=clock)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End; what is under way goes on in another worker, or after the next start."""
+        self._ending.set()
+        self._thread.join(END_SECONDS)
+        fence = self._fence
+        if not self._thread.is_alive() or fence is None:
+            return
+        try:
+            with self._database.recording() as connection:
+                leases.release(connection, fence.lease)
+        except StoreError as error:
+            _log.warning("the lease on orders runs out by itself: %s", error)
+
+    def _run(self) -> None:
+        said = ""
+        pause = 0.0
+        while not self._ending.wait(pause):
+            try:
+                pause = self._round()
+                said = ""
+            except Ending:
+                return
+            except (StoreError, MasterKeyError, LeaseLost) as error:
+                pause = BUSY_SECONDS
+                if str(error) != said:
+                    said = str(error)
+                    _log.error("certificates are not renewed: %s", error)
+            except Exception:
+                # Without this thread no certificate is renewed any more.
+                pause = BUSY_SECONDS
+                _log.exception("renewing certificates failed")
+
+    def _round(self) -> float:
+        """Move what is due; return how many seconds to wait before the next round."""
+        if self._aftercare.is_due():
+            self._aftercare.run(holder=self._holder)
+        now = int(self._clock().timestamp())
+        with self._database.reading() as connection:
+            if not acme_orders.due(connection, now=now, limit=1):
+                return POLL_SECONDS
+        done = run_due(
+            self._database,
+            holder=self._holder,
+            clock=self._clock,
+            equip=self._equip,
+            report=self._report,
+        )
+        self._fence = None
+        if done is None or (done.orders == 0 and not done.is_more_due):
+            return BUSY_SECONDS
+        return 0.0 if done.is_more_due else POLL_SECONDS
+
+    def _equip(self, fence: Fence) -> Means | None:
+        self._fence = fence
+        with self._database.reading() as connection:
+            settings = acme_settings.load(connection, self._master)
+        if settings is None:
+            return None
+        acme = self._config.acme
+        return Means(
+            fence=fence,
+            keys=self._master,
+            settings=settings,
+            roots=self._roots,
+            certificates=Keeper(self._database, self._master, self._clock),
+            schedule=Schedule(),
+            clock=self._clock,
+            wait=self._wait,
+            self_check=self_check(
+                settings, nameservers=acme.nameservers(), http_port=acme.authority_port
+            ),
+        )
+
+    def _roots(self) -> str:
+        """Return what the authority's own TLS must lead to."""
+        with self._database.reading() as connection:
+            return roots.trusted_pem(connection, Purpose.TLS)
+
+    def _wait(self, seconds: float) -> None:
+        if self._ending.wait(seconds):
+            raise Ending
+
+    def _report(self, event: Event) -> None:
+        names = ", ".join(event.order.names)
+        match event:
+            case Issued(certificate=certificate):
+                _log.info("obtained certificate %s for %s", certificate, names)
+            case Renewed(certificate=certificate, former=former):
+                _log.info("renewed the certificate for %s: %s, was %s", names, certificate, former)
+            case Failed(problem=problem):
+                plan = plan_of(event.order, now=self._clock())
+                loud = plan.urgency in {Urgency.URGENT, Urgency.EXPIRED}
+                level = logging.ERROR if loud else logging.WARNING
+                words = "no certificate for %s: %s; %s"
+                _log.log(level, words, names, problem.words, plan.words)
+            case Stopped():
+                _log.info("the certificate for %s is managed no more", names)
+            case LeftBehind():
+                _log.warning("DNS records for %s cannot be withdrawn yet", names)
