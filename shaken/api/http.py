@@ -261,7 +261,7 @@ class HttpApi:
 
     def _authorize(self, route: Route, request: web.Request, peer: Peer) -> Credential | None:
         """Hold the roles; return who calls. Raises Problem."""
-        if route.role is None:
+        if route.role is None or (route.local and peer.is_local):
             return None
         who = self._who(request, self._snapshots.current, peer)
         if not route.permits(who.role):

@@ -24,6 +24,11 @@ class Peer:
     confidential: bool
     client_spki: str | None = None
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a program on this machine, and no proxy carries it that nobody declared."""
+        return self.confidential and _is_loopback(self.address)
+
 
 @dataclass(frozen=True, slots=True)
 class Tls:

@@ -139,7 +139,8 @@ class Route:
 
     `role` None: anybody; `secret`: keys or secrets pass through it; `conditional`: its replies
     have an ETag; `waits`: a client that has this state may wait for the next (RFC 7240 §4.3);
-    `form`: what it takes may come as a form, too.
+    `form`: what it takes may come as a form, too; `local`: from the machine itself, where no proxy
+    is in between, it asks for nobody.
     """
 
     method: str
@@ -156,6 +157,7 @@ class Route:
     media_type: str = "application/json"
     conditional: bool = False
     waits: bool = False
+    local: bool = False
 
     @property
     def changes(self) -> bool:

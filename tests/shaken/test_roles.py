@@ -55,6 +55,7 @@ DELETE /api/v1/roots/{id}               204 403 403  -            -            -
 GET    /api/v1/roots.pem                200 200 200  200 200 200  -            -         -
 GET    /api/v1/audit                    200 200 own  200 200 own  -            -         -
 GET    /api/v1/calls                    200 200 own  200 200 own  -            -         -
+GET    /metrics                         200 403 403  200 403 403  -            -         -
 POST   /stir/v1/signing                 -            -            200 200 400  -         -
 POST   /stir/v1/verification            -            -            -            200 200 200  -
 GET    /certificates/{fingerprint}.pem  anybody 200

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
 
 from trust.acme.challenges import TxtRecord
 from trust.acme.order import Attempt, Certified, Failures, Order, State, Window
@@ -72,6 +72,26 @@ def find(connection: Connection, wanted: Filter, *, after: str, limit: int) -> S
     if wanted.state is not None:
         query = query.where(orders.c.state == wanted.state.value)
     return [_read(row) for row in connection.execute(query.order_by(orders.c.id).limit(limit))]
+
+
+def counted(connection: Connection) -> dict[State, int]:
+    """Count the orders in each state."""
+    query = select(orders.c.state, func.count()).group_by(orders.c.state)
+    return {State(state): count for state, count in connection.execute(query)}
+
+
+def failing(connection: Connection, *, limit: int) -> Sequence[Order]:
+    """List at most `limit` managed orders whose last try failed, the longest waiting first."""
+    query = select(orders).where(orders.c.failures.is_not(None), orders.c.managed)
+    return [
+        _read(row) for row in connection.execute(query.order_by(orders.c.next_try).limit(limit))
+    ]
+
+
+def overdue(connection: Connection, *, before: int) -> int:
+    """Count the managed orders that should have been tried before a time."""
+    late = and_(orders.c.managed, orders.c.next_try < before)
+    return connection.execute(select(func.count()).select_from(orders).where(late)).scalar_one()
 
 
 def due(connection: Connection, *, now: int, limit: int) -> Sequence[Order]:

@@ -75,6 +75,8 @@ ROUTES: dict[str, tuple[set[str], int]] = {
     "POST /stir/v1/signing": ({"signer"}, 400),
     "POST /stir/v1/verification": ({"verifier"}, 400),
     f"GET /certificates/{ID}.pem": (ANYBODY, 404),
+    # Whoever calls from the machine itself, without a proxy, need not be a viewer.
+    "GET /metrics": (ANYBODY - {"no credential", "a wrong secret"}, 200),
     "GET /healthz": (ANYBODY, 200),
     "GET /readyz": (ANYBODY, 503),
 }
@@ -112,6 +114,13 @@ def test_a_route_is_for_its_roles_only(callers: Mapping[str, Caller], route: str
     assert found == {
         name: status if name in permitted else 401 if name in strangers else 403 for name in callers
     }
+
+
+def test_metrics_ask_a_program_of_the_same_machine_for_nothing(admin: Caller) -> None:
+    answer = admin.having(None).get("/metrics")
+
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/plain; version=0.0.4")
+    assert b"\nshaken_ready " in answer.body
 
 
 def test_the_table_has_every_route_of_the_description(admin: Caller) -> None:

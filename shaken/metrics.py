@@ -1,0 +1,110 @@
+"""What a monitoring system watches: the state of certificates and their renewal, in numbers. Pure.
+
+All of it is read from the store and the snapshot, so that whichever worker or node is asked says
+the same. prometheus_client writes the text.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from shaken.certificates import Status, status_of
+from shaken.snapshot import Snapshot
+from trust.acme.order import State
+from trust.acme.renewal import Urgency
+from trust.certificate import CertificateKind
+
+MEDIA_TYPE = "text/plain; version=0.0.4"
+"""Of the text format of Prometheus."""
+
+
+@dataclass(frozen=True)
+class Renewals:
+    """How orders stand: in each state, those that fail by urgency, tries that failed in a row."""
+
+    states: dict[State, int] = field(default_factory=dict)
+    failing: Sequence[Urgency] = ()
+    failures: int = 0
+    overdue: int = 0
+
+
+def exposition(snapshot: Snapshot, renewals: Renewals, *, ready: bool, now: int) -> bytes:
+    """Return all metrics in Prometheus' text format. `now` is Unix seconds."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Metrics(snapshot, renewals, ready, now))
+    return generate_latest(registry)
+
+
+@dataclass(frozen=True, eq=False)
+class _Metrics(Collector):
+    snapshot: Snapshot
+    renewals: Renewals
+    ready: bool
+    now: int
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the families, each whole: what is zero is said too."""
+        yield GaugeMetricFamily(
+            "shaken_ready", "Whether a call could be signed now.", value=float(self.ready)
+        )
+        yield from self._certificates()
+        yield from self._renewals()
+        yield GaugeMetricFamily(
+            "shaken_tenants", "Tenants.", value=len(self.snapshot.tenant_rows.rows)
+        )
+        yield GaugeMetricFamily("shaken_trunks", "Trunks.", value=len(self.snapshot.trunks))
+
+    def _certificates(self) -> Iterator[Metric]:
+        rows = self.snapshot.certificates.values()
+        statuses = Counter((row.kind, status_of(row, now=self.now)) for row in rows)
+        counts = GaugeMetricFamily(
+            "shaken_certificates", "Certificates that are kept.", labels=["kind", "status"]
+        )
+        first = GaugeMetricFamily(
+            "shaken_certificate_first_expiry_timestamp_seconds",
+            "When the first of the certificates expires that have a key and are valid.",
+            labels=["kind"],
+        )
+        for kind in CertificateKind:
+            for status in Status:
+                counts.add_metric([kind.value, status.value], statuses[kind, status])
+            ends = [
+                row.not_after
+                for row in rows
+                if row.kind is kind and row.sealed_key is not None and row.not_after >= self.now
+            ]
+            if ends:
+                first.add_metric([kind.value], min(ends))
+        yield counts
+        yield first
+
+    def _renewals(self) -> Iterator[Metric]:
+        states = GaugeMetricFamily(
+            "shaken_acme_orders", "Certificates that are renewed here, by state.", labels=["state"]
+        )
+        for state in State:
+            states.add_metric([state.value], self.renewals.states.get(state, 0))
+        yield states
+        failing = GaugeMetricFamily(
+            "shaken_acme_orders_failing",
+            "Of those the ones whose last try failed, by urgency.",
+            labels=["urgency"],
+        )
+        urgencies = Counter(self.renewals.failing)
+        for urgency in Urgency:
+            failing.add_metric([urgency.value], urgencies[urgency])
+        yield failing
+        yield GaugeMetricFamily(
+            "shaken_acme_failures",
+            "Tries that failed in a row, of all of them together.",
+            value=self.renewals.failures,
+        )
+        yield GaugeMetricFamily(
+            "shaken_acme_orders_overdue",
+            "Orders that nobody has tried for an hour past their time: no worker renews.",
+            value=self.renewals.overdue,
+        )
