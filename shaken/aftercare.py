@@ -24,6 +24,9 @@ AGAIN = timedelta(hours=1)
 KEPT_EXPIRED = timedelta(days=7)
 """How long a certificate that was replaced is kept after it has expired."""
 
+SWEEP = timedelta(hours=1)
+"""How often expired certificates are looked for, among all that there are."""
+
 BATCH = 50
 """Certificates that are looked after at a time."""
 
@@ -46,15 +49,15 @@ class Aftercare:
         self._master = master
         self._roots = roots
         self._clock = clock
+        self._next_sweep = clock()
 
     def is_due(self) -> bool:
         """Say whether there is anything to do."""
         now = self._clock()
+        if now >= self._next_sweep:
+            return True
         with self._database.reading() as connection:
-            return bool(
-                acme_revocations.ready(connection, now=int(now.timestamp()), limit=1)
-                or acme_orders.replaced(connection, expired_by=_expired_by(now), limit=1)
-            )
+            return bool(acme_revocations.ready(connection, now=int(now.timestamp()), limit=1))
 
     def run(self, *, holder: str) -> None:
         """Do it, unless another worker is at work. Raises LeaseLost, StoreError."""
@@ -89,6 +92,7 @@ class Aftercare:
         self._remove(revoked.certificate)
 
     def _remove_expired(self, fence: Fence) -> None:
+        self._next_sweep = self._clock() + SWEEP
         with self._database.reading() as connection:
             replaced = acme_orders.replaced(
                 connection, expired_by=_expired_by(self._clock()), limit=BATCH
