@@ -10,8 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from shaken.acceptance import REASONS
 from shaken.addresses import UrlPolicy, check_url
 from shaken.config import VerificationSettings, check_x5u
+from shaken.diversion import MAX_LINKS
+from shaken.identities import open_with_held
 from shaken.passport import Passport, PassportError, decode
-from shaken.verification import foresee
+from shaken.rich_call_data import CLAIMS, DigestStatus, RichCallData, examine_rich_call_data
+from shaken.verification import Opened, foresee
 from sip.identity import Identity, IdentityError, parse_identities, strip_header_name
 from trust.certificate import Certificate, CertificateRefused, check_sti
 from trust.pem import read_pem
@@ -26,8 +29,23 @@ ATTEST_WORDS = {
 _PPT_WORDS = {
     "shaken": "a SHAKEN statement of who calls whom",
     "div": "a statement that the call was diverted",
+    "div-o": "a statement that the call was diverted, with the PASSporT it had before inside",
     "rph": "a statement of the call's priority",
     "rcd": "a statement of the caller's name and reason",
+}
+
+_DATA_WORDS = {
+    "nam": "the caller's name",
+    "apn": "another number to show",
+    "icn": "where the caller's logo is",
+    "jcd": "the caller's card (jCard)",
+    "jcl": "where the caller's card is",
+}
+
+_DIGEST_WORDS = {
+    DigestStatus.PASS: "the digest fits",
+    DigestStatus.FAIL: "the digest does not fit: nothing of the data is to be shown",
+    DigestStatus.UNCHECKED: "a digest of what a URL leads to, which is not checked",
 }
 
 
@@ -85,8 +103,8 @@ def _identities(identities: tuple[Identity, ...], now: datetime) -> Iterator[str
         passport = _readable(identity.token)
         if passport is not None:
             yield from _passport(passport, now)
-        if ppt in {"", "shaken"}:
-            yield from _foreseen(identity, now)
+        for depth, opened in enumerate(open_with_held(identity)):
+            yield from _foreseen(opened, now, depth)
 
 
 def _readable(token: str) -> Passport | None:
@@ -96,18 +114,19 @@ def _readable(token: str) -> Passport | None:
         return None
 
 
-def _foreseen(identity: Identity, now: datetime) -> Iterator[str]:
-    """Tell how far a header comes before its certificate is looked at."""
+def _foreseen(opened: Opened, now: datetime, depth: int) -> Iterator[str]:
+    """Tell how far a header, or what one holds, comes before its certificate is looked at."""
     usual = VerificationSettings()
-    steps = foresee(identity, now=int(now.timestamp()), freshness=usual.freshness, skew=usual.skew)
-    yield "Verification now, as far as it goes without the certificate"
+    steps = foresee(opened, now=int(now.timestamp()), freshness=usual.freshness, skew=usual.skew)
+    held = "" if depth == 0 else f" of the PASSporT in opt, number {depth},"
+    yield f"Verification{held} now, as far as it goes without the certificate"
     for step in steps:
         if step.code is not None:
             yield f"  FAILS        {step.code} {REASONS[step.code]}: {step.words}"
             return
         yield f"  ok           {step.words}"
     try:
-        check_url(identity.info, UrlPolicy())
+        check_url(opened.identity.info if opened.identity else "", UrlPolicy())
     except ValueError as error:
         yield f"  FAILS        436 {REASONS[436]}, but in a lab: {error}"
         return
@@ -122,19 +141,57 @@ def _decoded(token: str) -> Passport:
 
 
 def _passport(passport: Passport, now: datetime) -> Iterator[str]:
-    claims = passport.claims
     yield "PASSporT (not verified: that needs the certificate, see `shaken verify`)"
+    yield from _claims(passport, now)
+    for number in range(1, MAX_LINKS + 1):
+        opt = passport.claims.get("opt")
+        inner = _readable(opt) if isinstance(opt, str) else None
+        if inner is None:
+            return
+        passport = inner
+        yield f"PASSporT in opt, number {number}, of type {ascii(passport.header.get('ppt'))[:40]}"
+        yield from _claims(passport, now)
+
+
+def _claims(passport: Passport, now: datetime) -> Iterator[str]:
+    claims, ppt = passport.claims, passport.header.get("ppt")
     yield f"  x5u          {passport.x5u or 'missing'}"
     yield f"  orig         {_parties(claims.get('orig'))}: who calls"
     yield f"  dest         {_parties(claims.get('dest'))}: who is called"
     yield f"  iat          {_time(claims.get('iat'), now)}"
-    if "attest" in claims or passport.header.get("ppt") == "shaken":
+    if "attest" in claims or ppt == "shaken":
         attest = claims.get("attest")
         words = ATTEST_WORDS.get(str(attest), "none of A, B, C: verifiers answer 438")
         yield f"  attest       {attest}: {words}"
         yield f"  origid       {claims.get('origid')}: the signer's own mark of where it came from"
-    for name in sorted(claims.keys() - {"orig", "dest", "iat", "attest", "origid"}):
+    if "div" in claims or ppt in {"div", "div-o"}:
+        yield f"  div          {_parties(claims.get('div'))}: who diverted the call to dest"
+    if "opt" in claims or ppt == "div-o":
+        is_read = isinstance(claims.get("opt"), str) and _readable(claims["opt"]) is not None
+        words = "see below" if is_read else "missing, or none that can be read"
+        yield f"  opt          the PASSporT that the call had before: {words}"
+    if "rph" in claims or ppt == "rph":
+        yield f"  rph          {_parties(claims.get('rph'))}: the priority that the call may have"
+    if "sph" in claims:
+        yield f"  sph          {ascii(claims['sph'])[:80]}: a call back from an emergency centre"
+    told = {"orig", "dest", "iat", "attest", "origid", "div", "opt", "rph", "sph"}
+    if (rich := examine_rich_call_data(claims)) is not None:
+        yield from _rich_call_data(rich)
+        told |= set(CLAIMS)
+    for name in sorted(claims.keys() - told):
         yield f"  {name:<12} {ascii(claims[name])[:200]}"
+
+
+def _rich_call_data(rich: RichCallData) -> Iterator[str]:
+    for name, value in rich.data.items():
+        words = _DATA_WORDS.get(name, "not known here")
+        yield f"  rcd {name[:40]:<8} {ascii(value)[:200]}: {words}"
+    if rich.reason is not None:
+        yield f"  crn          {ascii(rich.reason)[:200]}: why the caller calls"
+    for pointer, status in rich.digests.items():
+        yield f"  rcdi         {ascii(pointer)[1:-1][:80]}: {_DIGEST_WORDS[status]}"
+    if rich.fault is not None:
+        yield f"  rcd          does not hold: {rich.fault}"
 
 
 def _certificates(text: str, now: datetime) -> Iterator[str]:

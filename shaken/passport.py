@@ -1,4 +1,4 @@
-"""PASSporTs: signed statements of who calls whom (RFC 8225), here of type `shaken` (RFC 8588).
+"""PASSporTs: signed statements of who calls whom (RFC 8225); here are made those of RFC 8588.
 
 Encoding is byte-exact as RFC 8225 §9 asks: UTF-8 JSON, keys in lexicographic order, no white
 space. Decoding is strict about what could be misread (duplicate keys, foreign algorithms) and
@@ -90,8 +90,8 @@ def header_segment(*, x5u: str, ppt: str) -> str:
     return base64url_encode(msgspec.json.encode(header, order="sorted")).decode("ascii")
 
 
-def serialize(claims: msgspec.Struct | dict[str, Any]) -> bytes:
-    """Return claims as the bytes that are signed (RFC 8225 §9)."""
+def serialize(claims: object) -> bytes:
+    """Return claims, or the value of one, as the bytes that are signed (RFC 8225 §9)."""
     return msgspec.json.encode(claims, order="sorted")
 
 
@@ -120,6 +120,14 @@ def signature_fits(passport: Passport, key: ec.EllipticCurvePublicKey) -> bool:
     """Say whether the signature over the received bytes was made with this P-256 key."""
     signed = passport.token.rpartition(".")[0].encode("ascii")
     return _ES256.verify(signed, key, passport.signature)
+
+
+def destinations(dest: object) -> list[object]:
+    """List whom a `dest` claim names, numbers before URIs; what is no such claim names nobody."""
+    if not isinstance(dest, dict):
+        return []
+    lists = (dest.get("tn"), dest.get("uri"))
+    return [each for several in lists if isinstance(several, list) for each in several]
 
 
 def _header_of(segment: str) -> dict[str, Any]:

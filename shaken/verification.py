@@ -1,17 +1,21 @@
 """Whether a PASSporT holds for a call, by its signer's certificate (RFC 8224 §6.2, RFC 8588 §6).
 
 Pure: certificate, roots and time are given. Every check made is part of the verdict, in the order
-of RFC 8224, so that a person sees how far a header came and why it failed there. Getting hold of
-the certificate is `shaken.verifier`'s, what is done with a call `shaken.acceptance`'s.
+of RFC 8224, so that a person sees how far a header came and why it failed there. All types of
+PASSporTs go the same way; what each adds stands in its `Rules`. Getting hold of the certificate is
+`shaken.verifier`'s, what is done with a call `shaken.acceptance`'s.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from shaken.attestation import Attest
-from shaken.passport import Passport, PassportError, decode, signature_fits
+from shaken.diversion import Chain, read_link
+from shaken.passport import Passport, PassportError, decode, destinations, signature_fits
+from shaken.priority import Priority, examine_priority
+from shaken.rich_call_data import examine_rich_call_data
 from sip.identity import Identity
 from trust.sti_path import JudgedPath, StiRefused, check_call
 
@@ -22,6 +26,10 @@ class Expectation:
 
     `now` and `time` are Unix seconds; `time` is that of the message's Date header, where it has
     one. `freshness` and `skew` (s) are how far `iat` may lie before and after either.
+
+    `course` of a call that was diverted: the chain, from whom its PASSporTs are to, or in words why
+    there is none; then no PASSporT is for this call. `protected` are lines of the message that
+    PASSporTs vouch for.
     """
 
     orig: str
@@ -30,6 +38,8 @@ class Expectation:
     freshness: int
     skew: int
     time: int | None = None
+    course: Chain | str | None = None
+    protected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +63,33 @@ Signer = JudgedPath | Unfit
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """A header that was read: its PASSporT, unless a check failed before."""
+class Rules:
+    """What a type of PASSporT adds to the checks of all.
 
-    identity: Identity
+    `speaks_for` is the claim that names the number which the certificate must cover. `check` holds
+    the other claims to the call.
+    """
+
+    ppt: str
+    speaks_for: str
+    check: Callable[[Mapping[str, Any], Expectation], Iterator[Step]]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A header that was read: its PASSporT, unless a check failed before.
+
+    `identity` is None where there is no telling the parts of the header.
+    """
+
+    rules: Rules
+    identity: Identity | None
     steps: tuple[Step, ...]
     passport: Passport | None
+
+    def fail(self, words: str) -> "Opened":
+        """Return it as one that fails with 438."""
+        return replace(self, steps=(*self.steps, Step(words, 438)), passport=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +114,29 @@ class Verdict:
         return self.steps[-1].words
 
 
-def open_header(identity: Identity) -> Opened:
-    """Read a `shaken` header's PASSporT and hold the header to what it says."""
+def rules_of(identity: Identity) -> Rules | None:
+    """Return the rules of a header's type, None: the type is none that is verified here.
+
+    A header that does not say its type is of that of its PASSporT, and `shaken` in doubt.
+    """
+    ppt: object = identity.ppt
+    if ppt is None:
+        try:
+            ppt = decode(identity.token).header.get("ppt")
+        except PassportError:
+            return SHAKEN
+    return RULES.get(ppt) if isinstance(ppt, str) else SHAKEN
+
+
+def open_header(identity: Identity, rules: Rules) -> Opened:
+    """Read a header's PASSporT and hold the header to what it says, and to its type."""
     try:
         passport = decode(identity.token)
     except PassportError as error:
-        return Opened(identity, (Step(f"the token cannot be read: {error}", 438),), None)
-    steps = _until_failure(_header(identity, passport))
+        return Opened(rules, identity, (Step(f"the token cannot be read: {error}", 438),), None)
+    steps = _until_failure(_header(identity, passport, rules))
     failed = steps[-1].code is not None
-    return Opened(identity, steps, None if failed else passport)
+    return Opened(rules, identity, steps, None if failed else passport)
 
 
 def signed_at(passport: Passport, *, now: int) -> datetime:
@@ -106,32 +151,34 @@ def judge(opened: Opened, signer: Signer, expectation: Expectation) -> Verdict:
     passport = opened.passport
     if passport is None:
         return Verdict(opened.steps)
-    steps = (*opened.steps, *_until_failure(_claims_hold(passport, signer, expectation)))
+    checks = _claims_hold(passport, opened.rules, signer, expectation)
+    steps = (*opened.steps, *_until_failure(checks))
     return Verdict(steps, passport, signer if isinstance(signer, JudgedPath) else None)
 
 
-def foresee(identity: Identity, *, now: int, freshness: int, skew: int) -> tuple[Step, ...]:
+def foresee(opened: Opened, *, now: int, freshness: int, skew: int) -> tuple[Step, ...]:
     """Check of a header what needs neither its call nor its certificate; all times in seconds."""
-    opened = open_header(identity)
     if opened.passport is None:
         return opened.steps
     claims = opened.passport.claims
-    orig, dest = claims.get("orig"), _destinations(claims.get("dest"))
+    orig = claims.get("orig")
     named = next(iter(orig.values()), None) if isinstance(orig, dict) else None
     own = Expectation(
         orig=str(named),
-        dest=tuple(map(str, dest)),
+        dest=tuple(map(str, destinations(claims.get("dest")))),
         now=now,
         freshness=freshness,
         skew=skew,
     )
     steps = _until_failure(iter((_freshness(claims, own),)))
     if steps[-1].code is None:
-        steps += _until_failure(_claims(claims, own))
+        steps += _until_failure(opened.rules.check(claims, own))
     return (*opened.steps, *steps)
 
 
 _LATEST = 253402300800  # the year 10000, which no datetime has
+_LEVELS = tuple(Attest)
+_SHOWN_LENGTH = 100  # of what a stranger wrote, in a sentence
 
 
 def _until_failure(checks: Iterator[Step]) -> tuple[Step, ...]:
@@ -143,34 +190,36 @@ def _until_failure(checks: Iterator[Step]) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _header(identity: Identity, passport: Passport) -> Iterator[Step]:
+def _header(identity: Identity, passport: Passport, rules: Rules) -> Iterator[Step]:
     yield Step("the token is a PASSporT")
     if identity.alg not in {None, "ES256"}:
         yield Step(f"alg is {identity.alg}, only ES256 is believed", 438)
-    if passport.header.get("ppt") != "shaken" or identity.ppt not in {None, "shaken"}:
-        yield Step("ppt is not shaken", 438)
+    if passport.header.get("ppt") != rules.ppt or identity.ppt not in (None, rules.ppt):
+        yield Step(f"ppt is not {rules.ppt}", 438)
     if passport.x5u != identity.info:
         x5u = _shown(passport.x5u)
         yield Step(f"info <{identity.info}> is not the PASSporT's x5u, which is {x5u}", 438)
     yield Step(f"info and x5u both name {identity.info}")
 
 
-def _claims_hold(passport: Passport, signer: Signer, expectation: Expectation) -> Iterator[Step]:
+def _claims_hold(
+    passport: Passport, rules: Rules, signer: Signer, expectation: Expectation
+) -> Iterator[Step]:
     if isinstance(signer, Unfit):
         yield Step(signer.detail, signer.code)
         return
     yield Step(f"the certificate leads to the root {signer.names.root}")
-    yield _authority(passport.claims, signer)
+    yield _authority(passport.claims, rules, signer)
     yield _freshness(passport.claims, expectation)
     if not signature_fits(passport, signer.key):
         yield Step("the signature was not made with this certificate's key, or was altered", 438)
     yield Step("the signature fits the certificate's key")
-    yield from _claims(passport.claims, expectation)
+    yield from rules.check(passport.claims, expectation)
 
 
-def _authority(claims: Mapping[str, Any], signer: JudgedPath) -> Step:
-    orig = claims.get("orig")
-    number = orig.get("tn") if isinstance(orig, dict) else None
+def _authority(claims: Mapping[str, Any], rules: Rules, signer: JudgedPath) -> Step:
+    party = claims.get(rules.speaks_for)
+    number = party.get("tn") if isinstance(party, dict) else None
     try:
         ground = check_call(
             signer, number=number if isinstance(number, str) else None, claims=claims
@@ -197,31 +246,86 @@ def _freshness(claims: Mapping[str, Any], expectation: Expectation) -> Step:
     return Step(f"iat is {_apart(expectation.now - iat)} now")
 
 
-def _claims(claims: Mapping[str, Any], expectation: Expectation) -> Iterator[Step]:
-    orig, dest = claims.get("orig"), claims.get("dest")
-    # RFC 8225 §5.2.1: orig names one identity, by one member.
-    if orig not in ({"tn": expectation.orig}, {"uri": expectation.orig}):
-        yield Step(f"orig is {_shown(orig)}, the call comes from {expectation.orig}", 438)
-    named = _destinations(dest)
+def _parties(claims: Mapping[str, Any], expectation: Expectation) -> Step:
+    """Hold `orig` and `dest` to the call."""
+    if (failed := _stranger(claims, expectation)) is not None:
+        return failed
+    orig, dest, course = expectation.orig, claims.get("dest"), expectation.course
+    if isinstance(course, str):
+        return Step(course, 438)
+    named = destinations(dest)
+    if course is not None:
+        start = ascii(course.start)[1:-1][:_SHOWN_LENGTH]
+        if course.start not in named:
+            return Step(f"dest is {_shown(dest)}, the first diversion is from {start}", 438)
+        return Step(f"orig is that of the call: {orig}; dest is {start}, who was called first")
+    called = ", ".join(expectation.dest)
     if not expectation.dest or not all(each in named for each in expectation.dest):
-        called = ", ".join(expectation.dest)
-        yield Step(f"dest is {_shown(dest)}, the call goes to {called}", 438)
-    yield Step(
-        f"orig and dest are those of the call: {expectation.orig} to {', '.join(expectation.dest)}"
-    )
+        return Step(f"dest is {_shown(dest)}, the call goes to {called}", 438)
+    return Step(f"orig and dest are those of the call: {orig} to {called}")
+
+
+def _stranger(claims: Mapping[str, Any], expectation: Expectation) -> Step | None:
+    """Say what is wrong with `orig`, None: it is the caller."""
+    orig = claims.get("orig")
+    # RFC 8225 §5.2.1: orig names one identity, by one member.
+    if orig in ({"tn": expectation.orig}, {"uri": expectation.orig}):
+        return None
+    return Step(f"orig is {_shown(orig)}, the call comes from {expectation.orig}", 438)
+
+
+def _check_shaken(claims: Mapping[str, Any], expectation: Expectation) -> Iterator[Step]:
+    yield _parties(claims, expectation)
     attest = claims.get("attest")
-    if attest not in list(Attest):
+    if attest not in _LEVELS:
         yield Step("attest is none of A, B, C", 438)
     if not isinstance(claims.get("origid"), str):
         yield Step("origid is missing", 438)
     yield Step(f"attest is {attest}")
+    # What is wrong with a name says nothing about the number: it is told, and the call passes.
+    if (rich := examine_rich_call_data(claims)) is not None:
+        yield Step(str(rich))
 
 
-def _destinations(dest: object) -> list[object]:
-    if not isinstance(dest, dict):
-        return []
-    lists = (dest.get("tn"), dest.get("uri"))
-    return [each for several in lists if isinstance(several, list) for each in several]
+def _check_diversion(claims: Mapping[str, Any], expectation: Expectation) -> Iterator[Step]:
+    if (failed := _stranger(claims, expectation)) is not None:
+        yield failed
+    link = read_link(claims)
+    if link is None:
+        div, dest = _shown(claims.get("div")), _shown(claims.get("dest"))
+        yield Step(f"div and dest are no diversion from one to others: {div}, {dest}", 438)
+    if isinstance(expectation.course, str):
+        yield Step(expectation.course, 438)
+    yield Step(f"the call of {expectation.orig} was diverted {link}")
+
+
+def _check_priority(claims: Mapping[str, Any], expectation: Expectation) -> Iterator[Step]:
+    yield _parties(claims, expectation)
+    granted = examine_priority(claims, expectation.protected)
+    if isinstance(granted, Priority):
+        asked = "which covers" if granted.is_asked else "nobody told"
+        yield Step(f"rph grants {granted}, {asked} Resource-Priority")
+    else:
+        yield Step(granted, 438)
+
+
+def _check_rich_call_data(claims: Mapping[str, Any], expectation: Expectation) -> Iterator[Step]:
+    yield _parties(claims, expectation)
+    rich = examine_rich_call_data(claims)
+    if rich is None:
+        yield Step("there is neither rcd nor crn", 438)
+    else:
+        yield Step(str(rich), None if rich.fault is None else 438)
+
+
+SHAKEN = Rules("shaken", "orig", _check_shaken)
+DIV = Rules("div", "div", _check_diversion)
+DIV_O = Rules("div-o", "div", _check_diversion)
+RPH = Rules("rph", "orig", _check_priority)
+RCD = Rules("rcd", "orig", _check_rich_call_data)
+
+RULES = {rules.ppt: rules for rules in (SHAKEN, DIV, DIV_O, RPH, RCD)}
+"""The types that are verified here, by what `ppt` calls them; others are passed over."""
 
 
 def _apart(seconds: int) -> str:
@@ -229,4 +333,4 @@ def _apart(seconds: int) -> str:
 
 
 def _shown(value: object) -> str:
-    return ascii(value)[:100]
+    return ascii(value)[:_SHOWN_LENGTH]

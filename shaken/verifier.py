@@ -2,6 +2,9 @@
 
 `Verifier` joins the rules (`verification`, `acceptance`) with who signed (`signers`) and what was
 seen before (`replay`). It answers at once where the signers are known, else it waits for them.
+
+Where a call was diverted, a `shaken` PASSporT holds for it when its diversions, each judged by
+itself, lead from whom it is to to where the call goes (RFC 8946).
 """
 
 import asyncio
@@ -17,21 +20,22 @@ from shaken.acceptance import (
     decide_missing,
     decide_passed,
 )
-from shaken.passport import PassportError, decode
+from shaken.diversion import Chain, read_link, trace
+from shaken.identities import Presented, read_headers
+from shaken.passport import destinations
 from shaken.replay import ReplayMemory
 from shaken.signers import Known, Roots, Signers
-from shaken.verification import Expectation, Step, Verdict, judge, open_header, signed_at
-from sip.identity import Identity, IdentityError, InfoError, parse_identities
-
-MAX_HEADERS = 4
-"""Headers for `shaken` of one call that are looked at: a call has one, and each may be a fetch."""
+from shaken.verification import Expectation, Opened, Step, Verdict, judge, signed_at
+from sip.identity import Identity
 
 
 @dataclass(frozen=True, slots=True)
 class InboundCall:
     """A call to be verified. `orig` None: the caller is anonymous. Times are Unix seconds.
 
-    `headers` are values of Identity fields; `name` tells calls apart for replays.
+    `headers` are values of Identity fields; `name` tells calls apart for replays. `dest` is of the
+    To header, `target` of the Request-URI, empty where it is not told. `protected` are lines of the
+    message that PASSporTs vouch for, as they came.
     """
 
     headers: Sequence[str]
@@ -40,25 +44,33 @@ class InboundCall:
     now: int
     time: int | None
     name: str
+    target: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A header and its verdict. `stale`: by an old copy of the certificate."""
+    """A PASSporT of a type and its verdict. `stale`: by an old copy of the certificate."""
 
+    ppt: str
     verdict: Verdict
-    identity: Identity | None = None
+    identity: Identity | None
     stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was found and what is done. `best` None: there was no header to verify."""
+    """What was found and what is done. `best` None: there was no `shaken` header to verify.
+
+    `judged` are all PASSporTs: `shaken` ones, then diversions, then others. `diversions` are those
+    of the call, the first one first, or as they came where they are no chain.
+    """
 
     decision: Decision
     best: Judged | None = None
     judged: tuple[Judged, ...] = ()
     replayed: bool = False
+    diversions: tuple[Judged, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +95,9 @@ class Verifier:
         self, call: InboundCall, policy: VerificationPolicy, *, roots: Roots
     ) -> Outcome | Callable[[], Awaitable[Outcome]]:
         """Verify a call against trusted STI roots; where a fetch is needed, what waits for it."""
-        headers = _read(call.headers)
-        if not headers or call.orig is None:
+        presented = read_headers(call.headers)
+        opened = presented.all()
+        if not opened or call.orig is None:
             return Outcome(decide_missing(policy, anonymous=call.orig is None))
         usual = self._settings
         expectation = Expectation(
@@ -94,38 +107,38 @@ class Verifier:
             freshness=usual.freshness if policy.freshness is None else policy.freshness,
             skew=usual.skew if policy.skew is None else policy.skew,
             time=call.time,
+            course=_course(presented, call) if presented.diversions else None,
+            protected=call.protected,
         )
-        judged = [
-            header if isinstance(header, Judged) else self._judge(header, expectation, roots)
-            for header in headers
-        ]
+        judged = [self._judge(each, expectation, roots) for each in opened]
         known = [each for each in judged if isinstance(each, Judged)]
         if len(known) == len(judged):
-            return self._conclude(known, call, expectation, policy)
-        return partial(self._wait, judged, call, expectation, policy)
+            return self._conclude(known, presented, call, expectation, policy)
+        return partial(self._wait, judged, presented, call, expectation, policy)
 
     async def _wait(
         self,
         judged: Sequence[Judged | Callable[[], Awaitable[Judged]]],
+        presented: Presented,
         call: InboundCall,
         expectation: Expectation,
         policy: VerificationPolicy,
     ) -> Outcome:
         waited = iter(await asyncio.gather(*(e() for e in judged if not isinstance(e, Judged))))
         known = [each if isinstance(each, Judged) else next(waited) for each in judged]
-        return self._conclude(known, call, expectation, policy)
+        return self._conclude(known, presented, call, expectation, policy)
 
     def _judge(
-        self, identity: Identity, expectation: Expectation, roots: Roots
+        self, opened: Opened, expectation: Expectation, roots: Roots
     ) -> Judged | Callable[[], Awaitable[Judged]]:
-        opened = open_header(identity)
-        if opened.passport is None:
-            return Judged(Verdict(opened.steps), identity)
+        ppt, identity = opened.rules.ppt, opened.identity
+        if opened.passport is None or identity is None:
+            return Judged(ppt, Verdict(opened.steps), identity)
         at = signed_at(opened.passport, now=expectation.now)
         found = self._signers.find(identity.info, roots, at=at)
 
         def conclude(known: Known) -> Judged:
-            return Judged(judge(opened, known.signer, expectation), identity, known.stale)
+            return Judged(ppt, judge(opened, known.signer, expectation), identity, known.stale)
 
         if isinstance(found, Known):
             return conclude(found)
@@ -138,23 +151,31 @@ class Verifier:
     def _conclude(
         self,
         judged: Sequence[Judged],
+        presented: Presented,
         call: InboundCall,
         expectation: Expectation,
         policy: VerificationPolicy,
     ) -> Outcome:
-        place = min(range(len(judged)), key=lambda place: _rank(judged[place]))
-        best = judged[place]
+        diversions: Sequence[Judged] = ()
+        if presented.diversions:
+            judged, diversions = _follow(judged, presented, expectation.course)
+        originals = judged[: len(presented.originals)]
+        if not originals:
+            decision = _decide_without(policy, expectation.course)
+            return Outcome(decision, None, tuple(judged), diversions=tuple(diversions))
+        best = min(originals, key=_rank) if len(originals) > 1 else originals[0]
         replays = self._settings.replays if policy.replays is None else policy.replays
         replayed = best.verdict.code is None and self._is_replay(best, call, expectation, replays)
         if replayed and replays is Replays.FAIL:
-            failed = Step("this PASSporT was seen before, for another call", 438)
-            best = replace(best, verdict=replace(best.verdict, steps=(*best.verdict.steps, failed)))
+            failed = _with(best, Step("this PASSporT was seen before, for another call", 438))
+            judged = [failed if each is best else each for each in judged]
+            best = failed
         code = best.verdict.code
         if code is not None:
             decision = decide_failed(policy, code, best.verdict.words)
         else:
             decision = decide_passed(policy, _claim(best, "attest"))
-        return Outcome(decision, best, (*judged[:place], best, *judged[place + 1 :]), replayed)
+        return Outcome(decision, best, tuple(judged), replayed, tuple(diversions))
 
     def _is_replay(
         self, best: Judged, call: InboundCall, expectation: Expectation, replays: Replays
@@ -166,29 +187,67 @@ class Verifier:
         return self._replay.seen(passport.token, call.name, now=call.now, until=until)
 
 
-def _read(values: Sequence[str]) -> list[Identity | Judged]:
-    """Read the `shaken` headers of a call; those of other types are for others."""
-    found: list[Identity | Judged] = []
-    for value in values:
-        try:
-            identities = parse_identities(value)
-        except IdentityError as error:
-            code = 436 if isinstance(error, InfoError) else 438
-            found.append(Judged(Verdict((Step(f"the header cannot be read: {error}", code),))))
-            continue
-        found += [identity for identity in identities if _is_shaken(identity)]
-    return found[:MAX_HEADERS]
+def _course(presented: Presented, call: InboundCall) -> Chain | str:
+    """Say how the call was diverted, by what its PASSporTs claim; in words why that is unclear."""
+    links = []
+    for opened in presented.diversions:
+        if opened.passport is None:
+            return f"a {opened.rules.ppt} PASSporT does not hold: {opened.steps[-1].words}"
+        link = read_link(opened.passport.claims)
+        if link is None:
+            return f"a {opened.rules.ppt} PASSporT says of no diversion from whom to whom it leads"
+        links.append(link)
+    origins = [
+        each
+        for opened in presented.originals
+        if opened.passport is not None
+        for each in destinations(opened.passport.claims.get("dest"))
+    ]
+    return trace(links, origins=origins, to=call.dest, target=call.target)
 
 
-def _is_shaken(identity: Identity) -> bool:
-    """Say whether a header is for a `shaken` PASSporT, or for one that cannot be told."""
-    if identity.ppt is not None:
-        return identity.ppt == "shaken"
-    try:
-        ppt = decode(identity.token).header.get("ppt")
-    except PassportError:
-        return True
-    return not isinstance(ppt, str) or ppt == "shaken"
+def _follow(
+    judged: Sequence[Judged], presented: Presented, course: Chain | str | None
+) -> tuple[Sequence[Judged], Sequence[Judged]]:
+    """Tell all other PASSporTs whether the diversions hold; return them, and those in order."""
+    first = len(presented.originals)
+    behind = first + len(presented.diversions)
+    links = judged[first:behind]
+    if not isinstance(course, Chain):
+        return judged, links
+    chain = [links[place] for place in course.order]
+    arrival = _arrival(chain, course)
+    originals = (_with(each, arrival) for each in judged[:first])
+    return (*originals, *links, *(_with(each, arrival) for each in judged[behind:])), chain
+
+
+def _arrival(chain: Sequence[Judged], course: Chain) -> Step:
+    """Say whether diversions that join hold, each by itself, and so lead to where the call goes."""
+    for number, (judged, link) in enumerate(zip(chain, course.links, strict=True), start=1):
+        verdict = judged.verdict
+        if verdict.code is not None:
+            place = f"diversion {number} of {len(chain)}, {link}"
+            return Step(f"{place}, does not hold: {verdict.words}", verdict.code)
+    links = ", then ".join(map(str, course.links))
+    end = "where the call goes" if course.is_end_told else "and where the call goes is not told"
+    return Step(f"the call was diverted {links}, {end}")
+
+
+def _with(judged: Judged, step: Step) -> Judged:
+    """Add a last check to what holds so far."""
+    verdict = judged.verdict
+    if verdict.code is not None:
+        return judged
+    return replace(judged, verdict=replace(verdict, steps=(*verdict.steps, step)))
+
+
+def _decide_without(policy: VerificationPolicy, course: Chain | str | None) -> Decision:
+    """Decide of a call that presents no `shaken` PASSporT, but perhaps diversions."""
+    if course is None or policy.identity_required:
+        return decide_missing(policy, anonymous=False)
+    words = "the call was diverted, but there is no shaken PASSporT of who made it"
+    why = f": {course}" if isinstance(course, str) else ""
+    return decide_failed(policy, 438, words + why)
 
 
 def _rank(judged: Judged) -> tuple[bool, str]:

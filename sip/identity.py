@@ -1,8 +1,9 @@
 """The Identity header field (RFC 8224 §4): parse and format its value.
 
 A value is a PASSporT with the place of its certificate and, at choice, its algorithm and type; a
-message may carry several. `parse_identities` reads what others send, `str()` of an `Identity` is
-what is sent. What the PASSporT says, and whether to believe it, is left to callers.
+message may carry several. `parse_each` reads what others send, each PASSporT by itself,
+`parse_identities` all of a field or nothing; `str()` of an `Identity` is what is sent. What the
+PASSporT says, and whether to believe it, is left to callers.
 """
 
 # ruff: noqa: ERA001 (the grammar quoted in comments looks like code)
@@ -78,6 +79,10 @@ _PARAMETER = re.compile(
     re.DOTALL,
 )
 
+# Where an identity that breaks the grammar ends all the same: at the next comma that stands neither
+# in brackets nor in quotes.
+_EXTENT = re.compile(r'(?:[^,<"]+|<[^<>]*>|"(?:[^"\\]|\\.)*")*', re.DOTALL)
+
 _HEADER_NAME = re.compile(r"\A[ \t\r\n]*(?:Identity|y)[ \t]*:", re.IGNORECASE | re.ASCII)
 
 _RULE_OF_DIGEST = re.compile(_DIGEST)
@@ -150,17 +155,39 @@ def parse_identities(value: str) -> tuple[Identity, ...]:
     Raises IdentityError for anything else, and for more than `MAX_FIELD_LENGTH` characters or
     `MAX_IDENTITIES` PASSporTs. Takes time proportional to the text, whatever it holds.
     """
-    if len(value) > MAX_FIELD_LENGTH:
-        raise IdentityError(f"an Identity value has at most {MAX_FIELD_LENGTH} characters")
-    text = _FOLD.sub(" ", value)
-    identity, position = _parse_identity(text, 0)
-    identities = [identity]
-    while position < len(text):
-        if len(identities) == MAX_IDENTITIES:
-            raise IdentityError(f"an Identity value holds at most {MAX_IDENTITIES} PASSporTs")
-        identity, position = _parse_identity(text, position + len(","))
-        identities.append(identity)
+    identities = []
+    for each in parse_each(value):
+        if isinstance(each, IdentityError):
+            raise each
+        identities.append(each)
     return tuple(identities)
+
+
+def parse_each(value: str) -> tuple[Identity | IdentityError, ...]:
+    """Parse one Identity field value, so that a mistake in one of its PASSporTs spoils no other.
+
+    Returns, in their order, each identity or why it is none. Behind one whose brackets or quotes
+    are left open nobody can tell where the next begins: the rest of the value belongs to it. A
+    value of more than `MAX_FIELD_LENGTH` characters or `MAX_IDENTITIES` PASSporTs is one mistake.
+    Takes time proportional to the text, whatever it holds.
+    """
+    if len(value) > MAX_FIELD_LENGTH:
+        return (IdentityError(f"an Identity value has at most {MAX_FIELD_LENGTH} characters"),)
+    text = _FOLD.sub(" ", value)
+    found: list[Identity | IdentityError] = []
+    position = 0
+    while len(found) < MAX_IDENTITIES:
+        start = position
+        try:
+            identity, position = _parse_identity(text, start)
+            found.append(identity)
+        except IdentityError as error:
+            found.append(error)
+            position = _end_of(text, start)
+        if position == len(text):
+            return tuple(found)
+        position += len(",")
+    return (IdentityError(f"an Identity value holds at most {MAX_IDENTITIES} PASSporTs"),)
 
 
 def strip_header_name(line: str) -> str:
@@ -199,6 +226,13 @@ def _parse_identity(text: str, position: int) -> tuple[Identity, int]:
         raise InfoError("the Identity value has no info parameter, the URI of a certificate")
     identity = Identity(digest[1], info, own.get("alg"), own.get("ppt"), tuple(extensions))
     return identity, position
+
+
+def _end_of(text: str, start: int) -> int:
+    """Return where the comma behind a spoilt identity is, or the end of the text."""
+    extent = _EXTENT.match(text, start)
+    end = len(text) if extent is None else extent.end()
+    return end if text[end : end + 1] == "," else len(text)
 
 
 def _read_parameter(parameter: re.Match[str]) -> tuple[str, str | None]:

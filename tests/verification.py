@@ -17,6 +17,7 @@ from shaken.acceptance import DEFAULT_POLICY, Replays, Revocation, VerificationP
 from shaken.replay import ReplayMemory
 from shaken.signers import Signers
 from shaken.verification import (
+    SHAKEN,
     Expectation,
     Signer,
     Unfit,
@@ -237,7 +238,7 @@ def verify(
 
     `roots` None: the certificate itself, with its chain, is what the caller trusts.
     """
-    opened = open_header(identity)
+    opened = open_header(identity, SHAKEN)
     if opened.passport is None:
         return Verdict(opened.steps)
     signer: Signer

@@ -6,33 +6,30 @@ wrong, or what failed here.
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 from uuid import uuid4
 
 from msgspec import UNSET
 
-from shaken.acceptance import DEFAULT_POLICY, REASONS
+from shaken.acceptance import DEFAULT_POLICY
 from shaken.api.stir import StirAnswer, StirCall, StirRoute
 from shaken.api.stir_errors import StirError, StirFault
 from shaken.api.verification_messages import (
-    DecisionMessage,
-    HeaderResult,
-    SignerMessage,
     VerificationMessage,
     VerificationResponse,
-    VerificationResult,
-    VerifyResult,
     called,
     caller,
     headers_of,
+    protected,
     read_verification,
+    target,
 )
+from shaken.api.verification_results import result_of
 from shaken.concealment import ANONYMOUS
 from shaken.credentials import Role
 from shaken.store.calls import MAX_RECORDED, CallRecord, destinations_text
 from shaken.tenants import AnswerForm, Direction
 from shaken.verification import Verdict
-from shaken.verifier import InboundCall, Judged, Outcome, Verifier
+from shaken.verifier import InboundCall, Outcome, Verifier
 from trust.roots import Purpose
 
 
@@ -63,6 +60,8 @@ class Verification:
             now=asked.now,
             time=None if message.time is UNSET else message.time,
             name=_name_of(message),
+            target=target(message, country=country),
+            protected=protected(message),
         )
         policy = trunk.verification if trunk else DEFAULT_POLICY
         outcome = self._verifier.verify(
@@ -86,7 +85,8 @@ class Verification:
     ) -> StirAnswer:
         self._record(_record_of(outcome, call, asked))
         form = asked.trunk.answer if asked.trunk else AnswerForm.BOTH
-        return asked.answer(VerificationResponse(_result(outcome, message, form)))
+        result = result_of(outcome, form, request_id=message.request_id)
+        return asked.answer(VerificationResponse(result))
 
 
 def _name_of(message: VerificationMessage) -> str:
@@ -97,63 +97,6 @@ def _name_of(message: VerificationMessage) -> str:
         return f"request {message.request_id}"
     # Not the X-RequestID: there are clients that send the same one always.
     return uuid4().hex
-
-
-def _result(outcome: Outcome, message: VerificationMessage, form: AnswerForm) -> VerificationResult:
-    decision = outcome.decision
-    reason: dict[str, Any] = {}
-    if decision.code is not None and form is not AnswerForm.THREE_GPP:
-        reason = {
-            "reasoncode": decision.code,
-            "reasontext": REASONS[decision.code],
-            "reasondesc": decision.words,
-        }
-    best = outcome.best
-    return VerificationResult(
-        verstat=UNSET if form is AnswerForm.THREE_GPP else decision.verstat.value,
-        verstat_value=UNSET if form is AnswerForm.ATIS else decision.verstat.value,
-        verify_results=UNSET
-        if form is AnswerForm.ATIS or not outcome.judged
-        else tuple(VerifyResult(_header_result(judged)) for judged in outcome.judged),
-        decision=DecisionMessage(decision.action.value, decision.code or UNSET),
-        replayed=outcome.replayed or UNSET,
-        stale=(best is not None and best.stale) or UNSET,
-        request_id=message.request_id,
-        **reason,
-        **_facts(best),
-    )
-
-
-def _facts(best: Judged | None) -> dict[str, Any]:
-    """Return whose certificate the header names, and what it says only where it holds."""
-    verdict = best.verdict if best else None
-    if best is None or verdict is None or verdict.passport is None:
-        return {}
-    facts: dict[str, Any] = {"ppt": "shaken"}
-    if best.identity is not None:
-        facts["x5u"] = best.identity.info
-    if verdict.signer is not None:
-        names, spcs = verdict.signer.names, verdict.signer.scope.spcs
-        facts["signer"] = SignerMessage(names.subject, names.issuer, tuple(sorted(spcs)))
-    if verdict.code is None:
-        facts["attest"] = verdict.passport.claims["attest"]
-        facts["origid"] = verdict.passport.claims["origid"]
-    return facts
-
-
-def _header_result(judged: Judged) -> HeaderResult:
-    verdict = judged.verdict
-    if verdict.code is None and verdict.passport is not None:
-        return HeaderResult(ppt="shaken", status="pass", valid_claims=verdict.passport.claims)
-    code = verdict.code or 438
-    return HeaderResult(
-        ppt="shaken",
-        status="fail",
-        reason_code=code,
-        reason_text=REASONS[code],
-        reason_description=verdict.words,
-        passport=judged.identity.token if judged.identity else UNSET,
-    )
 
 
 def _record_of(outcome: Outcome, call: InboundCall, asked: StirCall) -> CallRecord:

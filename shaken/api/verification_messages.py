@@ -19,25 +19,35 @@ from shaken.api.stir_parties import (
     read_destinations,
     read_origin,
 )
+from shaken.passport import Parties, Party
 
 MAX_IDENTITIES = 16
 """Identity headers of one request."""
 
+MAX_PROTECTED = 64
+"""Lines of the message that one request may tell."""
+
 Header = Annotated[str, Meta(max_length=16 * 1024)]
 HeaderList = Annotated[list[Header], Meta(max_length=MAX_IDENTITIES)]
+LineList = Annotated[list[Text], Meta(max_length=MAX_PROTECTED)]
 
 _ANONYMOUS = re.compile(
     r"(?:sips?:)?(?:anonymous|restricted|unavailable)?(?:@anonymous\.invalid.*)?", re.IGNORECASE
 )
 """What stands for a caller who is not named (RFC 3323 §4.1.1.3, RFC 3325)."""
 
+_SERVICE = re.compile(r"urn:service:", re.IGNORECASE)
+"""What a Request-URI holds that leads to a service and not to a number (RFC 5031)."""
+
 
 class VerificationMessage(msgspec.Struct, frozen=True, rename="camel"):
     """A call that came in.
 
     Its Identity headers are in `identity` (ATIS: one value or a list), `identityHeader` and
-    `identityHeaders` (3GPP). `time` is that of its Date header (Unix seconds). `callId`, of our
-    own, tells calls apart for the detection of replays.
+    `identityHeaders` (3GPP). `time` is that of its Date header (Unix seconds). `to` is of its To
+    header, `dest` of its Request-URI, where the call goes after diversions. `protectedHeaders` are
+    lines of its header that PASSporTs vouch for. `callId`, of our own, tells calls apart for the
+    detection of replays.
     """
 
     from_: OrigMessage = msgspec.field(name="from")
@@ -46,6 +56,8 @@ class VerificationMessage(msgspec.Struct, frozen=True, rename="camel"):
     identity: Header | HeaderList | UnsetType = UNSET
     identity_header: Header | UnsetType = UNSET
     identity_headers: HeaderList | UnsetType = UNSET
+    dest: DestMessage | UnsetType = UNSET
+    protected_headers: Text | LineList | UnsetType = UNSET
     request_id: RequestId | UnsetType = UNSET
     call_id: Text | UnsetType = UNSET
 
@@ -72,7 +84,7 @@ class DecisionMessage(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class HeaderResult(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """The verdict on one header (3GPP)."""
+    """The verdict on one PASSporT (3GPP)."""
 
     ppt: str
     status: str
@@ -89,11 +101,59 @@ class VerifyResult(msgspec.Struct, frozen=True, rename="camel"):
     verify_result: HeaderResult
 
 
+class DivResult(msgspec.Struct, frozen=True, rename="camel"):
+    """An element of `divResult` (3GPP): who diverted the call, and the verdict on that."""
+
+    div: Party
+    verstat_value: str
+
+
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What was found of a PASSporT beside the call's own: `status` is `pass` or `fail`.
+
+    `reasoncode` and `reasondesc` are of a failure. `signer` and `x5u`, as in the verdict, are what
+    was found on the way.
+    """
+
+    status: str
+    reasoncode: int | UnsetType = UNSET
+    reasondesc: str | UnsetType = UNSET
+    signer: SignerMessage | UnsetType = UNSET
+    x5u: str | UnsetType = UNSET
+
+
+class DiversionMessage(Finding, frozen=True, omit_defaults=True, kw_only=True):
+    """A diversion of the call, from whom (`div`) to whom (`dest`), where it can be read."""
+
+    div: Party | UnsetType = UNSET
+    dest: Parties | UnsetType = UNSET
+
+
+class PriorityMessage(Finding, frozen=True, omit_defaults=True, kw_only=True):
+    """What an `rph` PASSporT grants (`auth`, `sph`), where it holds."""
+
+    auth: tuple[str, ...] | UnsetType = UNSET
+    sph: str | UnsetType = UNSET
+
+
+class RichCallDataMessage(Finding, frozen=True, omit_defaults=True, kw_only=True):
+    """Rich call data (RFC 9795), with the type of the PASSporT that has it.
+
+    `rcd` and `crn` are there where they hold. `digests` says of each pointer of `rcdi` whether its
+    digest fits (`pass`, `fail`), or is of what a URL leads to and was not checked (`unchecked`).
+    """
+
+    ppt: str
+    rcd: dict[str, Any] | UnsetType = UNSET
+    crn: str | UnsetType = UNSET
+    digests: dict[str, str] | UnsetType = UNSET
+
+
 class VerificationResult(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """The verdict: `verstat` and `reason…` as ATIS names it, `verstatValue` as 3GPP does.
 
     `replayed`: the PASSporT was seen before for another call. `stale`: judged by an old copy of
-    the certificate, whose repository is down.
+    the certificate, whose repository is down. `diversions` begin with the first one.
     """
 
     verstat: str | UnsetType = UNSET
@@ -101,12 +161,17 @@ class VerificationResult(msgspec.Struct, frozen=True, omit_defaults=True, rename
     reasontext: str | UnsetType = UNSET
     reasondesc: str | UnsetType | None = UNSET
     verstat_value: str | UnsetType = UNSET
+    verstat_priority: str | UnsetType = UNSET
     verify_results: tuple[VerifyResult, ...] | UnsetType = UNSET
+    div_result: tuple[DivResult, ...] | UnsetType = UNSET
     attest: str | UnsetType = UNSET
     origid: str | UnsetType = UNSET
     ppt: str | UnsetType = UNSET
     signer: SignerMessage | UnsetType = UNSET
     x5u: str | UnsetType = UNSET
+    diversions: tuple[DiversionMessage, ...] | UnsetType = UNSET
+    priority: tuple[PriorityMessage, ...] | UnsetType = UNSET
+    rich_call_data: tuple[RichCallDataMessage, ...] | UnsetType = UNSET
     decision: DecisionMessage | UnsetType = UNSET
     replayed: bool | UnsetType = UNSET
     stale: bool | UnsetType = UNSET
@@ -150,3 +215,21 @@ def caller(message: VerificationMessage, *, country: str | None) -> str | None:
 def called(message: VerificationMessage, *, country: str | None) -> tuple[str, ...]:
     """Return whom the call is to, canonical. Raises StirError."""
     return tuple(str(each) for each in read_destinations("to", message.to, country))
+
+
+def target(message: VerificationMessage, *, country: str | None) -> tuple[str, ...]:
+    """Return where the call goes now, canonical; empty where it is not told. Raises StirError."""
+    dest = message.dest
+    if dest is UNSET:
+        return ()
+    if isinstance(dest.uri, str) and _SERVICE.match(dest.uri):
+        return (dest.uri.lower(),)
+    return tuple(str(each) for each in read_destinations("dest", dest, country))
+
+
+def protected(message: VerificationMessage) -> tuple[str, ...]:
+    """List the lines of the message that PASSporTs vouch for."""
+    lines = message.protected_headers
+    if lines is UNSET:
+        return ()
+    return (lines,) if isinstance(lines, str) else tuple(lines)

@@ -61,6 +61,15 @@ class Party(click.ParamType[str]):
 @click.command()
 @click.option("--orig", type=Party(), required=True, help="The number the call came from.")
 @click.option("--dest", type=Party(), required=True, multiple=True, help="The number called.")
+@click.option(
+    "--target", type=Party(), multiple=True, help="Of a diverted call: the number it goes to now."
+)
+@click.option(
+    "--protected",
+    metavar="LINE",
+    multiple=True,
+    help="A header of the call that a PASSporT vouches for: 'Resource-Priority: ets.0'.",
+)
 @click.option("--roots", type=READABLE, help="PEM: the STI roots that the chain must lead to.")
 @click.option(
     "--certificate", type=READABLE, help="PEM: the signer's chain; left out: it is fetched."
@@ -84,6 +93,8 @@ class Party(click.ParamType[str]):
 def verify(
     orig: str,
     dest: tuple[str, ...],
+    target: tuple[str, ...],
+    protected: tuple[str, ...],
     roots: Path | None,
     certificate: Path | None,
     tls_roots: Path | None,
@@ -105,6 +116,9 @@ def verify(
     `-` reads standard input. The signer's certificate is fetched from the header's info URL, or
     taken from --certificate; it must lead to one of --roots. With --certificate and without
     --roots the certificate is itself what you trust.
+
+    Of a call that was diverted, --dest is the number of its To header and --target that of its
+    Request-URI; each diversion is verified, and whether they lead from one to the other.
     """
     chain = None if certificate is None else assembled(pem_of(certificate, None)).certificate
     if chain is None and roots is None:
@@ -135,6 +149,8 @@ def verify(
         now=int(time.time()) if at is None else at,
         time=date,
         name="",
+        target=target,
+        protected=protected,
     )
     trusted = chain.chain[-1:] if roots is None and chain else _certificates(roots)
     outcome = asyncio.run(_verify(call, trusted, way))
@@ -314,22 +330,21 @@ def _tls(file: Path | None) -> SSLContext:
 
 
 def _show(outcome: Outcome, *, verbose: bool) -> None:
-    best = outcome.best
-    if best is None:
-        click.echo("No-TN-Validation: there is no Identity header for a shaken PASSporT")
-        return
+    decision = outcome.decision
     if verbose:
         for number, judged in enumerate(outcome.judged, start=1):
             if len(outcome.judged) > 1:
-                click.echo(f"header {number} of {len(outcome.judged)}")
+                click.echo(f"PASSporT {number} of {len(outcome.judged)}, {judged.ppt}")
             _show_steps(judged)
-    code = best.verdict.code
-    if code is None:
-        click.echo(outcome.decision.verstat.value)
+    if outcome.best is None and decision.code is None:
+        click.echo("No-TN-Validation: there is no Identity header for a shaken PASSporT")
         return
-    if not verbose:
-        click.echo(f"FAILED {best.verdict.words}")
-    click.echo(f"{outcome.decision.verstat.value}: {code} {REASONS[code]}")
+    if decision.code is None:
+        click.echo(decision.verstat.value)
+        return
+    if not verbose or outcome.best is None:
+        click.echo(f"FAILED {decision.words}")
+    click.echo(f"{decision.verstat.value}: {decision.code} {REASONS[decision.code]}")
 
 
 def _show_steps(judged: Judged) -> None:

@@ -25,6 +25,7 @@ IAT = int(NOW.timestamp())
 X5U = "https://sti.example.com/a.pem"
 ORIGID = "de305d54-75b4-431b-adb2-eb6b9e546014"
 HEADER = {"alg": "ES256", "ppt": "shaken", "typ": "passport", "x5u": X5U}
+NAME_DIGEST = "sha256-sM275lTgzCte+LHOKHtU4SxG8shlOo6OS4ot8IJQImY"
 CLAIMS = {
     "attest": "A",
     "dest": {"tn": ["12155559999"]},
@@ -104,7 +105,7 @@ def test_several_headers_are_counted() -> None:
     assert "Identity header 1 of 2" in text
     assert "Identity header 2 of 2" in text
     assert "  ppt          div: a statement that the call was diverted" in text
-    assert "  div          {'tn': '1'}" in text
+    assert "  div          1: who diverted the call to dest" in text
 
 
 @pytest.mark.parametrize(
@@ -147,10 +148,112 @@ def test_where_a_header_fails_is_said_last(text: str, why: str) -> None:
     assert lines(text)[-1].startswith(f"  FAILS        {why}")
 
 
-def test_of_a_header_of_another_type_no_failure_is_foretold() -> None:
-    div = f"{token({'div': {'tn': '1'}}, ppt='div')};info=<{X5U}>;ppt=div"
+def test_of_a_header_of_an_unknown_type_no_failure_is_foretold() -> None:
+    message = f"{token({'msgi': 'x'}, ppt='msgi')};info=<{X5U}>;ppt=msgi"
 
-    assert "Verification" not in words(div)
+    assert "Verification" not in words(message)
+
+
+# Other types
+
+BASE = {name: CLAIMS[name] for name in ("orig", "dest", "iat")}
+DIVERTED = {**BASE, "div": {"tn": "12155550123", "hi": "1"}}
+
+
+def header(ppt: str, **claims: Any) -> str:
+    """An Identity header of a type that nobody signed."""
+    return f"{token({**BASE, **claims}, ppt=ppt)};info=<{X5U}>;alg=ES256;ppt={ppt}"
+
+
+def test_a_diversion_is_explained() -> None:
+    text = lines(header("div", div={"tn": "12155550123"}))
+
+    assert text[2] == "  ppt          div: a statement that the call was diverted"
+    assert text[8:] == [
+        "  div          12155550123: who diverted the call to dest",
+        "Verification now, as far as it goes without the certificate",
+        "  ok           the token is a PASSporT",
+        f"  ok           info and x5u both name {X5U}",
+        "  ok           iat is 0 s before now",
+        "  ok           the call of 12155550100 was diverted from 12155550123 to 12155559999",
+        "  next         certificate (436, 437) and signature (438): see `shaken verify`",
+    ]
+
+
+def test_a_passport_in_another_is_explained_behind_it() -> None:
+    inner = token({**DIVERTED, "opt": token()}, ppt="div-o")
+
+    text = lines(header("div-o", div={"tn": "12155550124"}, opt=inner))
+
+    assert text.count("  opt          the PASSporT that the call had before: see below") == 2
+    assert "PASSporT in opt, number 1, of type 'div-o'" in text
+    assert "PASSporT in opt, number 2, of type 'shaken'" in text
+    assert f"  attest       A: {ATTEST_WORDS['A']}" in text
+    said = [line for line in text if line.startswith("Verification")]
+    rest = "now, as far as it goes without the certificate"
+    assert said == [
+        f"Verification {rest}",
+        f"Verification of the PASSporT in opt, number 1, {rest}",
+        f"Verification of the PASSporT in opt, number 2, {rest}",
+    ]
+
+
+def test_no_more_passports_in_one_another_are_explained_than_are_followed() -> None:
+    held = token()
+    for _ in range(8):
+        held = token({**DIVERTED, "opt": held}, ppt="div-o")
+
+    text = lines(f"{held};info=<{X5U}>;ppt=div-o")
+
+    assert "PASSporT in opt, number 5, of type 'div-o'" in text
+    assert "PASSporT in opt, number 6, of type 'div-o'" not in text
+    assert "opt holds more than 5 PASSporTs in one another" in text[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (header("div-o", div={"tn": "1"}), "before: missing, or none that can be read"),
+        (
+            header("div-o", div={"tn": "1"}, opt="a.b.c"),
+            "before: missing, or none that can be read",
+        ),
+        (header("div-o", div={"tn": "1"}), "438 Invalid Identity Header: opt, which holds the"),
+        (header("div"), "  div          missing: who diverted the call to dest"),
+        (header("div"), "438 Invalid Identity Header: div and dest are no diversion"),
+        (
+            header("rph", rph={"auth": ["ets.0", "wps.1"]}),
+            "  rph          ets.0, wps.1: the priority",
+        ),
+        (
+            header("rph", rph={"auth": ["ets.0"]}),
+            "ok           rph grants ets.0, nobody told Resource-Prio",
+        ),
+        (header("rph"), "  rph          missing: the priority"),
+        (header("rph"), "438 Invalid Identity Header: rph grants nothing"),
+        (header("rph", sph="psap-callback"), "  sph          'psap-callback': a call back from an"),
+        (header("rcd", rcd={"nam": "Büro"}), r"  rcd nam      'B\xfcro': the caller's name"),
+        (header("rcd", rcd={"nam": "", "new": 1}), "  rcd new      1: not known here"),
+        (header("rcd", crn="an order"), "  crn          'an order': why the caller calls"),
+        (
+            header("rcd", rcd={"nam": "x", "icn": "https://a/"}, rcdi={"/icn": "sha256-x"}),
+            "  rcdi         /icn: a digest of what a URL leads to, which is not checked",
+        ),
+        (
+            header("rcd", rcd={"nam": "x"}, rcdi={"/nam": "sha256-x"}),
+            "  rcdi         /nam: the digest does not fit: nothing of the data is to be shown",
+        ),
+        (
+            header("rcd", rcd={"nam": "Q Branch Spy Gadgets"}, rcdi={"/nam": NAME_DIGEST}),
+            "  rcdi         /nam: the digest fits",
+        ),
+        (header("rcd", rcd=[]), "  rcd          does not hold: rcd is no JSON object"),
+        (header("rcd", rcdi={"/nam": "x"}), "  rcdi         {'/nam': 'x'}"),
+        (header("rcd"), "438 Invalid Identity Header: there is neither rcd nor crn"),
+    ],
+)
+def test_other_types_are_explained(text: str, said: str) -> None:
+    assert said in words(text)
 
 
 # Tokens
@@ -184,7 +287,7 @@ def test_a_bare_token_is_explained_without_the_lines_of_a_header() -> None:
         ({"iat": 10**18}, "no time a clock could show"),
         ({"iat": -(10**18)}, "no time a clock could show"),
         ({"origid": None}, "  origid       None"),
-        ({"rcd": {"nam": "Büro"}}, r"  rcd          {'nam': 'B\xfcro'}"),
+        ({"rcd": {"nam": "Büro"}}, r"  rcd nam      'B\xfcro': the caller's name"),
         ({"x": "y" * 1000}, "  x            'yyy"),
     ],
     ids=str,
@@ -208,6 +311,10 @@ def test_a_token_without_x5u_is_explained_too() -> None:
         token({**CLAIMS, "orig": {"tn": "1\r\n  attest       A"}}),
         token({**CLAIMS, "a\nb\x1b[2J": 1}),
         token({**CLAIMS, "x": "\N{RIGHT-TO-LEFT OVERRIDE}"}),
+        token({**CLAIMS, "div": {"tn": "\x1b[31m"}, "rph": {"auth": ["\x1b"]}, "sph": "\x1b"}),
+        token({**CLAIMS, "rcd": {"nam": "\x1b", "\x1b": "\x1b"}, "crn": "\x1b"}),
+        token({**CLAIMS, "rcd": {"nam": ""}, "rcdi": {"/\x1b": "\x1b"}}),
+        token({**CLAIMS, "opt": token({**CLAIMS, "attest": "\x1b"}, ppt="\x1b")}),
         token(x5u="https://a.example/\x1b[8m"),
         f'{token()};info=<{X5U}>;a="\N{RIGHT-TO-LEFT OVERRIDE}\t"',
     ],

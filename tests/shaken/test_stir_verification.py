@@ -28,6 +28,7 @@ from shaken.store.tenants import replace_trunk
 from shaken.tenants import AnswerForm, Direction, Trunk
 from shaken.throttle import FailureThrottle
 from shaken.x5u.exchange import FetchError, Reason
+from tests.diversions import DIVERTER, HOPS, Calls
 from tests.verification import DEST, ORIG, ORIGID, X5U, Desk, at, identity, token_of_json
 from trust.authority import Authority, Issued
 from trust.roots import Purpose, root_of
@@ -159,14 +160,14 @@ async def test_the_atis_form_is_answered(stir: Stir, issued: Issued) -> None:
 
 
 async def test_the_3gpp_form_is_answered(stir: Stir, issued: Issued) -> None:
-    div = identity(issued, stir.now, parameters=";ppt=div", header={"ppt": "div"})
+    message = identity(issued, stir.now, parameters=";ppt=msgi", header={"ppt": "msgi"})
 
     verdict = verdict_of(
         await stir.post(
             stir.message(
                 to={"tn": DEST},
                 identityHeader=identity(issued, stir.now),
-                identityHeaders=[div],
+                identityHeaders=[message],
                 requestId="7",
                 dest={"tn": "1"},
                 protectedHeaders=["To: <sip:a@b>"],
@@ -351,6 +352,246 @@ async def test_what_a_failing_header_says_is_not_told_as_fact(stir: Stir, issued
     assert (stir.records[0].attest, stir.records[0].origid) == ("", "")
 
 
+# Other PASSporTs
+
+B, C = HOPS[:2]
+DIVERTER_NAMES = {
+    "subject": "CN=SHAKEN 5678,O=SHAKEN lab",
+    "issuer": "CN=Lab STI-CA,O=SHAKEN lab",
+    "spc": ["5678"],
+}
+
+
+@pytest.fixture
+def calls(stir: Stir, lab_ca: Authority, issued: Issued) -> Calls:
+    """Writes the headers of calls; who diverts them has a certificate of its own at hand."""
+    diverter = lab_ca.issue_sti(spc="5678", now=at(stir.now))
+    stir.desk.publish(diverter, DIVERTER)
+    return Calls(issued, diverter, stir.now)
+
+
+def told(verdict: dict[str, Any]) -> list[tuple[str, str, int | None]]:
+    """List type, status and code of the results on each PASSporT."""
+    results = [each["verifyResult"] for each in verdict["verifyResults"]]
+    return [(each["ppt"], each["status"], each.get("reasonCode")) for each in results]
+
+
+async def test_diversions_are_told_in_both_forms(stir: Stir, calls: Calls) -> None:
+    shaken, first, second = calls.chain(2)
+
+    verdict = verdict_of(
+        await stir.post(
+            stir.message(
+                identityHeader=shaken, identityHeaders=[second, first], dest={"tn": f"+{C}"}
+            )
+        )
+    )
+
+    assert verdict["verstat"] == verdict["verstatValue"] == "TN-Validation-Passed"
+    assert (verdict["attest"], verdict["x5u"]) == ("A", X5U)
+    assert told(verdict) == [
+        ("shaken", "pass", None),
+        ("div", "pass", None),
+        ("div", "pass", None),
+    ]
+    assert verdict["verifyResults"][1]["verifyResult"]["validClaims"]["div"] == {"tn": B}
+    assert verdict["divResult"] == [
+        {"div": {"tn": B}, "verstatValue": "TN-Validation-Passed"},
+        {"div": {"tn": DEST}, "verstatValue": "TN-Validation-Passed"},
+    ]
+    signer = {"x5u": DIVERTER, "signer": DIVERTER_NAMES}
+    assert verdict["diversions"] == [
+        {"status": "pass", "div": {"tn": DEST}, "dest": {"tn": [B]}, **signer},
+        {"status": "pass", "div": {"tn": B}, "dest": {"tn": [C]}, **signer},
+    ]
+
+
+async def test_in_the_atis_form_all_headers_are_in_one_member(stir: Stir, calls: Calls) -> None:
+    at_first = await stir.ask(*calls.chain(1), callId="1")
+    at_last = await stir.ask(*calls.chain(1), to={"tn": [B]}, callId="1")
+    elsewhere = await stir.ask(*calls.chain(1), to={"tn": [C]}, callId="1")
+
+    assert at_first["verstat"] == at_last["verstat"] == "TN-Validation-Passed"
+    assert elsewhere["verstat"] == "TN-Validation-Failed"
+    assert elsewhere["reasondesc"] == (
+        f"the last diversion, from {DEST} to {B}, does not lead to {C}, where the call goes"
+    )
+
+
+async def test_a_link_that_does_not_hold_is_told_where_it_is(stir: Stir, calls: Calls) -> None:
+    stale = calls.div(B, C, iat=stir.now - 61)
+
+    verdict = await stir.ask(*calls.chain(1), stale, dest={"tn": C})
+
+    assert (verdict["reasoncode"], verdict["reasontext"]) == (403, "Stale Date")
+    assert verdict["reasondesc"].startswith(
+        f"diversion 2 of 2, from {B} to {C}, does not hold: iat is 61 s before now"
+    )
+    assert told(verdict) == [("shaken", "fail", 403), ("div", "pass", None), ("div", "fail", 403)]
+    assert [each["verstatValue"] for each in verdict["divResult"]] == [
+        "TN-Validation-Passed",
+        "TN-Validation-Failed",
+    ]
+    assert verdict["diversions"][1]["status"] == "fail"
+    assert verdict["diversions"][1]["reasoncode"] == 403
+    assert verdict["diversions"][1]["reasondesc"].startswith("iat is 61 s before now")
+    assert "attest" not in verdict
+
+
+async def test_a_diversion_that_cannot_be_read_is_told_without_parties(
+    stir: Stir, calls: Calls
+) -> None:
+    verdict = await stir.ask(calls.shaken(), f"a.b.c;info=<{DIVERTER}>;ppt=div", dest={"tn": B})
+
+    assert told(verdict) == [("shaken", "fail", 438), ("div", "fail", 438)]
+    assert "divResult" not in verdict
+    (diversion,) = verdict["diversions"]
+    assert diversion.keys() == {"status", "reasoncode", "reasondesc"}
+
+
+async def test_a_diversion_of_nobodys_call_is_a_verdict_too(stir: Stir, calls: Calls) -> None:
+    verdict = await stir.ask(calls.div(DEST, B), dest={"tn": B})
+
+    assert (verdict["verstat"], verdict["reasoncode"]) == ("TN-Validation-Failed", 438)
+    assert told(verdict) == [("div", "pass", None)]
+    assert not {"ppt", "attest", "x5u", "signer"} & verdict.keys()
+    assert (stir.records[0].code, stir.records[0].certificate) == (438, "")
+
+
+async def test_passports_in_one_another_are_told_each(stir: Stir, calls: Calls) -> None:
+    verdict = await stir.ask(calls.nested(2), dest={"tn": C})
+
+    assert verdict["verstat"] == "TN-Validation-Passed"
+    assert told(verdict) == [
+        ("shaken", "pass", None),
+        ("div-o", "pass", None),
+        ("div-o", "pass", None),
+    ]
+    assert [each["div"]["tn"] for each in verdict["diversions"]] == [DEST, B]
+
+
+@pytest.mark.parametrize(
+    ("lines", "passed"),
+    [
+        (None, True),
+        (["Resource-Priority: ets.0"], True),
+        ("Resource-Priority: ets.0", True),
+        (["Resource-Priority: ets.1"], False),
+        (["Priority: psap-callback"], True),
+        (["x" * 500] * 64, True),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+async def test_priority_is_told_in_both_forms(
+    stir: Stir, calls: Calls, lines: object, *, passed: bool
+) -> None:
+    rph = calls.beside("rph", rph={"auth": ["ets.0"]}, sph="psap-callback")
+
+    verdict = await stir.ask(calls.shaken(), rph, protectedHeaders=lines)
+
+    assert verdict["verstat"] == "TN-Validation-Passed"
+    (priority,) = verdict["priority"]
+    if passed:
+        assert verdict["verstatPriority"] == "RPH-Validation-Passed"
+        assert priority["status"] == "pass"
+        assert (priority["auth"], priority["sph"]) == (["ets.0"], "psap-callback")
+    else:
+        assert verdict["verstatPriority"] == "RPH-Validation-Failed"
+        assert (priority["status"], priority["reasoncode"]) == ("fail", 438)
+        assert "Resource-Priority is 'ets.1'" in priority["reasondesc"]
+        assert "auth" not in priority
+
+
+async def test_priority_alone_leaves_the_number_unverified(stir: Stir, calls: Calls) -> None:
+    verdict = await stir.ask(calls.beside("rph", rph={"auth": ["ets.0"]}))
+
+    assert verdict["verstat"] == "No-TN-Validation"
+    assert verdict["verstatPriority"] == "RPH-Validation-Passed"
+    assert told(verdict) == [("rph", "pass", None)]
+
+
+async def test_rich_call_data_is_told(stir: Stir, calls: Calls) -> None:
+    data = {"nam": "Q Branch Spy Gadgets", "icn": "https://example.com/logo.png"}
+    rcdi = {
+        "/nam": "sha256-sM275lTgzCte+LHOKHtU4SxG8shlOo6OS4ot8IJQImY",
+        "/icn": "sha256-RojgWwU6xUtI4q82+kHPyHm1JKbm7+663bMvzymhkl4",
+    }
+    own = calls.beside("rcd", rcd=data, rcdi=rcdi, crn="an order")
+
+    verdict = await stir.ask(calls.shaken(rcd={"nam": "Q"}), own)
+
+    inside, beside = verdict["richCallData"]
+    assert (inside["ppt"], inside["status"], inside["rcd"]) == ("shaken", "pass", {"nam": "Q"})
+    assert (beside["ppt"], beside["status"], beside["rcd"]) == ("rcd", "pass", data)
+    assert beside["crn"] == "an order"
+    assert beside["digests"] == {"/nam": "pass", "/icn": "unchecked"}
+
+
+async def test_rich_call_data_that_does_not_hold_is_shown_to_nobody(
+    stir: Stir, calls: Calls
+) -> None:
+    claims = {"rcd": {"nam": "Evil"}, "rcdi": {"/nam": "sha256-x"}, "crn": "Evil"}
+
+    verdict = await stir.ask(calls.shaken(**claims), calls.beside("rcd", **claims))
+
+    assert verdict["verstat"] == "TN-Validation-Passed"
+    inside, beside = verdict["richCallData"]
+    for each in (inside, beside):
+        assert (each["status"], each["reasoncode"]) == ("fail", 438)
+        assert "the digest of /nam does not fit" in each["reasondesc"]
+    assert inside["digests"] == {"/nam": "fail"}
+    assert told(verdict) == [("shaken", "pass", None), ("rcd", "fail", 438)]
+    assert "Evil" not in json.dumps(verdict)
+
+
+async def test_rich_call_data_of_a_call_that_fails_is_not_told(stir: Stir, calls: Calls) -> None:
+    verdict = await stir.ask(calls.shaken(rcd={"nam": "Evil"}, attest="D"))
+
+    assert verdict["reasoncode"] == 438
+    assert "richCallData" not in verdict
+
+
+@pytest.mark.parametrize(
+    ("form", "missing"),
+    [
+        (AnswerForm.ATIS, {"divResult", "verstatPriority", "verifyResults"}),
+        (AnswerForm.THREE_GPP, {"reasoncode"}),
+        (AnswerForm.BOTH, set()),
+    ],
+)
+async def test_other_passports_are_told_in_the_form_of_the_trunk(
+    stir: Stir, trunk: Trunk, calls: Calls, *, form: AnswerForm, missing: set[str]
+) -> None:
+    stir.set(trunk, answer=form)
+
+    verdict = await stir.ask(
+        *calls.chain(1), calls.beside("rph", rph={"auth": ["ets.0"]}), dest={"tn": C}
+    )
+
+    everything = {"divResult", "verstatPriority", "verifyResults", "reasoncode"}
+    assert everything - missing <= verdict.keys()
+    assert not missing & verdict.keys()
+    assert {"diversions", "priority"} <= verdict.keys()
+
+
+@pytest.mark.parametrize(
+    ("dest", "target"),
+    [
+        ({"uri": "sip:b@example.com"}, {"uri": ["sip:b@example.com"]}),
+        ({"uri": "URN:Service:SOS"}, {"uri": ["urn:service:sos"]}),
+        ({"uri": f"sip:+{B}@example.com;user=phone"}, {"tn": [B]}),
+        ({"tn": [B]}, {"tn": [B]}),
+    ],
+    ids=str,
+)
+async def test_a_request_uri_is_canonical_before_it_is_compared(
+    stir: Stir, calls: Calls, dest: dict[str, Any], target: dict[str, Any]
+) -> None:
+    verdict = await stir.ask(calls.shaken(), calls.div(DEST, B, dest=target), dest=dest)
+
+    assert verdict["verstat"] == "TN-Validation-Passed"
+
+
 # Replays, and old copies
 
 
@@ -469,6 +710,12 @@ async def test_a_client_that_is_gone_leaves_nothing_behind(stir: Stir, issued: I
         ({"identity": "x" * 16385}, "SVC4005", ["identity"]),
         ({"identityHeader": ["x"]}, "SVC4005", ["identityHeader"]),
         ({"identityHeaders": "x"}, "SVC4005", ["identityHeaders"]),
+        ({"dest": {}}, "SVC4001", ["dest"]),
+        ({"dest": DEST}, "SVC4005", ["dest"]),
+        ({"dest": {"tn": "nobody"}}, "SVC4005", ["dest"]),
+        ({"protectedHeaders": 7}, "SVC4005", ["protectedHeaders"]),
+        ({"protectedHeaders": ["x"] * 65}, "SVC4005", ["protectedHeaders"]),
+        ({"protectedHeaders": "x" * 2049}, "SVC4005", ["protectedHeaders"]),
         ({"requestId": "\n"}, "SVC4005", ["requestId"]),
         ({"callId": 7}, "SVC4005", ["callId"]),
     ],

@@ -18,7 +18,8 @@ from shaken.acceptance import (
     Verstat,
 )
 from shaken.attestation import Attest
-from shaken.verifier import MAX_HEADERS, Outcome
+from shaken.identities import MAX_ORIGINALS
+from shaken.verifier import Outcome
 from shaken.x5u.exchange import FetchError, Reason
 from tests.verification import (
     DEST,
@@ -129,8 +130,23 @@ def test_headers_may_stand_in_one_field_with_commas(desk: Desk, issued: Issued) 
     assert code_of(outcome) is None
 
 
-@pytest.mark.parametrize("ppt", ["div", "rph", "rcd", '"div"', "x-y.z"])
-def test_a_ppt_that_is_another_is_ignored(desk: Desk, issued: Issued, ppt: str) -> None:
+@pytest.mark.parametrize("spoilt", ["no header", "", "a.b.c", f"a.b.c;info=<{X5U}>;alg", "a,b"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_mistake_in_one_passport_of_a_field_spoils_no_other(
+    desk: Desk, issued: Issued, *, spoilt: str, is_first: bool
+) -> None:
+    good = identity(issued, desk.now)
+
+    outcome = desk.at_once(f"{spoilt},{good}" if is_first else f"{good},{spoilt}")
+
+    codes = [judged.verdict.code for judged in outcome.judged]
+    assert code_of(outcome) is None
+    assert codes.count(None) == 1
+    assert set(codes) <= {None, 436, 438}
+
+
+@pytest.mark.parametrize("ppt", ["msgi", "msec", '"msgi"', "x-y.z"])
+def test_a_ppt_that_is_unknown_is_ignored(desk: Desk, issued: Issued, ppt: str) -> None:
     other = identity(
         issued, desk.now, parameters=f";ppt={ppt}", header={"ppt": ppt.strip('"')}, attest=None
     )
@@ -144,18 +160,18 @@ def test_a_ppt_that_is_another_is_ignored(desk: Desk, issued: Issued, ppt: str) 
     assert len(beside.judged) == 1
 
 
-def test_a_passport_of_another_type_is_ignored_without_a_parameter_too(
+def test_a_passport_of_an_unknown_type_is_ignored_without_a_parameter_too(
     desk: Desk, issued: Issued
 ) -> None:
-    div = identity(issued, desk.now, parameters="", header={"ppt": "div"})
+    message = identity(issued, desk.now, parameters="", header={"ppt": "msgi"})
 
-    assert desk.at_once(div).best is None
+    assert desk.at_once(message).best is None
 
 
 def test_more_headers_than_are_looked_at_do_no_harm(desk: Desk, issued: Issued) -> None:
     outcome = desk.at_once(identity(issued, desk.now), *["no header"] * 40)
 
-    assert len(outcome.judged) == MAX_HEADERS
+    assert len(outcome.judged) == MAX_ORIGINALS
     assert code_of(outcome) is None
 
 

@@ -11,6 +11,7 @@ from sip.identity import (
     Identity,
     IdentityError,
     InfoError,
+    parse_each,
     parse_identities,
     strip_header_name,
 )
@@ -196,12 +197,90 @@ def test_refuses_odd_input_with_its_reason(value: str, reason: str) -> None:
         parse_identities(value)
 
 
+SPOILT = {
+    "no info": (FULL, "no info parameter"),
+    "nothing": ("", "no PASSporT"),
+    "blanks": (" \r\n ", "no PASSporT"),
+    "not base64url": (f"a+b;info=<{INFO}>", "unexpected '+'"),
+    "a parameter twice": (f"{FULL};info=<{INFO}>;alg=a;alg=b", "is there twice"),
+    "brackets with a comma": (f"{FULL};x=<a,b>;info=<{INFO}>", "only the info parameter"),
+    "quotes with commas": (f'{FULL};info=<{INFO}>;ppt="a,\\",b"', "not a value for the ppt"),
+    "quotes with brackets": (f'{FULL};alg="<";info=<{INFO}>', "not a value for the alg"),
+    "info in brackets that is none": (f"{FULL};info=<,>", "is not a URI"),
+}
+
+
+@pytest.mark.parametrize("case", SPOILT)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_spoilt_identity_leaves_the_others_of_its_field(case: str, place: int) -> None:
+    text, reason = SPOILT[case]
+    parts = [str(SHAKEN), str(SHAKEN)]
+    parts.insert(place, text)
+
+    found = list(parse_each(", ".join(parts)))
+
+    spoilt = found.pop(place)
+    assert found == [SHAKEN, SHAKEN]
+    assert isinstance(spoilt, IdentityError)
+    assert reason in str(spoilt)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_info"),
+    [(f"{FULL};info=<x", True), (f'{FULL};x="a', False), (f"{FULL};info=<{INFO}>;a<", False)],
+)
+def test_what_is_left_open_takes_the_rest_with_it(text: str, *, is_info: bool) -> None:
+    first, rest = parse_each(f"{SHAKEN},{text},{SHAKEN}")
+
+    assert first == SHAKEN
+    assert isinstance(rest, IdentityError)
+    assert isinstance(rest, InfoError) == is_info
+
+
+@given(st.lists(IDENTITIES.map(str) | IDENTITY_LIKE, min_size=1, max_size=5))
+def test_identities_that_stand_alone_stand_together(parts: list[str]) -> None:
+    """Alone: one by itself, and so one that what comes behind is not taken for a part of."""
+    alone = [
+        part
+        for part in parts
+        if len(parse_each(part)) == 1 and len(parse_each(f"{part},{SHAKEN}")) == 2
+    ]
+
+    together = parse_each(",".join([*alone, str(SHAKEN)]))
+
+    assert [shown(each) for each in together] == [
+        *(shown(parse_each(each)[0]) for each in alone),
+        SHAKEN,
+    ]
+
+
+def shown(found: Identity | IdentityError) -> Identity | type[IdentityError]:
+    """What an identity is; of one that is spoilt only in which way."""
+    return found if isinstance(found, Identity) else type(found)
+
+
 def test_allows_16_identities_and_not_17() -> None:
     one = f"a.b.c;info=<{INFO}>"
 
     assert len(parse_identities(",".join([one] * MAX_IDENTITIES))) == 16
     with pytest.raises(IdentityError, match="at most 16 PASSporTs"):
         parse_identities(",".join([one] * (MAX_IDENTITIES + 1)))
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (",".join([f"a.b.c;info=<{INFO}>"] * 17), "at most 16 PASSporTs"),
+        ("," * 16, "at most 16 PASSporTs"),
+        ("a" * 16385, "at most 16384 characters"),
+    ],
+    ids=["17", "17 that are none", "too long"],
+)
+def test_a_field_beyond_the_limits_is_one_mistake(value: str, reason: str) -> None:
+    (mistake,) = parse_each(value)
+
+    assert isinstance(mistake, IdentityError)
+    assert reason in str(mistake)
 
 
 def test_allows_16_kib_and_not_a_character_more() -> None:
@@ -312,6 +391,7 @@ def test_refuses_long_repetitions_without_backtracking(start: str, pattern: str)
 
     with pytest.raises(IdentityError):
         parse_identities(text)
+    assert any(isinstance(each, IdentityError) for each in parse_each(text))
 
 
 @pytest.mark.parametrize(

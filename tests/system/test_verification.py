@@ -1,11 +1,13 @@
 """Calls of others are verified by the real service, whatever their repositories do."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from tests.diversions import header_of, signed
 from tests.system.caller import Caller
 from tests.system.inbound import (
     BRISK,
@@ -74,6 +76,32 @@ def test_the_3gpp_form_is_answered_in_its_own_words(callee: Callee, carrier: Car
     (each,) = found["verifyResults"]
     assert each["verifyResult"]["status"] == "pass"
     assert each["verifyResult"]["validClaims"]["orig"] == {"tn": ORIG}
+
+
+def test_a_diverted_call_passes_once_all_certificates_are_fetched(
+    callee: Callee, carrier: Carrier
+) -> None:
+    diverter = carrier.authority.issue_sti(spc="5678", now=datetime.now(UTC))
+    urls = carrier.publish(), carrier.repository.holds("/diverter.pem", diverter.chain_pem)
+    target, parties = "12155550123", {"orig": {"tn": ORIG}, "iat": int(time.time())}
+    claims = {**parties, "div": {"tn": DEST}, "dest": {"tn": [target]}}
+    div = header_of(signed(diverter, "div", claims, x5u=urls[1]), "div", x5u=urls[1])
+    call = {
+        "from": {"tn": f"+{ORIG}"},
+        "to": {"tn": f"+{DEST}"},
+        "dest": {"tn": f"+{target}"},
+        "identityHeader": identity(carrier.issued, urls[0]),
+        "identityHeaders": [div],
+    }
+
+    found = verdict(callee.verifier.post(PATH, {"verificationRequest": call}))
+
+    assert found["verstatValue"] == "TN-Validation-Passed"
+    assert found["divResult"] == [
+        {"div": {"tn": DEST}, "verstatValue": "TN-Validation-Passed"},
+    ]
+    assert (found["x5u"], found["diversions"][0]["x5u"]) == urls
+    assert found["diversions"][0]["signer"]["spc"] == ["5678"]
 
 
 def test_a_heartbeat_without_an_identity_is_no_failure(callee: Callee) -> None:

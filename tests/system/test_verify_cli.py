@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.diversions import CALLED, DIVERTER, HOPS, Calls
 from tests.system.inbound import Carrier
 from tests.system.inbound import identity as signed_by
 from tests.system.process import run_shaken
+from tests.verification import ORIG as DIVERTED_ORIG
 
 ORIG, DEST = "+1 (215) 555-0100", "+12155550199"
 CALL = ("--orig", ORIG, "--dest", DEST)
@@ -120,16 +122,17 @@ def test_of_several_headers_the_one_that_holds_decides(lab: Path, identity: str)
     lines = f"Identity: {wrong}\r\nIdentity: {identity}\r\n"
     said = shaken(lab, "verify", "-v", *CALL, *at_hand, "-", stdin=lines).splitlines()
 
-    assert said[0] == "header 1 of 2"
+    assert said[0] == "PASSporT 1 of 2, shaken"
     assert "FAILED info <https://other.example.com/1.pem> is not the PASSporT's x5u" in said[2]
-    assert said[3] == "header 2 of 2"
+    assert said[3] == "PASSporT 2 of 2, shaken"
     assert said[-1] == "TN-Validation-Passed"
 
 
 @pytest.mark.parametrize(
     ("text", "verdict"),
     [
-        ("..abc;info=<https://a.example/>;ppt=div", "No-TN-Validation: there is no Identity"),
+        ("..abc;info=<https://a.example/>;ppt=msgi", "No-TN-Validation: there is no Identity"),
+        ("..abc;info=<https://a.example/>;ppt=div", "TN-Validation-Failed: 438 Invalid Identity"),
         ("x.y.z", "TN-Validation-Failed: 436 Bad Identity Info"),
         ("x.y.z;info=<https://a.example/>", "TN-Validation-Failed: 438 Invalid Identity Header"),
     ],
@@ -140,6 +143,50 @@ def test_what_is_no_header_for_a_shaken_passport_gets_the_verdict_of_the_service
     said = shaken(lab, "verify", *CALL, "--certificate", "lab/sti.pem", text, code=1)
 
     assert said.splitlines()[-1].startswith(verdict)
+
+
+def test_a_diverted_call_is_told_link_by_link(carrier: Carrier, tmp_path: Path) -> None:
+    (tmp_path / "sti.pem").write_text(carrier.issued.chain_pem)
+    calls = Calls(carrier.issued, carrier.issued, int(time.time()))
+    call = ("--orig", DIVERTED_ORIG, "--dest", CALLED, "--certificate", "sti.pem")
+    headers = [*calls.chain(2), calls.beside("rph", rph={"auth": ["ets.0"]})]
+    priority = ("--protected", "Resource-Priority: ets.0")
+
+    said = shaken(
+        tmp_path, "verify", "-v", *call, "--target", HOPS[1], *priority, *headers
+    ).splitlines()
+    elsewhere = shaken(tmp_path, "verify", *call, "--target", HOPS[2], *headers, code=1)
+
+    links = f"from {CALLED} to {HOPS[0]}, then from {HOPS[0]} to {HOPS[1]}"
+    assert [line for line in said if line.startswith("PASSporT")] == [
+        "PASSporT 1 of 4, shaken",
+        "PASSporT 2 of 4, div",
+        "PASSporT 3 of 4, div",
+        "PASSporT 4 of 4, rph",
+    ]
+    assert f"ok     info and x5u both name {DIVERTER}" in said
+    assert f"ok     the call was diverted {links}, where the call goes" in said
+    assert "ok     rph grants ets.0, which covers Resource-Priority" in said
+    assert said[-1] == "TN-Validation-Passed"
+    last = f"the last diversion, from {HOPS[0]} to {HOPS[1]}, does not lead to {HOPS[2]}"
+    assert elsewhere.splitlines() == [
+        f"FAILED {last}, where the call goes",
+        "TN-Validation-Failed: 438 Invalid Identity Header",
+    ]
+
+
+def test_a_diversion_of_nobodys_call_ends_with_one(carrier: Carrier, tmp_path: Path) -> None:
+    (tmp_path / "sti.pem").write_text(carrier.issued.chain_pem)
+    calls = Calls(carrier.issued, carrier.issued, int(time.time()))
+    call = ("--orig", DIVERTED_ORIG, "--dest", HOPS[0], "--certificate", "sti.pem")
+
+    for verbose in ([], ["-v"]):
+        words = ("verify", *verbose, *call, calls.div(CALLED, HOPS[0]))
+        said = shaken(tmp_path, *words, code=1).splitlines()
+        assert said[-2:] == [
+            "FAILED the call was diverted, but there is no shaken PASSporT of who made it",
+            "TN-Validation-Failed: 438 Invalid Identity Header",
+        ]
 
 
 def test_without_certificate_and_roots_there_is_nobody_to_trust(lab: Path, identity: str) -> None:
