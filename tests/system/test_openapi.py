@@ -17,7 +17,13 @@ from tests.system.process import Service, read_demo, running, until
 from trust.authority import Authority
 
 ID = "0" * 64
-PARAMETERS = {"id": ID, "fingerprint": ID, "address": "nobody.example", "name": "nothing"}
+PARAMETERS = {
+    "id": ID,
+    "fingerprint": ID,
+    "address": "nobody.example",
+    "name": "nothing",
+    "token": ID,
+}
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +89,8 @@ def test_every_operation_has_a_name_of_its_own_and_says_its_role(document: dict[
 
     assert len(set(names)) == len(names)
     for (method, path), operation in described.items():
-        is_open = path in {"/healthz", "/readyz"} or path.startswith("/certificates/")
+        is_open = path in {"/healthz", "/readyz"}
+        is_open = is_open or path.startswith(("/certificates/", "/.well-known/"))
         assert ("security" in operation) != is_open, (method, path)
         assert is_open or operation["description"].startswith("Role: ")
 
@@ -95,12 +102,17 @@ def test_answers_are_as_described(document: dict[str, Any], admin: Caller) -> No
     request = admin.post("/api/v1/certificates/requests", asked).json()["id"]
     made = admin.post("/api/v1/credentials", {"name": "presenter", "role": "listener"})
     listener = admin.having(made.json()["secret"])
+    authority = {"directory_url": "https://ca.invalid/directory", "terms_agreed": True}
+    assert admin.call("PUT", "/api/v1/acme/settings", authority).status == 200
+    ordered = admin.post("/api/v1/acme/orders", {"names": ["pbx.example.com"]}).json()
     existing = {"address": "pbx.example.com", "name": "demo"}
+    identities = {"roots": root, "requests": request, "orders": ordered["id"]}
     for (method, path), operation in operations(document).items():
         content = operation["responses"].get("200", {}).get("content", {})
         if method != "GET" or "application/json" not in content:
             continue
-        identity = root if "/roots/" in path else request if "/requests/" in path else certificate
+        kind = path.removesuffix("/{id}").rpartition("/")[2]
+        identity = identities.get(kind, certificate)
         who = listener if "listeners" in path else admin
         answer = who.get(path.format_map({**existing, "id": identity}))
 
