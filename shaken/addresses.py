@@ -28,6 +28,14 @@ HTTP_PORT = 80
 # absoluteURI of RFC 3261 §25.1, which an Identity header holds, and the "#" that is refused later.
 _URL_CHARACTERS = re.compile(r"(?:[A-Za-z0-9;/?:@&=+$,\-_.!~*'()\[\]#]|%[0-9A-Fa-f]{2})*")
 
+COMMON_SECOND_LEVELS = frozenset(
+    {"ac", "co", "com", "edu", "go", "gob", "gov", "mil", "ne", "net", "or", "org"}
+)
+"""Labels under a country's own that registries, not owners, have names below: as in co.uk."""
+
+SITE_PREFIXES = {4: 24, 6: 48}
+"""Bits of an address that its owner has not chosen, by IP version: less is not routed."""
+
 # What a resolver may take for an IPv4 address in one of its old forms: 127.1, 0x7f000001, 017.0.0.1
 _NUMERIC = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 
@@ -112,7 +120,7 @@ class FetchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     connections: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 256
     """Connections at a time."""
     connections_per_host: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
-    """Connections to one host at a time."""
+    """Connections to one host at a time, look-ups of its name included."""
     certificates: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 10_000
     """Repositories' files that a worker keeps in memory."""
     stale_seconds: Annotated[int, msgspec.Meta(ge=0, le=7 * 86400)] = 86400
@@ -180,6 +188,23 @@ def address_of(host: str) -> Address | None:
         return ip_address(host)
     except ValueError:
         return None
+
+
+def site_of(host: str) -> str:
+    """Return whose a host is, as near as its name tells: `example.com` of `a.b.example.com`.
+
+    Who owns a domain has names below it for nothing, and who owns a network addresses. It is a
+    guess (there is no telling `example.com` from a hoster's `cloud.example`) that only ever puts
+    too many hosts together, so it is of use for bounds.
+    """
+    address = address_of(host)
+    if address is not None:
+        network = IPv4Network if address.version == 4 else IPv6Network
+        return str(network((int(address), SITE_PREFIXES[address.version]), strict=False))
+    labels = host.lower().removesuffix(".").split(".")
+    country = len(labels[-1]) == 2
+    known = country and len(labels) > 2 and labels[-2] in COMMON_SECOND_LEVELS
+    return ".".join(labels[-3 if known else -2 :])
 
 
 _HTTPS_ONLY = "verifiers fetch certificates from https URLs only, as in https://sti.example.com"

@@ -1,8 +1,9 @@
-"""Who did what: the audit of administrative changes, and the record of every call.
+"""Who did what: the audit of administrative changes and events, and the record of every call.
 
 A change is opened here, with who makes it; it names each thing it changes, and its audit is written
 in the same transaction. A change that names nothing is undone, so that none can be forgotten. What
-a thing looks like is the caller's to say, without secrets and keys.
+a thing looks like is the caller's to say, without secrets and keys. What an admin should know of
+though nobody changed anything is an event: the service reports it, as an entry like the others.
 
 Records of calls do not delay an answer: a recorder takes them at once into bounded memory; a
 thread writes them to the store in batches. What does not fit is dropped, counted and said.
@@ -20,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from shaken.store.audit import AuditEntry, add_entries
+from shaken.store.audit import AuditEntry, add_entries, has_entry
 from shaken.store.calls import CallRecord, add_calls, forget_calls
 from trust.store.database import Change, Database, StoreError
 
@@ -64,8 +65,10 @@ class Action(StrEnum):
     ORDER_CREATE = "order.create"
     ORDER_RENEW = "order.renew"
     ORDER_STOP = "order.stop"
+    ORDER_FAIL = "order.fail"
     MASTER_KEY_BIND = "master-key.bind"
     RECORD_KEY_CREATE = "record-key.create"
+    PRIVATE_KEY_PUBLISHED = "private-key.published"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,8 @@ class Actor:
 
 
 SYSTEM = Actor("system", None)
-"""The service itself: its start, the first admin, the demo. No credential may have its name."""
+"""The service itself: its start, the first admin, the demo, events. No credential may have its
+name."""
 
 Facts = msgspec.Struct | Mapping[str, object]
 """What there is to see of a thing: never a secret, a digest of one, or a key."""
@@ -130,7 +134,34 @@ def changing(database: Database, actor: Actor, *, now: int) -> Iterator[AuditedC
         yield audited
         if not audited.entries:
             raise UntoldChange
-        add_entries(audited, audited.entries)
+        add_entries(audited.connection, audited.entries)
+
+
+def record_event(
+    database: Database,
+    action: Action,
+    subject: str,
+    *,
+    detail: Mapping[str, object],
+    now: int,
+    quiet_seconds: int,
+    tenant: str | None = None,
+) -> bool:
+    """Write down that something happened, as the service's own doing; say whether it was.
+
+    It is not when the same happened to the same subject within `quiet_seconds`, whichever worker
+    reported it. `detail` is what there is to know, without secrets and keys; `tenant` is whose
+    matter it is. For use from a thread that may wait. Raises StoreError.
+    """
+    known = {"event": dict(detail)}
+    entry = AuditEntry(now, SYSTEM.name, SYSTEM.peer, action.value, subject, tenant, known)
+    # No snapshot holds the audit, so nobody need be told of a new revision.
+    with database.recording() as connection:
+        since = now - quiet_seconds + 1
+        if has_entry(connection, action=action.value, subject=subject, since=since):
+            return False
+        add_entries(connection, [entry])
+    return True
 
 
 def difference(before: Facts | None, after: Facts | None) -> dict[str, dict[str, Any]]:

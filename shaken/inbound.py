@@ -6,40 +6,42 @@
 import asyncio
 import logging
 import random
-import re
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from shaken.audit import Action, record_event
 from shaken.config import Config
 from shaken.replay import ReplayMemory
 from shaken.signers import Signers
 from shaken.snapshot import Snapshot
 from shaken.verifier import Verifier, VerifierSettings
 from shaken.x5u.cache import Bounds
-from shaken.x5u.content import Chain
 from shaken.x5u.crls import CrlCache
 from shaken.x5u.fetch import Fetcher
-from shaken.x5u.guard import SystemResolver
+from shaken.x5u.names import SystemResolver
+from shaken.x5u.own import OwnChains, OwnIntermediates
 from shaken.x5u.repository import Repository
-from shaken.x5u.shelf import Shelf
-from trust.certificate import CertificateKind
+from shaken.x5u.shelf import CERTIFICATES, CRLS, Shelf
 from trust.roots import Purpose
-from trust.store import certificates as stored
-from trust.store.certificates import StoredCertificate
-from trust.store.database import Database, StoreError
+from trust.store.database import Database
 
 LISTS = 100
 """Revocation lists that a worker keeps: the STI-PA has one."""
 
-MAX_OWN = 10_000
-"""Chains of our own that are kept read."""
-
 ALARM_SECONDS = 3600
 """How long the same alarm is not raised again."""
+
+MAX_ALARMS = 100
+"""Alarms of a worker in that time: a stranger can publish keys at any number of URLs, and have each
+asked for, but neither fill the log nor the audit, from which nothing is ever removed."""
+
+NAME_SHARE = 0.5
+"""Part of a fetch's time that its host's name may take."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,23 +60,29 @@ class Inbound:
     ) -> None:
         """Take the settings, the store, what gives the current snapshot, and what was seen."""
         settings, fetch = config.verification, config.fetch
-        self._resolver = SystemResolver()
-        self._fetcher = Fetcher(fetch, tls=TlsRoots(snapshot), resolve=self._resolver, agent=agent)
-        self._shelf = Shelf(database, stale_seconds=fetch.stale_seconds, clock=time.time)
+        resolver = SystemResolver(seconds=fetch.seconds * NAME_SHARE)
+        self._fetcher = Fetcher(fetch, tls=TlsRoots(snapshot), resolve=resolver, agent=agent)
+        stale = fetch.stale_seconds
+        self._chains = Shelf(database, CERTIFICATES, stale_seconds=stale, clock=time.time)
+        self._crls = Shelf(database, CRLS, stale_seconds=0, clock=time.time)
+        self._own = OwnChains(config.public_url, database, snapshot, clock=time.time)
+        self._intermediates = OwnIntermediates(database, snapshot)
+        self._alarm = Alarm(database, clock=time.time)
         policy = fetch.policy()
         self._repository = Repository(
             self._fetcher.fetch,
             policy=policy,
-            shelf=self._shelf,
-            local=OwnChains(config.public_url, database, snapshot),
-            on_alarm=Alarm(time.monotonic),
-            bounds=Bounds(files=fetch.certificates, stale_seconds=fetch.stale_seconds),
+            shelf=self._chains,
+            local=self._own,
+            on_alarm=self._alarm,
+            bounds=Bounds(files=fetch.certificates, stale_seconds=stale),
             clock=time.time,
             random=random.random,
         )
         self._lists = CrlCache(
             self._fetcher.fetch,
             policy=policy,
+            shelf=self._crls,
             bounds=Bounds(files=LISTS, stale_seconds=0),
             clock=time.time,
             random=random.random,
@@ -82,6 +90,7 @@ class Inbound:
         signers = Signers(
             self._repository,
             self._lists,
+            intermediates=self._intermediates.above,
             revocation=settings.revocation,
             seconds=settings.seconds,
             clock=time.time,
@@ -92,7 +101,8 @@ class Inbound:
     async def start(self) -> None:
         """Begin to fetch ahead."""
         await self._fetcher.start()
-        self._shelf.start()
+        self._chains.start()
+        self._crls.start()
         await self._repository.start()
         await self._lists.start()
 
@@ -101,8 +111,10 @@ class Inbound:
         await self._repository.close()
         await self._lists.close()
         await self._fetcher.close()
-        await asyncio.to_thread(self._shelf.close)
-        self._resolver.close()
+        self._own.close()
+        self._intermediates.close()
+        for each in (self._chains, self._crls, self._alarm):
+            await asyncio.to_thread(each.close)
 
 
 class TlsRoots:
@@ -131,60 +143,52 @@ def context_trusting(pems: str) -> ssl.SSLContext:
     return context
 
 
-class OwnChains:
-    """Chains that this service publishes itself: they are read from the store, not fetched."""
-
-    def __init__(
-        self, public_url: str, database: Database, snapshot: Callable[[], Snapshot]
-    ) -> None:
-        """Take the base URL of the repository, the store, and what gives the snapshot."""
-        base = re.escape(public_url.rstrip("/"))
-        self._url = re.compile(rf"{base}/certificates/([0-9a-f]{{64}})\.pem") if base else None
-        self._database = database
-        self._snapshot = snapshot
-        self._read: dict[str, tuple[StoredCertificate, Chain]] = {}
-
-    def __call__(self, url: str) -> Chain | None:
-        """Return the chain at a URL of our own; None: it is another's, or none of ours is there."""
-        found = self._url.fullmatch(url) if self._url else None
-        row = self._snapshot().certificates.get(found[1]) if found else None
-        if row is None or row.kind is not CertificateKind.STI:
-            return None
-        known = self._read.get(row.id)
-        if known is not None and known[0] is row:
-            return known[1]
-        return self._load(row)
-
-    def _load(self, row: StoredCertificate) -> Chain | None:
-        try:
-            with self._database.reading() as connection:
-                pem = stored.chain_pem(connection, row.id)
-        except StoreError as error:
-            _log.error("cannot read a chain of our own: %s", error)
-            return None
-        if pem is None:
-            return None
-        chain = tuple(x509.load_pem_x509_certificates(pem.encode("ascii")))
-        if len(self._read) >= MAX_OWN:
-            self._read.clear()
-        self._read[row.id] = (row, chain)
-        return chain
-
-
 class Alarm:
-    """Says in the log that somebody publishes a private key, not again and again."""
+    """Says that somebody publishes a private key, in log and audit, but not again and again.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        """Take a clock in seconds."""
+    `close` at the end.
+    """
+
+    def __init__(self, database: Database, *, clock: Callable[[], float]) -> None:
+        """Take the store of the audit, and a clock in Unix seconds."""
+        self._database = database
         self._clock = clock
         self._said: dict[str, float] = {}
+        self._silenced = False
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="alarm")
 
     def __call__(self, url: str, words: str) -> None:
-        """Raise the alarm about a URL."""
+        """Raise the alarm about a URL; never waits."""
         now = self._clock()
-        if now - self._said.get(url, -ALARM_SECONDS) < ALARM_SECONDS:
+        self._said = {each: at for each, at in self._said.items() if now - at < ALARM_SECONDS}
+        if url in self._said:
             return
-        if len(self._said) >= MAX_OWN:
-            self._said.clear()
+        if len(self._said) >= MAX_ALARMS:
+            if not self._silenced:
+                _log.error("ALARM: %d private keys in an hour; more are not told of", MAX_ALARMS)
+            self._silenced = True
+            return
+        self._silenced = False
         self._said[url] = now
         _log.error("ALARM: %s: %s", url, words)
+        written = self._writer.submit(self._record, url, words, now=int(now))
+        written.add_done_callback(_tell_failure)
+
+    def close(self) -> None:
+        """Write what waits. To be called from a thread that may wait."""
+        self._writer.shutdown()
+
+    def _record(self, url: str, words: str, *, now: int) -> None:
+        record_event(
+            self._database,
+            Action.PRIVATE_KEY_PUBLISHED,
+            url,
+            detail={"words": words},
+            now=now,
+            quiet_seconds=ALARM_SECONDS,
+        )
+
+
+def _tell_failure(written: "Future[None]") -> None:
+    if (error := written.exception()) is not None:
+        _log.error("an alarm is not in the audit: %s", error)

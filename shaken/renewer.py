@@ -13,12 +13,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from shaken.aftercare import Aftercare
+from shaken.audit import Action, record_event
 from shaken.config import Config
 from shaken.renewing import Keeper, Schedule, plan_of, self_check
 from trust.acme.events import Event, Failed, Issued, LeftBehind, Renewed, Stopped
 from trust.acme.fence import Fence
 from trust.acme.means import Means
-from trust.acme.renewal import Urgency
+from trust.acme.order import Order
+from trust.acme.renewal import Plan, Urgency
 from trust.acme.runner import run_due
 from trust.keys import MasterKeyError, MasterKeys
 from trust.roots import Purpose
@@ -31,6 +33,9 @@ POLL_SECONDS = 1.0
 
 BUSY_SECONDS = 15.0
 """How long to wait where another worker is at work, or where something failed."""
+
+QUIET_SECONDS = 3600
+"""How often the audit says of one order that it fails; the log says it each time."""
 
 END_SECONDS = 2.0
 """How long a worker that ends waits for its thread; a step that takes longer is made again."""
@@ -154,6 +159,23 @@ class Renewer:
         if self._ending.wait(seconds):
             raise Ending
 
+    def _record(self, order: Order, why: str, plan: Plan) -> None:
+        """Let admins find a failure in the audit."""
+        record_event(
+            self._database,
+            Action.ORDER_FAIL,
+            order.id,
+            detail={
+                "names": order.names,
+                "why": why,
+                "urgency": plan.urgency.value,
+                "next": plan.words,
+            },
+            now=int(self._clock().timestamp()),
+            quiet_seconds=QUIET_SECONDS,
+            tenant=order.tenant,
+        )
+
     def _report(self, event: Event) -> None:
         names = ", ".join(event.order.names)
         match event:
@@ -167,6 +189,7 @@ class Renewer:
                 level = logging.ERROR if loud else logging.WARNING
                 words = "no certificate for %s: %s; %s"
                 _log.log(level, words, names, problem.words, plan.words)
+                self._record(event.order, problem.words, plan)
             case Stopped():
                 _log.info("the certificate for %s is managed no more", names)
             case LeftBehind():

@@ -2,13 +2,20 @@
 
 What was seen lives in one block of memory of fixed size, which worker processes share: each slot
 holds a digest of a PASSporT, a digest of its call, and until when it could be believed. A full
-corner of it forgets what expires first, so that memory is bounded whatever comes; then a replay
-may go unseen, but no call is ever taken for one that it is not.
+corner of it forgets what expires first, so that memory is bounded whatever comes.
+
+Nothing locks it. Two workers that look at the same moment may both see a PASSporT as new; two that
+write one slot at the same moment may leave a mixture of both there, which its checksum gives away:
+it counts as empty. So a replay may go unseen, but no call is ever taken for one that it is not.
+
+Calls are compared within one scope, that of a tenant: a call that passes the SBCs of two tenants
+of one service is asked about by both, each by a name of its own, and is no replay for either.
 """
 
 import mmap
 import struct
 from hashlib import blake2b
+from zlib import crc32
 
 SLOTS = 1 << 18
 """PASSporTs remembered: those of one minute at four thousand calls a second."""
@@ -16,12 +23,17 @@ SLOTS = 1 << 18
 WAYS = 8
 """Slots in which one PASSporT may stand."""
 
-_SLOT = struct.Struct("<16s8sq")
+_FACTS = struct.Struct("<16s8sI")
+_CHECK = struct.Struct("<I")
+SLOT_BYTES = _FACTS.size + _CHECK.size
+
+_LAST = 2**32 - 1
+"""The latest moment a slot can name, in the year 2106."""
 
 
 def shared_memory() -> mmap.mmap:
     """Return memory for `ReplayMemory` that processes forked from this one share."""
-    return mmap.mmap(-1, SLOTS * _SLOT.size)
+    return mmap.mmap(-1, SLOTS * SLOT_BYTES)
 
 
 class ReplayMemory:
@@ -30,22 +42,36 @@ class ReplayMemory:
     def __init__(self, memory: mmap.mmap | bytearray) -> None:
         """Take memory of zeros, or what another process already remembers in it."""
         self._memory = memory
-        self._buckets = len(memory) // (_SLOT.size * WAYS)
+        self._buckets = len(memory) // (SLOT_BYTES * WAYS)
 
-    def seen(self, token: str, call: str, *, now: int, until: int) -> bool:
+    def seen(self, token: str, call: str, *, now: int, until: int, scope: str = "") -> bool:
         """Remember a PASSporT of a call until a time; say whether another call had it before.
 
-        `call` names the call; the same one may ask again. Times are Unix seconds.
+        `call` names the call within `scope`; the same one may ask again. Times are Unix seconds.
         """
-        passport = blake2b(token.encode("ascii", "replace"), digest_size=16).digest()
+        known_as = scope.encode("utf-8", "surrogatepass") + b"\0" + token.encode("ascii", "replace")
+        passport = blake2b(known_as, digest_size=16).digest()
         this = blake2b(call.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        first = int.from_bytes(passport[:8], "little") % self._buckets * WAYS * _SLOT.size
+        first = int.from_bytes(passport[:8], "little") % self._buckets * WAYS * SLOT_BYTES
         oldest, oldest_until = first, None
-        for place in range(first, first + WAYS * _SLOT.size, _SLOT.size):
-            known, known_call, known_until = _SLOT.unpack_from(self._memory, place)
+        for place in range(first, first + WAYS * SLOT_BYTES, SLOT_BYTES):
+            known, _, known_until = _FACTS.unpack_from(self._memory, place)
             if known == passport and known_until >= now:
-                return bool(known_call != this)
+                known_call = self._call_of(passport, place)
+                if known_call is not None:
+                    return known_call != this
             if oldest_until is None or known_until < oldest_until:
                 oldest, oldest_until = place, known_until
-        self._memory[oldest : oldest + _SLOT.size] = _SLOT.pack(passport, this, until)
+        facts = _FACTS.pack(passport, this, min(max(until, 0), _LAST))
+        self._memory[oldest : oldest + SLOT_BYTES] = facts + _CHECK.pack(crc32(facts))
         return False
+
+    def _call_of(self, passport: bytes, place: int) -> bytes | None:
+        """Return the call in a slot that is this PASSporT's; None: it is a mixture, or another's.
+
+        All is read at once, and checked as it was read.
+        """
+        slot = bytes(self._memory[place : place + SLOT_BYTES])
+        (check,) = _CHECK.unpack_from(slot, _FACTS.size)
+        known, call, _ = _FACTS.unpack_from(slot)
+        return bytes(call) if known == passport and check == crc32(slot[: _FACTS.size]) else None

@@ -7,28 +7,30 @@ known is judged without waiting.
 
 import asyncio
 import logging
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from shaken.acceptance import Revocation
 from shaken.verification import Signer, Unfit
 from shaken.x5u.crls import FetchedCrl
 from shaken.x5u.exchange import FetchError
 from shaken.x5u.repository import Fetched
-from trust.crl import CrlError, CrlIndex, Point, distribution_points, find_revocation
+from trust.certificate import UNREADABLE, Certificate
+from trust.crl import CrlError, Point, distribution_points, find_revocation
 from trust.sti_path import JudgedPath, StiRefused, judge_path, refuse_revoked
 
 MAX_KEPT = 10_000
 """Signers that are kept judged; with more, all are judged anew."""
 
-MAX_LISTS = 100
-"""Revocation lists that are kept read: one may have megabytes, and the STI-PA has one."""
+MAX_PERIODS = 16
+"""Judgements of one certificate that are kept, each for calls of another time."""
 
 RECHECK_SECONDS = 3600
 """How long a judgement is believed at most that no revocation list bounds."""
@@ -41,6 +43,9 @@ GRACE_SECONDS = 60
 if need be: a repository that hangs keeps no call waiting that comes within this time."""
 
 Roots = Sequence[x509.Certificate]
+
+Intermediates = Callable[[tuple[x509.Certificate, ...]], Awaitable[Sequence[x509.Certificate]]]
+"""Gives intermediates that may stand above a chain, leaf first."""
 
 _log = logging.getLogger(__name__)
 
@@ -72,11 +77,39 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class _Judgement:
-    certificate: object
-    roots: Roots
     signer: Signer
     until: float
     grace: float = 0
+
+
+_Edges = tuple[float, ...]
+"""The moments (Unix seconds) at which a certificate of several becomes valid, or no longer is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What was judged of a file, its roots, and the intermediates that were added to it.
+
+    Between two edges, of the chain's and of the roots', every moment gives the same judgement: so
+    `by_period` has it by what edges are before, and who sends an `iat` of another time neither
+    decides about the calls of others nor has it judged anew each time.
+    """
+
+    certificate: Certificate
+    roots: Roots
+    added: Sequence[x509.Certificate]
+    edges: tuple[_Edges, _Edges]
+    by_period: dict[tuple[int, int], _Judgement]
+
+    def is_of(self, fetched: Fetched, roots: Roots) -> bool:
+        """Whether file and roots are still those that were judged."""
+        return self.certificate is fetched.certificate and self.roots is roots
+
+    def period(self, at: datetime) -> tuple[int, int]:
+        """Return which period a moment is in."""
+        moment = at.timestamp()
+        own, roots = self.edges
+        return bisect_right(own, moment), bisect_right(roots, moment)
 
 
 class Signers:
@@ -87,19 +120,24 @@ class Signers:
         certificates: CertificateSource,
         lists: CrlSource,
         *,
+        intermediates: Intermediates | None,
         revocation: Revocation,
         seconds: float,
         clock: Callable[[], float],
     ) -> None:
-        """Take where certificates and lists come from, and how long (s) a call waits for them."""
+        """Take where certificates and lists come from, and how long (s) a call waits for them.
+
+        `intermediates` gives what may stand above a chain that leads to no root by itself.
+        """
         self._certificates = certificates
         self._lists = lists
+        self._intermediates = intermediates
         self._revocation = revocation
         self._seconds = seconds
         self._clock = clock
-        self._judged: dict[str, _Judgement] = {}
+        self._judged: dict[str, _Judged] = {}
         self._renewing: dict[str, asyncio.Task[None]] = {}
-        self._indexes: dict[str, tuple[x509.CertificateRevocationList, CrlIndex]] = {}
+        self._root_edges: tuple[Roots, _Edges] = ((), ())
 
     def find(
         self, url: str, roots: Roots, *, at: datetime
@@ -139,27 +177,57 @@ class Signers:
     def _judge_anew(
         self, fetched: Fetched, roots: Roots, at: datetime
     ) -> Known | Callable[[], Awaitable[Known]]:
+        added = self._judged_of(fetched, roots).added
         try:
-            judged = judge_path(fetched.certificate, roots=roots, at=at)
+            judged = judge_path(fetched.certificate, roots=roots, at=at, intermediates=added)
             points = self._points(judged)
         except StiRefused as refused:
+            if refused.slug == "untrusted" and self._intermediates is not None:
+                return partial(self._look_above, self._intermediates, fetched, roots, at, refused)
             return self._refuse(fetched, roots, at, refused)
         if points:
             return partial(self._ask_lists, fetched, roots, at, judged, points)
-        return self._keep(fetched, roots, judged, self._clock() + RECHECK_SECONDS)
+        return self._keep(fetched, roots, at, judged, self._clock() + RECHECK_SECONDS)
+
+    async def _look_above(
+        self,
+        intermediates: Intermediates,
+        fetched: Fetched,
+        roots: Roots,
+        at: datetime,
+        refused: StiRefused,
+    ) -> Known:
+        """Judge anew with what else may stand above a chain, if there is any."""
+        added = tuple(await intermediates(fetched.chain))
+        if added == tuple(self._judged_of(fetched, roots).added):
+            return self._refuse(fetched, roots, at, refused)
+        self._judged[fetched.url] = self._nothing_judged(fetched, roots, added)
+        found = self._judge_anew(fetched, roots, at)
+        return found if isinstance(found, Known) else await found()
 
     def _kept(self, fetched: Fetched, roots: Roots, at: datetime) -> _Judgement | None:
-        found = self._judged.get(fetched.url)
-        if (
-            found is None
-            or found.certificate is not fetched.certificate
-            or found.roots is not roots
-            or self._clock() >= found.until + found.grace
-        ):
+        judged = self._judged.get(fetched.url)
+        if judged is None or not judged.is_of(fetched, roots):
             return None
-        if isinstance(found.signer, JudgedPath) and not found.signer.holds_at(at):
-            return None
-        return found
+        found = judged.by_period.get(judged.period(at))
+        return None if found is None or self._clock() >= found.until + found.grace else found
+
+    def _judged_of(self, fetched: Fetched, roots: Roots) -> _Judged:
+        """Return what was judged of a file as it is now."""
+        judged = self._judged.get(fetched.url)
+        if judged is None or not judged.is_of(fetched, roots):
+            if len(self._judged) >= MAX_KEPT:
+                self._judged.clear()
+            judged = self._judged[fetched.url] = self._nothing_judged(fetched, roots, ())
+        return judged
+
+    def _nothing_judged(
+        self, fetched: Fetched, roots: Roots, added: Sequence[x509.Certificate]
+    ) -> _Judged:
+        if self._root_edges[0] is not roots:
+            self._root_edges = (roots, _edges(roots))
+        edges = (_edges((*fetched.chain, *added)), self._root_edges[1])
+        return _Judged(fetched.certificate, roots, added, edges, {})
 
     def _renew(self, fetched: Fetched, roots: Roots, at: datetime) -> None:
         """Judge anew behind the back of calls."""
@@ -182,21 +250,24 @@ class Signers:
         task.add_done_callback(done)
 
     def _keep(
-        self, fetched: Fetched, roots: Roots, signer: Signer, until: float, *, grace: float = 0
+        self,
+        fetched: Fetched,
+        roots: Roots,
+        at: datetime,
+        signer: Signer,
+        until: float,
+        *,
+        grace: float = 0,
     ) -> Known:
-        if len(self._judged) >= MAX_KEPT:
-            self._judged.clear()
-        self._judged[fetched.url] = _Judgement(fetched.certificate, roots, signer, until, grace)
+        judged = self._judged_of(fetched, roots)
+        if len(judged.by_period) >= MAX_PERIODS:
+            judged.by_period.clear()
+        judged.by_period[judged.period(at)] = _Judgement(signer, until, grace)
         return Known(signer, fetched.stale)
 
     def _refuse(self, fetched: Fetched, roots: Roots, at: datetime, refused: StiRefused) -> Known:
-        """Make a refusal of what was found; keep it where calls of about now would meet it too."""
-        signer, now = Unfit(437, refused.detail), self._clock()
-        timely = refused.slug in {"expired", "not-yet-valid"}
-        if timely or abs(at.timestamp() - now) > RETRY_SECONDS:
-            # Who sends an `iat` of another time must not decide about the calls of others.
-            return Known(signer, fetched.stale)
-        return self._keep(fetched, roots, signer, now + RETRY_SECONDS)
+        signer = Unfit(437, refused.detail)
+        return self._keep(fetched, roots, at, signer, self._clock() + RETRY_SECONDS)
 
     def _points(self, judged: JudgedPath) -> tuple[Point, ...]:
         """Return whose lists are to be asked. Raises StiRefused."""
@@ -225,7 +296,7 @@ class Signers:
         except StiRefused as refused:
             return self._refuse(fetched, roots, at, refused)
         grace = GRACE_SECONDS if self._revocation is Revocation.SOFT else 0
-        return self._keep(fetched, roots, judged, until, grace=grace)
+        return self._keep(fetched, roots, at, judged, until, grace=grace)
 
     async def _ask(self, point: Point, judged: JudgedPath, roots: Roots, deadline: float) -> float:
         """Ask the list of a point; return until when that holds. Raises StiRefused."""
@@ -234,10 +305,9 @@ class Signers:
             try:
                 async with asyncio.timeout_at(deadline):
                     fetched = await self._lists.get(url, now=self._clock())
-                index = await self._index(url, fetched.crl)
                 revocation = find_revocation(
                     point.certificate,
-                    index,
+                    fetched.index,
                     crl_signers=(*judged.path[1:], *roots),
                     at=datetime.fromtimestamp(self._clock(), UTC),
                 )
@@ -255,13 +325,12 @@ class Signers:
             raise StiRefused("revoked", f"Whether it is revoked cannot be found out: {why}.")
         return self._clock() + RETRY_SECONDS
 
-    async def _index(self, url: str, crl: x509.CertificateRevocationList) -> CrlIndex:
-        """Read a list once. Raises CrlError."""
-        known = self._indexes.get(url)
-        if known is None or known[0] is not crl:
-            if len(self._indexes) >= MAX_LISTS:
-                self._indexes.clear()
-            # A long list takes a while: other calls go on meanwhile.
-            index = await asyncio.to_thread(CrlIndex.read, crl.public_bytes(Encoding.DER))
-            known = self._indexes[url] = (crl, index)
-        return known[1]
+
+def _edges(certificates: Sequence[x509.Certificate]) -> _Edges:
+    """Return the edges of all. Whether a last second is in is left open: it is a period."""
+    found: set[float] = set()
+    for each in certificates:
+        with suppress(*UNREADABLE):
+            last = each.not_valid_after_utc.timestamp()
+            found |= {each.not_valid_before_utc.timestamp(), last, last + 1}
+    return tuple(sorted(found))

@@ -33,7 +33,8 @@ from sip.identity import Identity
 class InboundCall:
     """A call to be verified. `orig` None: the caller is anonymous. Times are Unix seconds.
 
-    `headers` are values of Identity fields; `name` tells calls apart for replays. `dest` is of the
+    `headers` are values of Identity fields; `name` tells calls apart for replays,
+    within `scope`. `dest` is of the
     To header, `target` of the Request-URI, empty where it is not told. `protected` are lines of the
     message that PASSporTs vouch for, as they came.
     """
@@ -44,6 +45,7 @@ class InboundCall:
     now: int
     time: int | None
     name: str
+    scope: str = ""
     target: tuple[str, ...] = ()
     protected: tuple[str, ...] = ()
 
@@ -184,7 +186,9 @@ class Verifier:
         if replays is Replays.OFF or passport is None:
             return False
         until = int(passport.claims["iat"]) + expectation.freshness
-        return self._replay.seen(passport.token, call.name, now=call.now, until=until)
+        return self._replay.seen(
+            passport.token, call.name, now=call.now, until=until, scope=call.scope
+        )
 
 
 def _course(presented: Presented, call: InboundCall) -> Chain | str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 MAX_FIELD_LENGTH = 16 * 1024
 """Longest field value parsed, in characters: a PASSporT with rich call data takes two thousand."""
 
-MAX_IDENTITIES = 16
+MAX_PER_FIELD = 16
 """Most PASSporTs in one field value: national rules know of five diversions beside the first."""
 
 _SHOWN_LENGTH = 32  # of a refused text, in an error's message
@@ -153,7 +153,7 @@ def parse_identities(value: str) -> tuple[Identity, ...]:
     always at least one.
 
     Raises IdentityError for anything else, and for more than `MAX_FIELD_LENGTH` characters or
-    `MAX_IDENTITIES` PASSporTs. Takes time proportional to the text, whatever it holds.
+    `MAX_PER_FIELD` PASSporTs. Takes time proportional to the text, whatever it holds.
     """
     identities = []
     for each in parse_each(value):
@@ -168,7 +168,7 @@ def parse_each(value: str) -> tuple[Identity | IdentityError, ...]:
 
     Returns, in their order, each identity or why it is none. Behind one whose brackets or quotes
     are left open nobody can tell where the next begins: the rest of the value belongs to it. A
-    value of more than `MAX_FIELD_LENGTH` characters or `MAX_IDENTITIES` PASSporTs is one mistake.
+    value of more than `MAX_FIELD_LENGTH` characters or `MAX_PER_FIELD` PASSporTs is one mistake.
     Takes time proportional to the text, whatever it holds.
     """
     if len(value) > MAX_FIELD_LENGTH:
@@ -176,7 +176,7 @@ def parse_each(value: str) -> tuple[Identity | IdentityError, ...]:
     text = _FOLD.sub(" ", value)
     found: list[Identity | IdentityError] = []
     position = 0
-    while len(found) < MAX_IDENTITIES:
+    while len(found) < MAX_PER_FIELD:
         start = position
         try:
             identity, position = _parse_identity(text, start)
@@ -187,7 +187,7 @@ def parse_each(value: str) -> tuple[Identity | IdentityError, ...]:
         if position == len(text):
             return tuple(found)
         position += len(",")
-    return (IdentityError(f"an Identity value holds at most {MAX_IDENTITIES} PASSporTs"),)
+    return (IdentityError(f"an Identity value holds at most {MAX_PER_FIELD} PASSporTs"),)
 
 
 def strip_header_name(line: str) -> str:

@@ -33,6 +33,7 @@ from shaken.x5u.repository import Fetched
 from sip.identity import Identity
 from trust.authority import Issued
 from trust.certificate import Certificate
+from trust.crl import CrlIndex
 from trust.sti_path import StiRefused, judge_path
 
 X5U = "https://sti.example.com/a.pem"
@@ -163,8 +164,8 @@ def fetched(certificate: Certificate, *, url: str = X5U, stale: bool = False) ->
 
 def fetched_crl(der: bytes, *, url: str, expires_at: float) -> FetchedCrl:
     """Return a revocation list as a distribution point's file."""
-    crl = x509.load_der_x509_crl(der)
-    return FetchedCrl(url=url, fetched_at=0, expires_at=expires_at, size=len(der), crl=crl)
+    index = CrlIndex.read(der)
+    return FetchedCrl(url=url, fetched_at=0, expires_at=expires_at, size=len(der), index=index)
 
 
 class Desk:
@@ -186,6 +187,7 @@ class Desk:
         self.signers = Signers(
             self.files,
             self.lists,
+            intermediates=None,
             revocation=revocation,
             seconds=SECONDS,
             clock=lambda: float(self.now),

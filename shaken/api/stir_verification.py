@@ -60,6 +60,7 @@ class Verification:
             now=asked.now,
             time=None if message.time is UNSET else message.time,
             name=_name_of(message),
+            scope=_tenant_of(asked) or "",
             target=target(message, country=country),
             protected=protected(message),
         )
@@ -89,6 +90,11 @@ class Verification:
         return asked.answer(VerificationResponse(result))
 
 
+def _tenant_of(asked: StirCall) -> str | None:
+    """Return whose call it is; None: nobody's in particular."""
+    return asked.trunk.tenant if asked.trunk else asked.credential.tenant
+
+
 def _name_of(message: VerificationMessage) -> str:
     """Tell the call from others: as the client does, else each request is one of its own."""
     if message.call_id is not UNSET:
@@ -109,7 +115,7 @@ def _record_of(outcome: Outcome, call: InboundCall, asked: StirCall) -> CallReco
         kind="verified",
         at=asked.now,
         credential=asked.credential.name,
-        tenant=asked.trunk.tenant if asked.trunk else asked.credential.tenant,
+        tenant=_tenant_of(asked),
         trunk=asked.trunk.name if asked.trunk else None,
         orig=call.orig or ANONYMOUS,
         dest=destinations_text(call.dest),

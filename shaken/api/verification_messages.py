@@ -21,14 +21,14 @@ from shaken.api.stir_parties import (
 )
 from shaken.passport import Parties, Party
 
-MAX_IDENTITIES = 16
+MAX_PER_REQUEST = 16
 """Identity headers of one request."""
 
 MAX_PROTECTED = 64
 """Lines of the message that one request may tell."""
 
 Header = Annotated[str, Meta(max_length=16 * 1024)]
-HeaderList = Annotated[list[Header], Meta(max_length=MAX_IDENTITIES)]
+HeaderList = Annotated[list[Header], Meta(max_length=MAX_PER_REQUEST)]
 LineList = Annotated[list[Text], Meta(max_length=MAX_PROTECTED)]
 
 _ANONYMOUS = re.compile(
@@ -198,7 +198,7 @@ def headers_of(message: VerificationMessage) -> tuple[str, ...]:
     for member in (message.identity_header, message.identity, message.identity_headers):
         if member is not UNSET:
             values += [member] if isinstance(member, str) else member
-    return tuple(dict.fromkeys(value for value in values if value.strip()))[:MAX_IDENTITIES]
+    return tuple(dict.fromkeys(value for value in values if value.strip()))[:MAX_PER_REQUEST]
 
 
 def caller(message: VerificationMessage, *, country: str | None) -> str | None:

@@ -20,7 +20,7 @@ from cryptography import x509
 from shaken.acceptance import DEFAULT_POLICY, REASONS, Replays, Revocation
 from shaken.addresses import Address, FetchSettings
 from shaken.cli.offline import READABLE, assembled, pem_of, text_of
-from shaken.inbound import LISTS, context_trusting
+from shaken.inbound import LISTS, NAME_SHARE, context_trusting
 from shaken.replay import ReplayMemory, shared_memory
 from shaken.signers import CertificateSource, Signers
 from shaken.verifier import InboundCall, Judged, Outcome, Verifier, VerifierSettings
@@ -28,7 +28,7 @@ from shaken.x5u.cache import Bounds, Kept
 from shaken.x5u.crls import CrlCache, FetchedCrl
 from shaken.x5u.exchange import FetchError
 from shaken.x5u.fetch import Fetcher
-from shaken.x5u.guard import SystemResolver
+from shaken.x5u.names import SystemResolver
 from shaken.x5u.repository import Fetched, Repository
 from sip.identity import strip_header_name
 from sip.number import NumberError, canonical_number
@@ -176,6 +176,7 @@ async def _verify(call: InboundCall, roots: Sequence[x509.Certificate], way: _Wa
         signers = Signers(
             certificates,
             lists,
+            intermediates=None,
             revocation=way.revocation,
             seconds=WAIT_SECONDS,
             clock=time.time,
@@ -188,7 +189,7 @@ async def _verify(call: InboundCall, roots: Sequence[x509.Certificate], way: _Wa
 @asynccontextmanager
 async def _sources(way: _Way) -> AsyncIterator[tuple[CertificateSource, "_Told[FetchedCrl]"]]:
     """Run what fetches, as a worker of the service does (`shaken.inbound`)."""
-    resolver = SystemResolver()
+    resolver = SystemResolver(seconds=WAIT_SECONDS * NAME_SHARE)
     fetcher = Fetcher(
         way.fetching,
         tls=cache(lambda: _tls(way.tls_roots)),
@@ -209,6 +210,7 @@ async def _sources(way: _Way) -> AsyncIterator[tuple[CertificateSource, "_Told[F
     lists = CrlCache(
         fetcher.fetch,
         policy=policy,
+        shelf=None,
         bounds=Bounds(files=LISTS, stale_seconds=0),
         clock=time.time,
         random=lambda: 0.0,
@@ -224,7 +226,6 @@ async def _sources(way: _Way) -> AsyncIterator[tuple[CertificateSource, "_Told[F
         await certificates.close()
         await lists.close()
         await fetcher.close()
-        resolver.close()
 
 
 K = TypeVar("K", bound=Kept)
@@ -301,9 +302,10 @@ def _chain_words(fetched: Fetched) -> str:
 
 
 def _list_words(fetched: FetchedCrl) -> str:
-    until = fetched.crl.next_update_utc
-    return f"a revocation list, {len(fetched.crl)} revoked" + (
-        f", the next is due on {until:%Y-%m-%d %H:%M} UTC" if until else ""
+    index = fetched.index
+    return (
+        f"a revocation list, {len(index.crl)} revoked, the next is due on"
+        f" {index.next_update:%Y-%m-%d %H:%M} UTC"
     )
 
 

@@ -4,15 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert
+from sqlalchemy import Connection, Row, insert, select
 
 from shaken.store.tables import audit
-from trust.store.database import Change
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One thing that was changed: by whom, from where, when (Unix seconds), and how.
+    """One thing that was changed or happened: by whom, from where, when (Unix seconds), and how.
 
     `peer` None: the service itself. `tenant`: whose thing it was, None: nobody's in particular.
     """
@@ -39,8 +38,8 @@ class AuditFilter:
     until: int | None = None
 
 
-def add_entries(change: Change, entries: Sequence[AuditEntry]) -> None:
-    """Write entries, in the transaction of the change they tell of."""
+def add_entries(connection: Connection, entries: Sequence[AuditEntry]) -> None:
+    """Write entries, in the transaction of what they tell of."""
     rows = [
         {
             "at": entry.at,
@@ -53,7 +52,15 @@ def add_entries(change: Change, entries: Sequence[AuditEntry]) -> None:
         }
         for entry in entries
     ]
-    change.connection.execute(insert(audit), rows)
+    connection.execute(insert(audit), rows)
+
+
+def has_entry(connection: Connection, *, action: str, subject: str, since: int) -> bool:
+    """Say whether there is an entry of an action on a subject since a time (Unix seconds)."""
+    query = select(audit.c.sequence).where(
+        audit.c.subject == subject, audit.c.action == action, audit.c.at >= since
+    )
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def find_entries(

@@ -1,50 +1,43 @@
-"""Fetched certificates in the store. Workers write what they fetch; the newest state stays."""
+"""Fetched files in the store, a table a kind. Workers write what they fetch; the newest stays."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
-from shaken.store.tables import fetched_certificates
 from trust.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedRow:
-    """A file as it was fetched: PEM, the leaf first. Times are Unix seconds."""
+    """A file as it was fetched; `content` is PEM. Times are Unix seconds."""
 
     url: str
-    chain: str
+    content: str
     fetched_at: float
     expires_at: float
     etag: str | None
     last_modified: str | None
 
 
-def get_fetched(connection: Connection, url: str) -> FetchedRow | None:
+def get_fetched(connection: Connection, table: Table, url: str) -> FetchedRow | None:
     """Read what was fetched from a URL."""
-    query = fetched_certificates.select().where(fetched_certificates.c.url == url)
+    query = table.select().where(table.c.url == url)
     row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
-    return FetchedRow(
-        url=row.url,
-        chain=row.chain,
-        fetched_at=row.fetched_at,
-        expires_at=row.expires_at,
-        etag=row.etag,
-        last_modified=row.last_modified,
-    )
+    return None if row is None else FetchedRow(*(getattr(row, name) for name in _COLUMNS))
 
 
 def put_fetched(
-    database: Database, rows: Sequence[FetchedRow], *, forgotten: Collection[str] = ()
+    database: Database,
+    table: Table,
+    rows: Sequence[FetchedRow],
+    *,
+    forgotten: Collection[str] = (),
 ) -> None:
     """Write what was fetched and remove what is no more, in one transaction. Raises StoreError.
 
     A row that another worker fetched later stays.
     """
-    table = fetched_certificates
     with database.recording() as connection:
         if forgotten:
             gone = delete(table).where(table.c.url == bindparam("gone"))
@@ -63,14 +56,16 @@ def put_fetched(
             connection.execute(changed, [{"changed": row["url"], **row} for row in newer])
 
 
-def trim_fetched(database: Database, *, expired_before: float, keep: int) -> None:
+def trim_fetched(database: Database, table: Table, *, expired_before: float, keep: int) -> None:
     """Remove what expired before a time, and all but the `keep` newest rows. Raises StoreError."""
-    table = fetched_certificates
     newest = select(table.c.url).order_by(table.c.fetched_at.desc()).limit(keep)
     with database.recording() as connection:
         connection.execute(delete(table).where(table.c.expires_at < expired_before))
         connection.execute(delete(table).where(table.c.url.not_in(newest)))
 
 
+_COLUMNS = tuple(field.name for field in fields(FetchedRow))
+
+
 def _values(row: FetchedRow) -> dict[str, object]:
-    return {field.name: getattr(row, field.name) for field in fields(row)}
+    return {name: getattr(row, name) for name in _COLUMNS}

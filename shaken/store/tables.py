@@ -142,15 +142,26 @@ audit = Table(
 )
 """Its migration adds what makes the database refuse to change and to remove rows."""
 
-fetched_certificates = Table(
-    "fetched_certificates",
-    metadata,
-    Column("url", Text, primary_key=True),
-    Column("chain", Text, nullable=False),
-    Column("fetched_at", Double, nullable=False, index=True),
-    Column("expires_at", Double, nullable=False),
-    Column("etag", Text, nullable=True),
-    Column("last_modified", Text, nullable=True),
-)
-"""Others' certificates as they were last fetched: what every worker and the next start begin with.
-`chain` is PEM, the leaf first."""
+
+def _fetched(name: str) -> Table:
+    """Return a table of others' files as they were last fetched; `content` is PEM.
+
+    It is what every worker and the next start begin with.
+    """
+    return Table(
+        name,
+        metadata,
+        Column("url", Text, primary_key=True),
+        Column("content", Text, nullable=False),
+        Column("fetched_at", Double, nullable=False, index=True),
+        Column("expires_at", Double, nullable=False),
+        Column("etag", Text, nullable=True),
+        Column("last_modified", Text, nullable=True),
+    )
+
+
+fetched_certificates = _fetched("fetched_certificates")
+"""Chains, the leaf first."""
+
+fetched_lists = _fetched("fetched_lists")
+"""Certificate revocation lists."""

@@ -224,14 +224,11 @@ class Cache(Generic[K]):
     def _failed(self, url: str, error: FetchError) -> K | FetchError:
         """Remember a failure; return the file at hand if it may still be used."""
         now = self._clock()
-        if error.reason is not Reason.BUSY:
-            before = self._failures.pop(url, None)
-            count = 1 if before is None else before.count + 1
-            wait = min(RETRY_SECONDS * count, MAX_RETRY_SECONDS)
-            self._failures[url] = _Failure(error, count, now + wait)
-            while len(self._failures) > MAX_FAILURES:
-                self._failures.popitem(last=False)
         entry = self._entries.get(url)
+        usable = entry is not None and now < entry.kept.expires_at + self._bounds.stale_seconds
+        # What was not tried says nothing of the file: who has none to use tries at once again.
+        if error.tried or usable:
+            self._remember(url, error, now)
         if entry is None:
             return error
         if not error.transient:
@@ -240,6 +237,14 @@ class Cache(Generic[K]):
         if now < entry.kept.expires_at:
             return entry.kept
         return self._stale(url, entry, error, now) or error
+
+    def _remember(self, url: str, error: FetchError, now: float) -> None:
+        before = self._failures.pop(url, None)
+        count = (0 if before is None else before.count) + error.tried
+        wait = min(RETRY_SECONDS * max(count, 1), MAX_RETRY_SECONDS)
+        self._failures[url] = _Failure(error, count, now + wait)
+        while len(self._failures) > MAX_FAILURES:
+            self._failures.popitem(last=False)
 
     def _stale(self, url: str, entry: _Entry[K], error: FetchError, now: float) -> K | None:
         """Return a file past its time if it may still be used."""

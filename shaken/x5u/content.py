@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from shaken.x5u.exchange import FetchError, Reason
 from trust.certificate import UNREADABLE, CertificateRefused, is_ca
+from trust.crl import CrlError, CrlIndex
 from trust.pem import read_pem
 
 MAX_CERTIFICATE_BYTES = 64 * 1024
@@ -68,22 +69,16 @@ def holds_private_key(body: bytes) -> bool:
     return True
 
 
-def read_crl(body: bytes) -> x509.CertificateRevocationList:
+def read_crl(body: bytes) -> CrlIndex:
     """Return the revocation list of a file, in DER (RFC 5280 §4.2.1.13) or PEM.
 
-    Raises FetchError: `not-a-crl`.
+    A long one takes a while. Raises FetchError: `not-a-crl`.
     """
     try:
-        if body.startswith(_SEQUENCE):
-            crl = x509.load_der_x509_crl(body)
-        else:
-            crl = x509.load_pem_x509_crl(body)
-        # It is read as it is asked; what cannot be read is refused now.
-        _ = crl.issuer, crl.next_update_utc, crl.last_update_utc
-        list(crl.extensions)
-    except UNREADABLE:
-        raise FetchError(Reason.NOT_A_CRL, "the file is no certificate revocation list") from None
-    return crl
+        return CrlIndex.read(body)
+    except CrlError as error:
+        detail = f"the file is no list of use: {error.detail}"
+        raise FetchError(Reason.NOT_A_CRL, detail) from None
 
 
 def _read_der(body: bytes) -> Sequence[x509.Certificate]:

@@ -17,13 +17,13 @@ class Reason(StrEnum):
     URL = "url"
     """The URL is none that is fetched from."""
     DNS = "dns"
-    """The host's name has no address, or its name server does not answer."""
+    """The host's name has no address."""
     REFUSED_ADDRESS = "refused-address"
     """The host is at addresses only that are not connected to."""
     CONNECTION = "connection"
     """No connection, or it broke."""
     TIMEOUT = "timeout"
-    """There was no whole answer in time."""
+    """There was no whole answer in time, of the host or of its name server."""
     TLS = "tls"
     """The host proves its name by no certificate of a trusted root."""
     STATUS = "status"
@@ -39,11 +39,14 @@ class Reason(StrEnum):
     """The answer is no revocation list."""
     PRIVATE_KEY = "private-key"
     """There is a private key in the answer: whoever fetches it can sign."""
+    SLOW = "slow"
+    """The host hangs, or is being asked for as much as is good: it was not asked."""
     BUSY = "busy"
-    """More is being fetched than is good, so that nothing was tried."""
+    """More is being fetched than is good: this was not, or not to its end."""
 
 
 _FINAL = frozenset({Reason.URL, Reason.PRIVATE_KEY})
+_UNTRIED = frozenset({Reason.SLOW, Reason.BUSY})
 _PASSING_STATUS = frozenset({408, 425, 429})
 """Those of 4xx that speak of the moment, not of the file."""
 
@@ -71,6 +74,11 @@ class FetchError(Exception):
         if self.reason is Reason.STATUS and self.status is not None:
             return not 400 <= self.status < 500 or self.status in _PASSING_STATUS
         return self.reason not in _FINAL
+
+    @property
+    def tried(self) -> bool:
+        """Whether it says something of the file: that was asked for."""
+        return self.reason not in _UNTRIED
 
     def again(self) -> "FetchError":
         """Return the same error to be raised once more, without the way that this one went."""

@@ -7,8 +7,10 @@ library, so that each goes through the same checks as the URL that was asked for
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
-from urllib.parse import urljoin
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
 
 from aiohttp import (
     ClientConnectorError,
@@ -33,12 +35,18 @@ from shaken.x5u.exchange import (
     check_fetchable,
 )
 from shaken.x5u.guard import Guard, GuardedResolver, Resolve, SocketRefused, response_class
+from shaken.x5u.hosts import Hosts
 
 MAX_REDIRECTS = 2
 """Redirections of one fetch; who publishes certificates has no need of more."""
 
-WAITING_PER_CONNECTION = 4
-"""How many fetches may wait for each connection that may be open, before one is refused."""
+GIVE_WAY_SECONDS = 1.0
+"""How long a fetch has its connection to itself. When all connections are taken, the oldest fetch
+that took longer makes room for a new one: they cannot all be held by hosts that hang."""
+
+PATIENCE_SHARE = 0.25
+"""Part of the time after which a host that has said nothing was asked in vain; never more than the
+second after which a fetch may have to give way, so that this counts as well."""
 
 CONNECT_SHARE = 0.5
 """Part of the time that connecting to one address may take: a second one gets its chance."""
@@ -47,6 +55,15 @@ SILENCE_SHARE = 0.75
 """Part of the time that may pass without a byte."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """A fetch under way; `limit` ends it."""
+
+    began: float
+    limit: asyncio.Timeout
+    gave_way: bool = False
 
 
 class Fetcher:
@@ -70,8 +87,12 @@ class Fetcher:
         self._resolver = GuardedResolver(resolve, self._guard)
         self._agent = agent
         self._session: ClientSession | None = None
-        self._under_way = 0
-        self._most = settings.connections * (1 + WAITING_PER_CONNECTION)
+        self._hosts = Hosts(
+            places=settings.connections_per_host,
+            patience=min(GIVE_WAY_SECONDS, settings.seconds * PATIENCE_SHARE),
+            clock=time.monotonic,
+        )
+        self._flights: dict[_Flight, None] = {}
 
     async def start(self) -> None:
         """Make the client."""
@@ -80,8 +101,8 @@ class Fetcher:
             use_dns_cache=False,
             socket_factory=self._guard.open_socket,
             force_close=True,
-            limit=self._settings.connections,
-            limit_per_host=self._settings.connections_per_host,
+            # Who may connect is decided before: here nobody waits for a connection.
+            limit=0,
         )
         self._session = ClientSession(
             connector=connector,
@@ -104,18 +125,31 @@ class Fetcher:
 
     async def fetch(self, request: Request) -> Response:
         """Fetch a file. Raises FetchError."""
-        if self._under_way >= self._most:
-            raise FetchError(Reason.BUSY, "too much is being fetched; try again")
-        self._under_way += 1
+        self._make_room()
+        flight = _Flight(time.monotonic(), asyncio.timeout(self._settings.seconds))
+        self._flights[flight] = None
         try:
-            async with asyncio.timeout(self._settings.seconds):
+            async with flight.limit:
                 return await self._follow(request)
         except TimeoutError:
+            if flight.gave_way:
+                raise _busy() from None
             raise FetchError(
                 Reason.TIMEOUT, f"there was no whole answer within {self._settings.seconds:g} s"
             ) from None
         finally:
-            self._under_way -= 1
+            del self._flights[flight]
+
+    def _make_room(self) -> None:
+        """See to it that one more fetch may begin. Raises FetchError: `busy`."""
+        if len(self._flights) < self._settings.connections:
+            return
+        going = (each for each in self._flights if not (each.gave_way or each.limit.expired()))
+        oldest = next(going, None)
+        if oldest is None or time.monotonic() - oldest.began < GIVE_WAY_SECONDS:
+            raise _busy()
+        oldest.gave_way = True
+        oldest.limit.reschedule(asyncio.get_running_loop().time())
 
     async def _follow(self, request: Request) -> Response:
         """Ask the URL, and where it leads to."""
@@ -140,21 +174,29 @@ class Fetcher:
         """Return what one URL answers, or where it leads to."""
         if self._session is None:
             raise RuntimeError("the fetcher was not started")
-        secure = url[:6].lower() == "https:"
-        try:
-            async with self._session.get(
-                url,
-                headers=_headers(request),
-                allow_redirects=False,
-                ssl=self._tls() if secure else True,
-            ) as response:
-                return await _read(response, url, request)
-        except TimeoutError:
-            raise
-        except (ClientSSLError, ssl.SSLError) as error:
-            raise FetchError(Reason.TLS, f"TLS with the host fails: {_reason(error)}") from error
-        except (ClientError, OSError) as error:
-            raise _unreachable(error) from error
+        parts = urlsplit(url)
+        async with self._hosts.place(parts.hostname or "") as place:
+            try:
+                async with self._session.get(
+                    url,
+                    headers=_headers(request),
+                    allow_redirects=False,
+                    ssl=self._tls() if parts.scheme == "https" else True,
+                ) as response:
+                    place.answered = True
+                    return await _read(response, url, request)
+            except TimeoutError:
+                raise
+            except (ClientSSLError, ssl.SSLError) as error:
+                raise FetchError(
+                    Reason.TLS, f"TLS with the host fails: {_reason(error)}"
+                ) from error
+            except (ClientError, OSError) as error:
+                raise _unreachable(error) from error
+
+
+def _busy() -> FetchError:
+    return FetchError(Reason.BUSY, "too much is being fetched; try again")
 
 
 def _unreachable(error: ClientError | OSError) -> FetchError:

@@ -6,10 +6,8 @@ looked at as it is opened, for a host that is written as an address has no name 
 peer's once more before anything of what it says is read.
 """
 
-import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -21,11 +19,8 @@ from shaken.addresses import Address, AddressRefused, address_of, is_public
 from shaken.x5u.exchange import FetchError, Reason
 
 Resolve: TypeAlias = Callable[[str], Awaitable[Sequence[Address]]]
-"""Returns the addresses of a name, the preferred first. Raises OSError."""
-
-DNS_THREADS = 64
-"""Names that are resolved at a time. They have threads of their own: a name server that does not
-answer holds one for seconds, longer than the fetch waits, and the administration needs its own."""
+"""Returns the addresses of a name, the preferred first. Raises OSError, TimeoutError of these when
+no name server answers."""
 
 MAX_ADDRESSES = 16
 """Of one name; who has more is as well reached by these."""
@@ -33,29 +28,6 @@ MAX_ADDRESSES = 16
 
 class SocketRefused(OSError):  # noqa: N818 - what happened; an OSError, as the library expects
     """A socket was about to be opened to an address that is not connected to."""
-
-
-class SystemResolver:
-    """Resolves names as the machine does. `close` at the end."""
-
-    def __init__(self) -> None:
-        """Make the threads it works in."""
-        self._threads = ThreadPoolExecutor(DNS_THREADS, thread_name_prefix="fetch-dns")
-
-    async def __call__(self, host: str) -> Sequence[Address]:
-        """Return the addresses of a name. Raises OSError."""
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, _lookup, host)
-        addresses = (address_of(str(each[4][0])) for each in found)
-        return [each for each in addresses if each is not None]
-
-    def close(self) -> None:
-        """Let go of the threads; one that still waits for a name server ends by itself."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _lookup(host: str) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
-    return socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
@@ -96,9 +68,13 @@ class GuardedResolver(AbstractResolver):
         port: int = 0,
         family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002 - the library's signature
     ) -> list[ResolveResult]:
-        """Return addresses. Raises FetchError: `dns`, `refused-address`."""
+        """Return addresses. Raises FetchError: `dns`, `timeout`, `refused-address`."""
         try:
             found = await self._resolve(host)
+        except TimeoutError as error:
+            raise FetchError(
+                Reason.TIMEOUT, f"no name server told in time where {host} is"
+            ) from error
         except OSError as error:
             raise FetchError(
                 Reason.DNS, f"the name {host} cannot be resolved: {error.strerror or error}"

@@ -6,7 +6,7 @@ chain is what its repository says it is; nothing here trusts it.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf
+from typing import Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
@@ -26,17 +26,11 @@ from shaken.x5u.exchange import (
     Validators,
     check_fetchable,
 )
-from shaken.x5u.freshness import MAX_SECONDS, lifetime, may_be_stored, validators
+from shaken.x5u.freshness import lifetime, validators
 from shaken.x5u.shelf import Shelf
 from trust.certificate import UNREADABLE, Certificate
 
 ACCEPT = "application/pem-certificate-chain, application/pkix-cert, */*;q=0.1"
-
-MAX_LOCAL = 10_000
-"""Chains of our own that are held as answers; they are made again when there are more."""
-
-CLOCKS_APART = 60.0
-"""Seconds that the clocks of two nodes on one store may differ by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +50,16 @@ class Fetched(Kept):
         return self.certificate.chain
 
 
+class LocalSource(Protocol):
+    """Where chains of our own URLs are: `shaken.x5u.own.OwnChains`."""
+
+    def peek(self, url: str) -> Fetched | None:
+        """Return a chain that is at hand."""
+
+    async def get(self, url: str) -> Fetched | None:
+        """Return a chain; None: the URL is another's, or nothing of ours is there."""
+
+
 class Repository:
     """Certificates by URL. `start` in the event loop, `close` at the end."""
 
@@ -65,7 +69,7 @@ class Repository:
         *,
         policy: UrlPolicy,
         shelf: Shelf | None,
-        local: Callable[[str], Chain | None] | None,
+        local: LocalSource | None,
         on_alarm: Callable[[str, str], None],
         bounds: Bounds,
         clock: Callable[[], float],
@@ -82,15 +86,14 @@ class Repository:
         self._local = local
         self._on_alarm = on_alarm
         self._clock = clock
-        self._own: dict[str, Fetched] = {}
         self._cache: Cache[Fetched] = Cache(
             self._load, recall=self._recall, bounds=bounds, clock=clock, random=random
         )
 
     def peek(self, url: str, *, now: float) -> Fetched | None:
         """Return a chain that is at hand, without waiting; stale ones say so."""
-        if self._local is not None and (chain := self._local(url)) is not None:
-            return self._ours(url, chain, now)
+        if self._local is not None and (own := self._local.peek(url)) is not None:
+            return own
         return self._cache.peek(url, now=now)
 
     async def get(self, url: str, *, now: float) -> Fetched:
@@ -102,6 +105,8 @@ class Repository:
         kept = self.peek(url, now=now)
         if kept is not None:
             return kept
+        if self._local is not None and (own := await self._local.get(url)) is not None:
+            return own
         check_fetchable(url, self._policy)
         return await self._cache.get(url, now=now)
 
@@ -117,27 +122,19 @@ class Repository:
         """Fetch what was used and whose time is nearly over; `start` has this done regularly."""
         await self._cache.refresh_due(now=now)
 
-    def _ours(self, url: str, chain: Chain, now: float) -> Fetched:
-        own = self._own.get(url)
-        if own is None or own.chain is not chain:
-            if len(self._own) >= MAX_LOCAL:
-                self._own.clear()
-            own = self._own[url] = _fetched(url, chain, fetched_at=now, expires_at=inf)
-        return own
-
     async def _recall(self, url: str) -> Fetched | None:
         row = None if self._shelf is None else await self._shelf.read(url)
-        if row is None or row.fetched_at > self._clock() + CLOCKS_APART:
+        if row is None:
             return None
         try:
-            chain = read_certificates(row.chain.encode("utf-8"))
+            chain = read_certificates(row.content.encode("utf-8"))
         except FetchError:
             return None
-        return _fetched(
+        return fetched_chain(
             url,
             chain,
             fetched_at=row.fetched_at,
-            expires_at=min(row.expires_at, row.fetched_at + MAX_SECONDS),
+            expires_at=row.expires_at,
             known=Validators(row.etag, row.last_modified),
         )
 
@@ -158,10 +155,7 @@ class Repository:
                 self._shelf.forget(url)
             raise
         if self._shelf is not None:
-            if may_be_stored(response.headers):
-                self._shelf.put(_row(fetched))
-            else:
-                self._shelf.forget(url)
+            self._shelf.put(_row(fetched), response.headers)
         return fetched
 
     def _read(self, url: str, response: Response, before: Fetched | None) -> Fetched:
@@ -185,10 +179,10 @@ class Repository:
                 certificate=before.certificate,
                 key=before.key,
             )
-        return _fetched(url, chain, fetched_at=now, expires_at=expires_at, known=known)
+        return fetched_chain(url, chain, fetched_at=now, expires_at=expires_at, known=known)
 
 
-def _fetched(
+def fetched_chain(
     url: str,
     chain: Chain,
     *,
@@ -196,6 +190,7 @@ def _fetched(
     expires_at: float,
     known: Validators = NOTHING_KNOWN,
 ) -> Fetched:
+    """Return a chain as what a URL holds; times are Unix seconds."""
     return Fetched(
         url=url,
         fetched_at=fetched_at,
@@ -217,7 +212,7 @@ def _key_of(leaf: x509.Certificate) -> CertificatePublicKeyTypes | None:
 def _row(fetched: Fetched) -> FetchedRow:
     return FetchedRow(
         url=fetched.url,
-        chain=fetched.certificate.pem(),
+        content=fetched.certificate.pem(),
         fetched_at=fetched.fetched_at,
         expires_at=fetched.expires_at,
         etag=fetched.known.etag,

@@ -1,4 +1,4 @@
-"""Fetched certificates on their way to and from the store.
+"""Fetched files on their way to and from the store.
 
 A cache beside a cache: what the store does not answer in time is fetched, what it does not take is
 let go. Writing has a thread of its own, so that no answer waits for it.
@@ -7,10 +7,15 @@ let go. Writing has a thread of its own, so that no answer waits for it.
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Table
 
 from shaken.store.fetched import FetchedRow, get_fetched, put_fetched, trim_fetched
+from shaken.store.tables import fetched_certificates, fetched_lists
+from shaken.x5u.freshness import MAX_SECONDS, may_be_stored
 from trust.store.database import Database, StoreError
 
 READ_SECONDS = 0.5
@@ -22,26 +27,42 @@ READ_THREADS = 2
 WRITE_SECONDS = 0.5
 """How long a file waits in memory, so that several are written in one transaction."""
 
-MAX_WAITING = 10_000
-"""Files that wait for a store that cannot be written; beyond it they are let go."""
+CLOCKS_APART = 60.0
+"""Seconds that the clocks of two nodes on one store may differ by."""
 
-MAX_ROWS = 20_000
-"""Files in the store: twice of what a worker keeps in memory by default."""
-
-TRIM_AFTER = 1_000
-"""Files written between two looks at how many there are, and how old."""
+TRIMS = 20
+"""Looks at how many files there are, and how old, while as many are written as may stay."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of files: their table, and how many stay in it.
+
+    Half as many wait for a store that cannot be written; beyond it they are let go.
+    """
+
+    table: Table
+    rows: int
+
+
+CERTIFICATES = Kind(fetched_certificates, 20_000)
+"""Twice of what a worker keeps in memory by default."""
+
+CRLS = Kind(fetched_lists, 100)
+"""As many as a worker keeps in memory: one may have megabytes."""
 
 
 class Shelf:
     """What was fetched, beyond a restart. `start`, then `close`."""
 
     def __init__(
-        self, database: Database, *, stale_seconds: float, clock: Callable[[], float]
+        self, database: Database, kind: Kind, *, stale_seconds: float, clock: Callable[[], float]
     ) -> None:
-        """Take the store, and how long a file is of use past its time."""
+        """Take the store, what kind of files, and how long one is of use past its time."""
         self._database = database
+        self._kind = kind
         self._stale_seconds = stale_seconds
         self._clock = clock
         self._readers = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="fetched-reader")
@@ -49,7 +70,8 @@ class Shelf:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._waiting: dict[str, FetchedRow | None] = {}
-        self._written = TRIM_AFTER
+        self._trim_after = max(1, kind.rows // TRIMS)
+        self._written = self._trim_after
         self._writing_fails = self._reading_fails = False
 
     def start(self) -> None:
@@ -71,29 +93,35 @@ class Shelf:
         except (TimeoutError, StoreError) as error:
             if not self._reading_fails:
                 said = str(error) or f"no answer within {READ_SECONDS:g} s"
-                _log.error("cannot read fetched certificates from the store: %s", said)
+                _log.error("cannot read %s from the store: %s", self._name, said)
             self._reading_fails = True
             return None
         self._reading_fails = False
-        return row
+        if row is None or row.fetched_at > self._clock() + CLOCKS_APART:
+            return None
+        return replace(row, expires_at=min(row.expires_at, row.fetched_at + MAX_SECONDS))
 
-    def put(self, row: FetchedRow) -> None:
-        """Have a file written; never waits."""
-        self._add({row.url: row})
+    def put(self, row: FetchedRow, headers: Mapping[str, str]) -> None:
+        """Have a file written, if the headers that came with it let it be; never waits."""
+        self._add({row.url: row if may_be_stored(headers) else None})
 
     def forget(self, url: str) -> None:
         """Have a file removed; never waits."""
         self._add({url: None})
 
+    @property
+    def _name(self) -> str:
+        return self._kind.table.name.replace("_", " ")
+
     def _add(self, changes: dict[str, FetchedRow | None]) -> None:
         with self._lock:
             self._waiting.update(changes)
-            while len(self._waiting) > MAX_WAITING:
+            while len(self._waiting) > self._kind.rows // 2:
                 self._waiting.pop(next(iter(self._waiting)))
 
     def _read(self, url: str) -> FetchedRow | None:
         with self._database.reading() as connection:
-            return get_fetched(connection, url)
+            return get_fetched(connection, self._kind.table, url)
 
     def _run(self) -> None:
         while not self._stopping.wait(WRITE_SECONDS):
@@ -105,20 +133,21 @@ class Shelf:
             changes, self._waiting = self._waiting, {}
         if not changes:
             return
+        table = self._kind.table
         rows = [row for row in changes.values() if row is not None]
         gone = [url for url, row in changes.items() if row is None]
         try:
-            put_fetched(self._database, rows, forgotten=gone)
+            put_fetched(self._database, table, rows, forgotten=gone)
             self._written += len(rows)
-            if self._written >= TRIM_AFTER:
+            if self._written >= self._trim_after:
                 expired = self._clock() - self._stale_seconds
-                trim_fetched(self._database, expired_before=expired, keep=MAX_ROWS)
+                trim_fetched(self._database, table, expired_before=expired, keep=self._kind.rows)
                 self._written = 0
             self._writing_fails = False
         except Exception as error:
             # Without this thread nothing is kept any more, so it outlives whatever goes wrong.
             if not self._writing_fails:
-                _log.error("cannot write fetched certificates to the store: %s", error)
+                _log.error("cannot write %s to the store: %s", self._name, error)
             self._writing_fails = True
             with self._lock:
                 newer, self._waiting = self._waiting, changes

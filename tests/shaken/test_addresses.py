@@ -13,6 +13,7 @@ from shaken.addresses import (
     UrlPolicy,
     check_url,
     is_public,
+    site_of,
 )
 
 STRICT = UrlPolicy()
@@ -239,3 +240,34 @@ def test_whatever_the_text_it_is_taken_or_refused(url: str) -> None:
 
     assert (parts.scheme, parts.username) == ("https", None)
     assert parts.port in {None, 443, 8443}
+
+
+SITES = [
+    ("sti.example.com", "example.com"),
+    ("a.b.c.d.example.com", "example.com"),
+    ("example.com", "example.com"),
+    ("STI.Example.COM.", "example.com"),
+    ("sti.example.co.uk", "example.co.uk"),
+    ("example.co.uk", "example.co.uk"),
+    ("co.uk", "co.uk"),
+    ("sti.example.com.br", "example.com.br"),
+    # What looks like a registry and is none is put together: too many rather than too few.
+    ("a.abc.de", "abc.de"),
+    ("b.com.example", "com.example"),
+    ("localhost", "localhost"),
+    ("192.0.2.7", "192.0.2.0/24"),
+    ("192.0.2.250", "192.0.2.0/24"),
+    ("2001:db8:1:2::7", "2001:db8:1::/48"),
+    ("2001:db8:1:ffff::1", "2001:db8:1::/48"),
+    ("::1", "::/48"),
+]
+
+
+@pytest.mark.parametrize(("host", "site"), SITES)
+def test_hosts_of_one_owner_are_one_site(host: str, site: str) -> None:
+    assert site_of(host) == site
+
+
+@given(st.text(max_size=30))
+def test_any_text_has_a_site(host: str) -> None:
+    assert isinstance(site_of(host), str)

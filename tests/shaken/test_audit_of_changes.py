@@ -264,7 +264,12 @@ def test_a_store_of_the_first_version_gets_the_audit_and_keeps_what_it_has(tmp_p
     database = Database(f"sqlite:///{tmp_path}/shaken.sqlite")
     database.migrate([TRUST_HISTORY, History(first, HISTORY.version_table)])
     with database.changing() as change:
-        add_tenant(change, tenant("a.example.com"))
+        change.connection.execute(
+            text(
+                "INSERT INTO tenants (address, numbers, aliases, fallback, revision)"
+                " VALUES ('a.example.com', '[\"+1215*\"]', '[]', 'first', 1)"
+            )
+        )
 
     database.migrate([TRUST_HISTORY, HISTORY])
 

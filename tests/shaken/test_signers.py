@@ -167,16 +167,68 @@ def test_an_iat_outside_the_path_is_judged_anew_and_leaves_others_alone(
     assert len(judged) == 3
 
 
-@pytest.mark.parametrize("age", [-3600, -61, 61, 3600])
-def test_who_sends_an_iat_of_another_time_does_not_decide_about_others(
-    desk: Desk, issued: Issued, judged: list[Certificate], age: int
+@pytest.mark.parametrize("iat", ["long ago", "in the far future", "just out of it"])
+def test_an_iat_of_another_time_is_judged_once_and_not_each_time(
+    desk: Desk, issued: Issued, judged: list[Certificate], iat: str
 ) -> None:
-    desk.publish(Issued(Certificate((issued.certificate.leaf,)), issued.key))
+    desk.publish(issued)
+    leaf = issued.certificate.leaf
+    moment = {
+        "long ago": 0,
+        "in the far future": desk.now + 10**9,
+        "just out of it": int(leaf.not_valid_before_utc.timestamp()) - 1,
+    }[iat]
 
-    for _ in range(2):
-        why(known(desk, iat=desk.now - age))
+    words = {why(known(desk, iat=moment + number)) for number in (0, 0, 0)}
 
+    assert len(words) == 1
+    assert len(judged) == 1
+    desk.now += RETRY_SECONDS
+    why(known(desk, iat=moment))
     assert len(judged) == 2
+
+
+def test_who_sends_an_iat_of_another_time_does_not_decide_about_others(
+    desk: Desk, lab_ca: Authority, judged: list[Certificate]
+) -> None:
+    """Of a moment before the certificate, of its last second, and of the one after."""
+    issued = lab_ca.issue_sti(spc="1234", now=at(desk.now), lifetime=timedelta(hours=1))
+    desk.publish(issued)
+    leaf = issued.certificate.leaf
+    begin, end = (
+        int(each.timestamp()) for each in (leaf.not_valid_before_utc, leaf.not_valid_after_utc)
+    )
+    expected = {begin - 1: False, begin: True, end - 1: True, end + 1: False, desk.now: True}
+
+    for order in (sorted(expected), sorted(expected, reverse=True)):
+        for _ in range(2):
+            assert {each: is_good(known(desk, iat=each)) for each in order} == expected
+
+    assert len(judged) == 3
+
+
+def test_roots_have_a_time_of_their_own(
+    lab_ca: Authority, issued: Issued, now: int, judged: list[Certificate]
+) -> None:
+    """A root that expired before the certificate does makes another judgement."""
+    young = Authority.create("Another root", now=at(now), lifetime=timedelta(minutes=1))
+    desk = Desk(now, [lab_ca.root, young.root])
+    desk.publish(issued)
+
+    assert is_good(known(desk))
+    assert is_good(known(desk, iat=now + 3600))
+    assert is_good(known(desk, iat=now + 7200))
+    assert len(judged) == 2
+
+
+def test_only_so_many_judgements_of_one_certificate_are_kept(
+    desk: Desk, issued: Issued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shaken.signers, "MAX_PERIODS", 2)
+    desk.publish(issued)
+    for moment in (0, desk.now, desk.now + 10**9, 0, desk.now):
+        known(desk, iat=moment)
+        assert len(desk.signers._judged[X5U].by_period) <= 2
 
 
 def test_a_refusal_is_kept_for_a_while(
@@ -448,19 +500,104 @@ async def test_many_lists_that_are_silent_take_no_longer_than_one(
     assert loop.time() - started < SECONDS * len(silent) / 2
 
 
-async def test_lists_are_not_all_kept_read(
-    desk: Desk, lab_ca: Authority, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shaken.signers, "MAX_LISTS", 2)
-    for number in range(5):
-        url = f"https://crl.example.com/{number}"
-        issued = lab_ca.issue_sti(
-            spc="1234", now=at(desk.now), crl_url=url, crl_issuer=lab_ca.certificate.subject
-        )
-        desk.publish(issued)
-        desk.lists.held[url] = fetched_crl(
-            issue_crl(lab_ca, [], now=at(desk.now)), url=url, expires_at=desk.now + 600
-        )
+# Intermediates of the store
 
-        assert is_good(await find(desk))
-        assert len(desk.signers._indexes) <= 2
+
+class Above:
+    """What else may stand above a chain, and for which chains it was asked."""
+
+    def __init__(self, *found: x509.Certificate) -> None:
+        self.found = found
+        self.asked: list[tuple[x509.Certificate, ...]] = []
+
+    async def __call__(self, chain: tuple[x509.Certificate, ...]) -> tuple[x509.Certificate, ...]:
+        self.asked.append(chain)
+        await asyncio.sleep(0)
+        return self.found
+
+
+@pytest.fixture
+def above(desk: Desk, lab_ca: Authority) -> Above:
+    """The verifier's store, which knows the intermediate."""
+    made = Above(lab_ca.certificate)
+    desk.signers._intermediates = made
+    return made
+
+
+def alone(issued: Issued) -> Issued:
+    """Return a certificate as a file has it that lacks what is above it."""
+    return Issued(Certificate((issued.certificate.leaf,)), issued.key)
+
+
+async def test_a_file_that_lacks_the_intermediate_gets_it_from_the_store(
+    desk: Desk, issued: Issued, above: Above, judged: list[Certificate]
+) -> None:
+    desk.publish(alone(issued))
+
+    found = await find(desk)
+
+    assert isinstance(found.signer, JudgedPath)
+    assert found.signer.path == (*issued.certificate.chain, desk.roots[0])
+    assert known(desk).signer is found.signer, "no later call waits"
+    assert above.asked == [(issued.certificate.leaf,)]
+    assert len(judged) == 2
+
+
+async def test_the_store_is_not_asked_where_the_file_has_all(
+    desk: Desk, issued: Issued, above: Above
+) -> None:
+    desk.publish(issued)
+
+    assert is_good(known(desk))
+    assert above.asked == []
+
+
+async def test_a_chain_that_the_store_cannot_complete_is_refused_and_that_is_kept(
+    desk: Desk, issued: Issued, above: Above, judged: list[Certificate]
+) -> None:
+    above.found = ()
+    desk.publish(alone(issued))
+
+    assert "unable to get local issuer" in why(await find(desk))
+    assert "unable to get local issuer" in why(known(desk))
+    assert len(judged) == 1
+    assert len(above.asked) == 1
+
+
+async def test_an_intermediate_that_comes_into_the_store_is_found(
+    desk: Desk, lab_ca: Authority, issued: Issued, above: Above
+) -> None:
+    above.found = ()
+    desk.publish(alone(issued))
+    why(await find(desk))
+    above.found = (lab_ca.certificate,)
+    desk.now += RETRY_SECONDS
+
+    assert is_good(await find(desk))
+
+
+async def test_intermediates_that_lead_nowhere_change_nothing(
+    desk: Desk, issued: Issued, above: Above
+) -> None:
+    stranger = Authority.create("Lab root", now=at(desk.now))
+    above.found = (stranger.intermediate("Lab STI-CA", now=at(desk.now)).certificate,)
+    desk.publish(alone(issued))
+
+    assert why(await find(desk)).startswith("437 ")
+    assert why(known(desk)).startswith("437 ")
+
+
+async def test_what_was_added_has_a_time_of_its_own(
+    desk: Desk, lab_ca: Authority, above: Above
+) -> None:
+    """Who sends an `iat` from before the intermediate does not decide about calls of now."""
+    young = lab_ca.intermediate("Young", now=at(desk.now + 60))
+    issued = young.issue_sti(spc="1234", now=at(desk.now), not_before=at(desk.now - 86400 * 30))
+    above.found = (young.certificate, lab_ca.certificate)
+    desk.publish(alone(issued))
+    began = int(young.certificate.not_valid_before_utc.timestamp())
+
+    assert "not yet valid" in why(await find(desk, iat=began - 1))
+    assert is_good(await find(desk))
+    assert "not yet valid" in why(known(desk, iat=began - 1))
+    assert is_good(known(desk))

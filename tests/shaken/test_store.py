@@ -27,6 +27,8 @@ from shaken.store import credentials as credential_store
 from shaken.store import tenants as tenant_store
 from shaken.store.calls import CallFilter, find_calls
 from shaken.store.credentials import CredentialTaken
+from shaken.store.fetched import get_fetched
+from shaken.store.tables import fetched_certificates
 from shaken.store.tenants import AddressTaken, InUse, NameTaken
 from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
 from trust.selection import Fallback
@@ -116,9 +118,13 @@ OLD_CALLS = """
 INSERT INTO signed_calls (at, credential, orig, dest, attest, origid, certificate, request_id)
 VALUES (1, 'pbx', '1', '2', 'A', '', '', 'one'), (2, 'pbx', '1', '2,3,3', 'A', '', '', 'several')
 """
+OLD_FETCHED = """
+INSERT INTO fetched_certificates (url, chain, fetched_at, expires_at)
+VALUES ('https://sti.example.com/a.pem', 'PEM', 1, 2)
+"""
 
 
-def test_a_store_from_before_verification_keeps_its_trunks_and_calls(tmp_path: Path) -> None:
+def test_a_store_from_before_verification_keeps_its_trunks_calls_and_files(tmp_path: Path) -> None:
     old = Database(f"sqlite:///{tmp_path}/old.sqlite")
     old.migrate([TRUST_HISTORY])
     with old.recording() as connection:
@@ -131,6 +137,7 @@ def test_a_store_from_before_verification_keeps_its_trunks_and_calls(tmp_path: P
         connection.execute(text("INSERT INTO tenants VALUES ('a.example', '[]', '[]', 'first', 1)"))
         connection.execute(text(OLD_TRUNK))
         connection.execute(text(OLD_CALLS))
+        connection.execute(text(OLD_FETCHED))
 
     old.migrate([TRUST_HISTORY, HISTORY])
 
@@ -145,6 +152,10 @@ def test_a_store_from_before_verification_keeps_its_trunks_and_calls(tmp_path: P
         assert [(call.request_id, call.kind) for call in page.records] == [
             (each, "signed") for each in expected
         ]
+    with old.reading() as connection:
+        kept = get_fetched(connection, fetched_certificates, "https://sti.example.com/a.pem")
+    assert kept is not None
+    assert (kept.content, kept.fetched_at, kept.expires_at) == ("PEM", 1, 2)
     old.close()
 
 

@@ -656,3 +656,15 @@ def test_an_old_copy_of_a_certificate_is_said_to_be_one(desk: Desk, issued: Issu
     assert outcome.best is not None
     assert outcome.best.stale
     assert code_of(outcome) is None
+
+
+def test_a_call_that_passes_two_tenants_is_a_replay_for_neither(desk: Desk, issued: Issued) -> None:
+    desk.publish(issued)
+    header = identity(issued, desk.now)
+
+    def replayed(name: str, scope: str) -> bool:
+        return desk.at_once(header, name=name, scope=scope).replayed
+
+    assert not replayed("call 1", "a.example.com")
+    assert not replayed("another name of it", "b.example.com")
+    assert replayed("call 2", "a.example.com")

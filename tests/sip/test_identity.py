@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sip.identity import (
     MAX_FIELD_LENGTH,
-    MAX_IDENTITIES,
+    MAX_PER_FIELD,
     Identity,
     IdentityError,
     InfoError,
@@ -262,9 +262,9 @@ def shown(found: Identity | IdentityError) -> Identity | type[IdentityError]:
 def test_allows_16_identities_and_not_17() -> None:
     one = f"a.b.c;info=<{INFO}>"
 
-    assert len(parse_identities(",".join([one] * MAX_IDENTITIES))) == 16
+    assert len(parse_identities(",".join([one] * MAX_PER_FIELD))) == 16
     with pytest.raises(IdentityError, match="at most 16 PASSporTs"):
-        parse_identities(",".join([one] * (MAX_IDENTITIES + 1)))
+        parse_identities(",".join([one] * (MAX_PER_FIELD + 1)))
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,7 @@ def test_a_pasted_line_parses_once_its_name_is_stripped() -> None:
     assert parse_identities(strip_header_name(f"Identity: {SHAKEN}\r\n")) == (SHAKEN,)
 
 
-@given(st.lists(IDENTITIES, min_size=1, max_size=MAX_IDENTITIES))
+@given(st.lists(IDENTITIES, min_size=1, max_size=MAX_PER_FIELD))
 def test_formats_and_parses_back_every_identity(identities: list[Identity]) -> None:
     value = ",".join(str(identity) for identity in identities)
 

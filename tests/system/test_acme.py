@@ -166,6 +166,9 @@ def test_a_name_that_does_not_lead_here_is_said_before_the_authority_is_asked(si
     assert [each["name"] for each in order["failures"]["names"]] == [name]
     assert (order["certificate"], order["urgency"]) == (None, "retrying")
     assert order["next_try"]
+    (event,) = site.admin.get("/api/v1/audit?action=order.fail").json()["items"]
+    assert (event["actor"], event["subject"]) == ("system", order["id"])
+    assert event["detail"]["event"]["names"] == [name]
 
 
 def test_an_address_that_a_tenant_gives_up_is_renewed_no_more(site: Site) -> None:

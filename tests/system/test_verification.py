@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.diversions import header_of, signed
 from tests.system.caller import Caller
@@ -229,6 +230,14 @@ def test_a_published_private_key_is_an_alarm_and_is_written_nowhere(
     ) in callee.log
     secret = issued.key_pem.splitlines()[1]
     assert secret not in callee.log
+    ask(callee.verifier, identity(issued, url))
+    for _ in until("the alarm is in the audit"):
+        told = callee.admin.get("/api/v1/audit?action=private-key.published").json()["items"]
+        if told:
+            break
+    (event,) = told
+    assert (event["actor"], event["peer"], event["subject"]) == ("system", None, url)
+    assert secret not in str(event)
     for _ in until("what was fetched is written"):
         carrier.publish("/after.pem")
         ask(callee.verifier, identity(carrier.issued, f"{carrier.repository.url}/after.pem"))
@@ -237,6 +246,28 @@ def test_a_published_private_key_is_an_alarm_and_is_written_nowhere(
     assert url not in fetched(callee.service)
     for file in callee.service.data.glob("shaken.sqlite*"):
         assert secret.encode() not in file.read_bytes()
+
+
+def test_an_intermediate_that_a_file_lacks_is_taken_from_the_store(
+    callee: Callee, carrier: Carrier
+) -> None:
+    now = datetime.now(UTC)
+    lower = carrier.authority.intermediate("Lower CA", now=now)
+    issued = lower.issue_sti(spc="7777", now=now)
+    leaf = issued.certificate.leaf.public_bytes(Encoding.PEM)
+    before = ask(callee.verifier, identity(issued, carrier.repository.holds("/leaf.pem", leaf)))
+    own = lower.issue_sti(spc="7778", now=now)
+    added = callee.admin.post(
+        "/api/v1/certificates",
+        {"kind": "sti", "certificate": own.chain_pem, "private_key": own.key_pem},
+    )
+    assert added.status == 201, added.body
+
+    found = ask(callee.verifier, identity(issued, carrier.repository.holds("/again.pem", leaf)))
+
+    assert before["reasoncode"] == 437
+    assert found["verstat"] == "TN-Validation-Passed"
+    assert found["signer"]["issuer"] == "CN=Lower CA,O=SHAKEN lab"
 
 
 def test_a_tls_certificate_of_nobody_known_is_refused(

@@ -1,5 +1,6 @@
 """Verification goes on while repositories hang or are down, over restarts, and in each worker."""
 
+import socket
 import sqlite3
 import threading
 import time
@@ -8,6 +9,7 @@ from http.client import HTTPConnection
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -110,6 +112,94 @@ def test_what_was_fetched_outlives_a_restart_while_the_repository_is_down(
     assert (stale["verstat"], stale.get("stale")) == ("TN-Validation-Passed", True)
     assert too_old["reasoncode"] == 436
     assert "the host cannot be reached" in too_old["reasondesc"]
+
+
+def test_a_revocation_list_outlives_a_restart_while_its_host_is_down(
+    own_carrier: Carrier, tmp_path: Path
+) -> None:
+    carrier = own_carrier
+    issued, url, crl_url = carrier.revoked("revoked")
+    needed = {**BRISK, "SHAKEN_VERIFICATION__REVOCATION": "hard"}
+    with running(tmp_path, "--demo", settings=needed) as service:
+        first = ask(callee_of(service, carrier.authority).verifier, identity(issued, url))
+    assert carrier.repository.asked.count(urlsplit(crl_url).path) == 1
+    carrier.repository.stop()
+
+    with running(tmp_path, "--demo", port=service.port, settings=needed) as again:
+        callee = callee_of(again, carrier.authority, known=True)
+        second = ask(callee.verifier, identity(issued, url))
+
+    assert first["reasondesc"] == second["reasondesc"]
+    assert second["reasondesc"].startswith('"CN=SHAKEN 6666,O=SHAKEN lab" was revoked on ')
+
+
+FEW = {
+    **LAB,
+    "SHAKEN_FETCH__CONNECTIONS": "4",
+    "SHAKEN_FETCH__CONNECTIONS_PER_HOST": "2",
+    "SHAKEN_FETCH__SECONDS": "30",
+    "SHAKEN_VERIFICATION__SECONDS": "30",
+}
+"""Settings of a service that has few connections and much patience."""
+
+
+def test_a_host_that_hangs_keeps_no_certificate_of_others_from_coming(
+    own_carrier: Carrier, tmp_path: Path
+) -> None:
+    carrier = own_carrier
+    with (
+        running(tmp_path, "--demo", settings=FEW) as service,
+        socket.create_server(("127.0.1.1", 0), backlog=64) as hanging,
+    ):
+        callee = callee_of(service, carrier.authority)
+        base = f"https://127.0.1.1:{hanging.getsockname()[1]}"
+        calls = [
+            Pending(callee.verifier, identity(carrier.issued, f"{base}/{number}.pem"))
+            for number in range(30)
+        ]
+        for _ in until("all but two calls are answered"):
+            if sum(call.is_answered() for call in calls) >= 28:
+                break
+
+        found = ask(callee.verifier, identity(carrier.issued, carrier.publish("/first-seen.pem")))
+
+        assert found["verstat"] == "TN-Validation-Passed"
+        at_once = sum(call.is_answered() for call in calls)
+        hanging.close()
+        told = [call.answer() for call in calls]
+
+    assert at_once == 28
+    assert {each["reasoncode"] for each in told} == {436}
+    slow = "127.0.1.1 is slow: 2 fetches from it are under way"
+    assert sum(slow in each["reasondesc"] for each in told) == 28
+
+
+def test_a_host_that_hung_is_not_waited_for_by_each_call(
+    own_carrier: Carrier, tmp_path: Path
+) -> None:
+    carrier = own_carrier
+    settings = {**LAB, "SHAKEN_FETCH__SECONDS": "1"}
+    with (
+        running(tmp_path, "--demo", settings=settings) as service,
+        socket.create_server(("127.0.1.1", 0), backlog=64) as hanging,
+    ):
+        callee = callee_of(service, carrier.authority)
+        base = f"https://127.0.1.1:{hanging.getsockname()[1]}"
+        told = [
+            ask(callee.verifier, identity(carrier.issued, f"{base}/{number}.pem"))["reasondesc"]
+            for number in range(4)
+        ]
+
+        known = ask(callee.verifier, identity(carrier.issued, carrier.publish()))
+
+    assert ["there was no whole answer within 1 s" in each for each in told] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert all("127.0.1.1 is slow: 2 fetches in a row got no answer" in each for each in told[2:])
+    assert known["verstat"] == "TN-Validation-Passed"
 
 
 def test_a_repository_that_flaps_is_noticed_by_the_word_stale_only(

@@ -1,7 +1,8 @@
 """Revocation lists by URL: kept until the next one is due, within bounds."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -12,13 +13,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from shaken.addresses import UrlPolicy
+from shaken.store.tables import fetched_lists
 from shaken.x5u.cache import Bounds
 from shaken.x5u.content import MAX_CRL_BYTES
 from shaken.x5u.crls import CrlCache
-from shaken.x5u.exchange import FetchError, Reason, Response
+from shaken.x5u.exchange import FetchError, Reason, Response, Validators
+from shaken.x5u.shelf import CRLS, Shelf
 from tests.shaken.x5u.sites import DOWN, Sites
 from tests.shaken.x5u.web import LAB, Web, fetching
 from trust.authority import Authority
+from trust.store.database import Database
 
 URL = "http://crl.example.com/sti.crl"
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -28,7 +32,9 @@ MakeCrl = Callable[..., x509.CertificateRevocationList]
 
 @pytest.fixture
 def make_crl(now: int) -> MakeCrl:
-    def make(*, seconds: int, revoked: int = 1) -> x509.CertificateRevocationList:
+    def make(
+        *, seconds: int, revoked: int = 1, extension: x509.ExtensionType | None = None
+    ) -> x509.CertificateRevocationList:
         moment = datetime.fromtimestamp(now, UTC)
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "STI-PA")])
         builder = (
@@ -37,6 +43,8 @@ def make_crl(now: int) -> MakeCrl:
             .last_update(moment - timedelta(days=2))
             .next_update(moment + timedelta(seconds=seconds))
         )
+        if extension is not None:
+            builder = builder.add_extension(extension, critical=True)
         for serial in range(1, revoked + 1):
             entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(moment)
             builder = builder.add_revoked_certificate(entry.build())
@@ -45,10 +53,11 @@ def make_crl(now: int) -> MakeCrl:
     return make
 
 
-def cache_of(sites: Sites, policy: UrlPolicy | None = None) -> CrlCache:
+def cache_of(sites: Sites, shelf: Shelf | None = None) -> CrlCache:
     return CrlCache(
         sites.fetch,
-        policy=policy or UrlPolicy(),
+        policy=UrlPolicy(),
+        shelf=shelf,
         bounds=Bounds(files=10, stale_seconds=3600),
         clock=sites.clock,
         random=lambda: 0.0,
@@ -68,8 +77,7 @@ async def test_a_list_is_fetched_over_plain_http_too(
 
     fetched = await cache_of(sites).get(URL, now=now)
 
-    assert fetched.crl == crl
-    assert fetched.crl.get_revoked_certificate_by_serial_number(1) is not None
+    assert fetched.index.crl == crl
     assert sites.asked[0].limit == MAX_CRL_BYTES
 
 
@@ -115,8 +123,91 @@ async def test_a_list_that_is_unchanged_is_kept_on(make_crl: MakeCrl, now: int) 
     second = cache.peek(URL, now=sites.now)
 
     assert second is not None
-    assert second.crl is first.crl
+    assert second.index is first.index
     assert second.fetched_at == sites.now
+
+
+@contextmanager
+def shelf_of(database: Database, sites: Sites) -> Iterator[Shelf]:
+    """A worker's way to the store; what it wrote is there at the end."""
+    shelf = Shelf(database, CRLS, stale_seconds=0, clock=sites.clock)
+    shelf.start()
+    try:
+        yield shelf
+    finally:
+        shelf.close()
+
+
+async def test_a_list_survives_a_restart(database: Database, make_crl: MakeCrl, now: int) -> None:
+    crl = make_crl(seconds=7200)
+    sites = sites_with(crl, now, Encoding.DER)
+    with shelf_of(database, sites) as shelf:
+        first = await cache_of(sites, shelf).get(URL, now=now)
+    sites.answer = DOWN
+    sites.now += 7199
+
+    with shelf_of(database, sites) as shelf:
+        second = await cache_of(sites, shelf).get(URL, now=sites.now)
+
+    assert len(sites.asked) == 1
+    assert second.index.crl == crl
+    assert (second.fetched_at, second.expires_at) == (first.fetched_at, first.expires_at)
+
+
+async def test_past_its_time_a_stored_list_is_asked_for_by_its_state(
+    database: Database, make_crl: MakeCrl, now: int
+) -> None:
+    sites = sites_with(make_crl(seconds=7200), now, Encoding.DER)
+    sites.answer = Response(sites.answer.body, {"etag": '"1"'})  # type: ignore[union-attr]
+    with shelf_of(database, sites) as shelf:
+        await cache_of(sites, shelf).get(URL, now=now)
+    sites.answer = Response(None, {})
+    sites.now += 7200
+
+    with shelf_of(database, sites) as shelf:
+        again = await cache_of(sites, shelf).get(URL, now=sites.now)
+
+    assert sites.asked[1].known == Validators('"1"', None)
+    assert again.expires_at == sites.now + 60
+
+
+@pytest.mark.parametrize("held", ["no-store", "gone", "spoilt"])
+async def test_a_list_that_must_not_be_kept_or_does_not_hold_is_fetched(
+    database: Database, make_crl: MakeCrl, now: int, held: str
+) -> None:
+    sites = sites_with(make_crl(seconds=7200), now, Encoding.DER)
+    good = sites.answer
+    assert isinstance(good, Response)
+    if held == "no-store":
+        sites.answer = Response(good.body, {"cache-control": "no-store"})
+    with shelf_of(database, sites) as shelf:
+        cache = cache_of(sites, shelf)
+        await cache.get(URL, now=now)
+        if held == "gone":
+            sites.now += 7200
+            sites.answer = FetchError(Reason.STATUS, "404", status=404)
+            with pytest.raises(FetchError):
+                await cache.get(URL, now=sites.now)
+    if held == "spoilt":
+        with database.recording() as connection:
+            connection.execute(fetched_lists.update().values(content="<html>"))
+    asked = len(sites.asked)
+    sites.answer = good
+
+    with shelf_of(database, sites) as shelf:
+        await cache_of(sites, shelf).get(URL, now=sites.now)
+
+    assert len(sites.asked) == asked + 1
+
+
+async def test_only_so_many_lists_are_kept(make_crl: MakeCrl, now: int) -> None:
+    sites = sites_with(make_crl(seconds=7200), now, Encoding.DER)
+    cache = cache_of(sites)
+    urls = [f"http://crl.example.com/{number}" for number in range(12)]
+    for url in urls:
+        await cache.get(url, now=now)
+
+    assert [url for url in urls if cache.peek(url, now=now)] == urls[2:]
 
 
 async def test_callers_share_one_fetch(make_crl: MakeCrl, now: int) -> None:
@@ -158,6 +249,19 @@ async def test_what_is_no_list_is_an_error(now: int) -> None:
     assert caught.value.reason is Reason.NOT_A_CRL
 
 
+async def test_a_list_that_nobody_can_use_is_an_error_that_says_why(
+    make_crl: MakeCrl, now: int
+) -> None:
+    delta = x509.DeltaCRLIndicator(1)
+    sites = sites_with(make_crl(seconds=7200, extension=delta), now, Encoding.DER)
+
+    with pytest.raises(FetchError) as caught:
+        await cache_of(sites).get(URL, now=now)
+
+    assert caught.value.reason is Reason.NOT_A_CRL
+    assert "delta list" in caught.value.detail
+
+
 async def test_a_long_list_comes_from_a_real_host(
     authority: Authority, repository: Web, make_crl: MakeCrl, now: int
 ) -> None:
@@ -167,13 +271,14 @@ async def test_a_long_list_comes_from_a_real_host(
         cache = CrlCache(
             fetcher.fetch,
             policy=LAB.policy(),
+            shelf=None,
             bounds=Bounds(files=10, stale_seconds=0),
             clock=lambda: float(now),
             random=lambda: 0.0,
         )
         fetched = await cache.get(f"{repository.http}/sti.crl", now=now)
 
-    assert len(fetched.crl) == 5000
+    assert len(fetched.index.crl) == 5000
 
 
 async def test_the_host_of_a_list_is_under_the_same_guard(
@@ -185,6 +290,7 @@ async def test_the_host_of_a_list_is_under_the_same_guard(
         cache = CrlCache(
             fetcher.fetch,
             policy=UrlPolicy(allow_any_port=True),
+            shelf=None,
             bounds=Bounds(files=10, stale_seconds=0),
             clock=lambda: 0.0,
             random=lambda: 0.0,

@@ -4,16 +4,21 @@ import asyncio
 import gzip
 import socket
 import ssl
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
 from aiohttp import web
 
-from shaken.addresses import FetchSettings
-from shaken.x5u.exchange import Reason, Request, Validators
-from shaken.x5u.fetch import MAX_REDIRECTS, WAITING_PER_CONNECTION, Fetcher
-from tests.shaken.x5u.web import LAB, Web, fetching, refused, trusting, wanted
+from shaken.addresses import Address, FetchSettings
+from shaken.x5u import fetch as module
+from shaken.x5u.exchange import FetchError, Reason, Request, Validators
+from shaken.x5u.fetch import MAX_REDIRECTS, Fetcher
+from shaken.x5u.hosts import SILENCES, SILENT_SECONDS, SITE_HOSTS
+from tests.shaken.x5u.web import LAB, LOOPBACK, Web, fetching, refused, trusting, wanted
 from trust.authority import Authority
 
 QUICK = msgspec.structs.replace(LAB, seconds=0.3)
@@ -334,25 +339,161 @@ async def test_plain_http_is_fetched_from_where_it_is_allowed(
 # How many at a time
 
 
-async def test_beyond_what_may_wait_fetches_are_refused_at_once(
+def beside(repository: Web) -> str:
+    """Return a URL of a host that belongs to somebody else, and answers."""
+    repository.holds("/beside.pem", "PEM")
+    return repository.https.replace("sti.example.com", "127.0.0.1") + "/beside.pem"
+
+
+@asynccontextmanager
+async def hanging(fetcher: Fetcher, repository: Web, count: int) -> AsyncIterator[None]:
+    """Have so many fetches under way that hang."""
+    url = repository.hangs("/hanging.pem")
+    under_way = [asyncio.create_task(refused(fetcher, wanted(url))) for _ in range(count)]
+    while repository.asked.count("/hanging.pem") < count:
+        repository.arrived.clear()
+        await repository.arrived.wait()
+    yield
+    repository.released.set()
+    await asyncio.gather(*under_way)
+
+
+async def at_once(fetcher: Fetcher, url: str) -> FetchError:
+    """Be refused without waiting for anything."""
+    async with asyncio.timeout(0.2):
+        return await refused(fetcher, wanted(url))
+
+
+async def test_a_host_that_hangs_is_not_queued_for_and_keeps_nobody_from_others(
     repository: Web, authority: Authority
 ) -> None:
-    few = settings(connections=1, connections_per_host=1)
-    url = repository.hangs("/a.pem")
-    async with fetching(authority, few) as fetcher:
-        under_way = [
-            asyncio.create_task(refused(fetcher, wanted(url)))
-            for _ in range(1 + WAITING_PER_CONNECTION)
+    few = settings(connections=4, connections_per_host=2)
+    async with fetching(authority, few) as fetcher, hanging(fetcher, repository, 2):
+        error = await at_once(fetcher, f"{repository.https}/other.pem")
+        assert (await fetcher.fetch(wanted(beside(repository)))).body == b"PEM"
+
+    assert error.reason is Reason.SLOW
+    assert "sti.example.com is slow: 2 fetches" in error.detail
+
+
+async def test_a_host_that_hung_is_left_alone_for_a_while(
+    repository: Web, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urls = [repository.hangs(f"/{number}.pem") for number in range(SILENCES)]
+    good = repository.holds("/good.pem", "PEM")
+    async with fetching(authority, QUICK) as fetcher:
+        for url in urls:
+            assert (await refused(fetcher, wanted(url))).reason is Reason.TIMEOUT
+        asked = len(repository.asked)
+
+        error = await at_once(fetcher, good)
+
+        assert error.reason is Reason.SLOW
+        assert "asked again in 10 s" in error.detail
+        assert len(repository.asked) == asked
+        assert (await fetcher.fetch(wanted(beside(repository)))).body == b"PEM"
+        now = time.monotonic() + SILENT_SECONDS
+        monkeypatch.setattr(fetcher._hosts, "_clock", lambda: now)
+        assert (await fetcher.fetch(wanted(good))).body == b"PEM"
+
+
+async def test_a_host_with_one_file_that_hangs_or_drips_is_not_left_alone(
+    repository: Web, authority: Authority
+) -> None:
+    async def drip(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while not repository.released.is_set():
+            await response.write(b".")
+            await asyncio.sleep(0.01)
+        return response
+
+    slow, good = repository.hangs("/slow.pem"), repository.holds("/good.pem", "PEM")
+    dripping = repository.at("/dripping.pem", drip)
+    async with fetching(authority, QUICK) as fetcher:
+        for url in (slow, dripping, dripping, slow):
+            assert (await refused(fetcher, wanted(url))).reason is Reason.TIMEOUT
+            assert (await fetcher.fetch(wanted(good))).body == b"PEM"
+
+
+async def test_names_that_are_not_resolved_keep_nobody_from_others(
+    repository: Web, authority: Authority
+) -> None:
+    """Names below one domain cost nothing: they get no more together than two hosts."""
+    looking: set[str] = set()
+
+    async def resolve(host: str) -> Sequence[Address]:
+        if host == "sti.example.com":
+            return [LOOPBACK]
+        looking.add(host)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            looking.discard(host)
+        raise AssertionError
+
+    few = settings(connections=64, connections_per_host=2, seconds=0.5)
+    good = repository.holds("/good.pem", "PEM")
+    async with fetching(authority, few, resolve=resolve) as fetcher:
+        urls = [f"https://{number}.example.net/a.pem" for number in range(50)]
+        under_way = [asyncio.create_task(refused(fetcher, wanted(url))) for url in urls]
+        await asyncio.sleep(0)
+        assert (await fetcher.fetch(wanted(good))).body == b"PEM"
+        assert len(looking) == SITE_HOSTS * 2
+        errors = await asyncio.gather(*under_way)
+
+    reasons = [error.reason for error in errors]
+    assert reasons.count(Reason.TIMEOUT) == SITE_HOSTS * 2
+    assert reasons.count(Reason.SLOW) == 50 - SITE_HOSTS * 2
+    assert looking == set()
+
+
+async def test_a_name_server_that_tells_no_address_in_time_is_a_host_that_hangs(
+    authority: Authority,
+) -> None:
+    async def resolve(_: str) -> Sequence[Address]:
+        await asyncio.sleep(QUICK.seconds / 2)
+        raise TimeoutError
+
+    async with fetching(authority, QUICK, resolve=resolve) as fetcher:
+        errors = [
+            await refused(fetcher, wanted(f"https://sti.example.com/{number}.pem"))
+            for number in range(SILENCES + 1)
         ]
+
+    assert [error.reason for error in errors] == [Reason.TIMEOUT] * SILENCES + [Reason.SLOW]
+    assert "no name server told in time where sti.example.com is" in errors[0].detail
+
+
+async def test_when_all_connections_are_taken_the_oldest_slow_fetch_makes_room(
+    repository: Web, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = beside(repository)
+    few = settings(connections=2, connections_per_host=2)
+    async with fetching(authority, few) as fetcher, hanging(fetcher, repository, 2):
+        error = await at_once(fetcher, good)
+        assert error.reason is Reason.BUSY
+        monkeypatch.setattr(module, "GIVE_WAY_SECONDS", 0.0)
+
+        assert (await fetcher.fetch(wanted(good))).body == b"PEM"
+        assert len(fetcher._flights) == 1
+
+
+async def test_who_makes_room_is_told_that_too_much_is_fetched(
+    repository: Web, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GIVE_WAY_SECONDS", 0.0)
+    hangs, good = repository.hangs("/hanging.pem"), beside(repository)
+    async with fetching(authority, settings(connections=1)) as fetcher:
+        pushed = asyncio.create_task(refused(fetcher, wanted(hangs)))
         await repository.arrived.wait()
-        error = await refused(fetcher, wanted(url))
-        repository.released.set()
-        await asyncio.gather(*under_way)
 
-    assert error.reason is Reason.BUSY
+        assert (await fetcher.fetch(wanted(good))).body == b"PEM"
+
+        assert (await pushed).reason is Reason.BUSY
 
 
-async def test_one_host_gets_so_many_connections_at_a_time(
+async def test_a_host_that_answers_gets_so_many_connections_at_a_time(
     repository: Web, authority: Authority
 ) -> None:
     open_now = most = 0
@@ -369,7 +510,9 @@ async def test_one_host_gets_so_many_connections_at_a_time(
         return web.Response(body=b"PEM")
 
     url = repository.at("/a.pem", answer)
+    known = repository.holds("/known.pem", "PEM")
     async with fetching(authority, settings(connections_per_host=2)) as fetcher:
-        await asyncio.gather(*(fetcher.fetch(wanted(url)) for _ in range(6)))
+        await fetcher.fetch(wanted(known))
+        await asyncio.gather(*(fetcher.fetch(wanted(url)) for _ in range(4)))
 
     assert most == 2

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from shaken.addresses import Address, FetchSettings, UrlPolicy, check_url
 from shaken.x5u.exchange import FetchError, Reason
 from shaken.x5u.fetch import Fetcher
-from shaken.x5u.guard import MAX_ADDRESSES, Guard, GuardedResolver, SocketRefused, SystemResolver
+from shaken.x5u.guard import MAX_ADDRESSES, Guard, GuardedResolver, SocketRefused
 from tests.shaken.x5u.web import LAB, LOOPBACK, Web, fetching, refused, trusting, wanted
 from trust.authority import Authority
 
@@ -224,14 +224,6 @@ def test_the_guard_holds_on_the_loop_that_the_service_runs_on(authority: Authori
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(fetch(allow_private=False)).reason is Reason.REFUSED_ADDRESS
         assert runner.run(fetch(allow_private=True)).reason is Reason.TIMEOUT
-
-
-async def test_the_machine_resolves_names_by_default() -> None:
-    resolver = SystemResolver()
-    try:
-        assert LOOPBACK in await resolver("localhost")
-    finally:
-        resolver.close()
 
 
 @given(st.text("htps:/[].@?#0123456789abcdefx%-_~:ABC", max_size=40).map("https://".__add__))

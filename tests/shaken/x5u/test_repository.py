@@ -2,13 +2,14 @@
 
 import asyncio
 from datetime import UTC, datetime
+from math import inf
 
 import pytest
 
 from shaken.x5u import cache
 from shaken.x5u.cache import MAX_RETRY_SECONDS, RETRY_SECONDS, Bounds
 from shaken.x5u.exchange import FetchError, Reason, Validators
-from shaken.x5u.repository import Repository
+from shaken.x5u.repository import Fetched, Repository, fetched_chain
 from tests.shaken.x5u.sites import DOWN, URL, Sites, certificates, file, unchanged
 from trust.authority import Authority
 
@@ -53,14 +54,29 @@ async def test_a_url_that_is_not_fetched_from_is_refused_at_once(sites: Sites) -
     assert sites.asked == []
 
 
+class Own:
+    """A `LocalSource` that holds one URL's chain, at hand once it was asked for."""
+
+    def __init__(self, fetched: Fetched) -> None:
+        self.fetched = fetched
+        self.at_hand = False
+
+    def peek(self, url: str) -> Fetched | None:
+        return self.fetched if self.at_hand and url == self.fetched.url else None
+
+    async def get(self, url: str) -> Fetched | None:
+        self.at_hand = True
+        return self.peek(url)
+
+
 async def test_what_is_our_own_is_answered_without_a_fetch(sites: Sites, chain_pem: str) -> None:
-    chain = certificates(chain_pem)
-    repository = sites.repository(local=lambda url: chain if url == URL else None)
+    held = fetched_chain(URL, certificates(chain_pem), fetched_at=sites.now, expires_at=inf)
+    repository = sites.repository(local=Own(held))
+    assert repository.peek(URL, now=sites.now) is None
 
-    own = repository.peek(URL, now=sites.now)
+    own = await repository.get(URL, now=sites.now)
 
-    assert own is not None
-    assert own.chain is chain
+    assert own is held
     assert repository.peek(URL, now=sites.now + DAY) is own
     assert sites.asked == []
     await repository.get("https://other.example/", now=sites.now)
@@ -167,13 +183,68 @@ async def test_success_ends_the_row_of_failures(sites: Sites) -> None:
     assert len(sites.asked) == 4
 
 
-async def test_what_was_not_tried_is_not_remembered(sites: Sites) -> None:
-    good, sites.answer = sites.answer, FetchError(Reason.BUSY, "busy")
+@pytest.mark.parametrize("reason", [Reason.BUSY, Reason.SLOW])
+async def test_what_was_not_tried_is_not_remembered(sites: Sites, reason: Reason) -> None:
+    good, sites.answer = sites.answer, FetchError(reason, "not now")
     repository = sites.repository()
-    assert (await refused(repository, sites)).reason is Reason.BUSY
+    assert (await refused(repository, sites)).reason is reason
     sites.answer = good
 
     assert (await repository.get(URL, now=sites.now)).url == URL
+
+
+@pytest.mark.parametrize("reason", [Reason.BUSY, Reason.SLOW])
+async def test_an_old_chain_is_at_hand_while_its_host_cannot_be_asked(
+    sites: Sites, reason: Reason
+) -> None:
+    repository = sites.repository()
+    await repository.get(URL, now=sites.now)
+    good, sites.answer = sites.answer, FetchError(reason, "not now")
+    sites.now += HOUR
+    assert (await repository.get(URL, now=sites.now)).stale
+
+    at_hand = repository.peek(URL, now=sites.now)
+
+    assert at_hand is not None
+    assert at_hand.stale
+    sites.answer = good
+    sites.now += RETRY_SECONDS
+    await repository.refresh_due(now=sites.now)
+    again = repository.peek(URL, now=sites.now)
+    assert again is not None
+    assert not again.stale
+
+
+async def test_what_was_not_tried_adds_nothing_to_the_row_of_failures(sites: Sites) -> None:
+    repository = sites.repository()
+    await repository.get(URL, now=sites.now)
+    sites.now += HOUR
+    for reason in (Reason.CONNECTION, Reason.SLOW, Reason.CONNECTION):
+        sites.answer = FetchError(reason, "down")
+        repository.peek(URL, now=sites.now)
+        await repository.get(URL, now=sites.now)
+        await repository.refresh_due(now=sites.now)
+        sites.now += 2 * RETRY_SECONDS
+    asked = len(sites.asked)
+
+    repository.peek(URL, now=sites.now)
+    await repository.refresh_due(now=sites.now - 1)
+    assert len(sites.asked) == asked
+    await repository.refresh_due(now=sites.now)
+    assert len(sites.asked) == asked + 1
+
+
+async def test_an_old_chain_that_is_of_no_use_any_more_keeps_nobody_from_trying(
+    sites: Sites,
+) -> None:
+    repository = sites.repository()
+    await repository.get(URL, now=sites.now)
+    good, sites.answer = sites.answer, FetchError(Reason.SLOW, "not now")
+    sites.now += HOUR + DAY
+    assert (await refused(repository, sites)).reason is Reason.SLOW
+    sites.answer = good
+
+    assert not (await repository.get(URL, now=sites.now)).stale
 
 
 @pytest.mark.parametrize("body", ["<html>", "", "-----BEGIN CERTIFICATE-----"])

@@ -13,13 +13,14 @@ from shaken.store.fetched import FetchedRow, get_fetched, put_fetched, trim_fetc
 from shaken.store.tables import fetched_certificates
 from shaken.x5u import shelf as shelves
 from shaken.x5u.exchange import FetchError, Reason, Response, Validators
-from shaken.x5u.shelf import Shelf
+from shaken.x5u.shelf import CERTIFICATES, Kind, Shelf
 from tests.shaken.x5u.sites import DOWN, URL, Sites, file, unchanged
 from trust.authority import Authority
 from trust.store.database import Database
 
 HOUR = 3600.0
 DAY = 86400.0
+FEW = Kind(fetched_certificates, 4)
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def sites(chain_pem: str, now: int) -> Sites:
 @contextmanager
 def shelf_of(database: Database, sites: Sites) -> Iterator[Shelf]:
     """A worker's way to the store; what it wrote is there at the end."""
-    shelf = Shelf(database, stale_seconds=DAY, clock=sites.clock)
+    shelf = Shelf(database, CERTIFICATES, stale_seconds=DAY, clock=sites.clock)
     shelf.start()
     try:
         yield shelf
@@ -46,7 +47,7 @@ async def run_once(database: Database, sites: Sites) -> None:
 
 def stored(database: Database) -> FetchedRow | None:
     with database.reading() as connection:
-        return get_fetched(connection, URL)
+        return get_fetched(connection, fetched_certificates, URL)
 
 
 def row(**changed: object) -> FetchedRow:
@@ -118,8 +119,8 @@ async def test_one_worker_takes_over_what_another_has_fetched_anew(
 @pytest.mark.parametrize(
     "changed",
     [
-        {"chain": "<html>"},
-        {"chain": ""},
+        {"content": "<html>"},
+        {"content": ""},
         {"fetched_at": 1e12, "expires_at": 1e12 + HOUR},
     ],
 )
@@ -155,7 +156,11 @@ async def test_a_private_key_in_the_store_is_not_used(
 ) -> None:
     issued = authority.issue_sti(spc="1234", now=datetime.now(UTC))
     chain = issued.chain_pem + issued.key_pem
-    put_fetched(database, [row(chain=chain, fetched_at=sites.now, expires_at=sites.now + HOUR)])
+    put_fetched(
+        database,
+        fetched_certificates,
+        [row(content=chain, fetched_at=sites.now, expires_at=sites.now + HOUR)],
+    )
 
     with shelf_of(database, sites) as shelf:
         await sites.repository(shelf=shelf).get(URL, now=sites.now)
@@ -228,9 +233,9 @@ async def test_a_store_that_does_not_answer_is_not_waited_for(
 def test_what_could_not_be_written_is_written_later(
     database: Database, sites: Sites, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shelf = Shelf(database, stale_seconds=DAY, clock=sites.clock)
+    shelf = Shelf(database, CERTIFICATES, stale_seconds=DAY, clock=sites.clock)
     kept = row(fetched_at=sites.now, expires_at=sites.now + HOUR)
-    shelf.put(kept)
+    shelf.put(kept, {})
     with monkeypatch.context() as patch:
         patch.setattr(shelves, "put_fetched", lambda *_, **__: 1 / 0)
         shelf._write_waiting()
@@ -242,17 +247,23 @@ def test_what_could_not_be_written_is_written_later(
     assert stored(database) == kept
 
 
-def test_only_so_many_files_wait_for_a_store(
-    database: Database, sites: Sites, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shelves, "MAX_WAITING", 2)
-    shelf = Shelf(database, stale_seconds=DAY, clock=sites.clock)
+def test_only_so_many_files_wait_for_a_store(database: Database, sites: Sites) -> None:
+    shelf = Shelf(database, FEW, stale_seconds=DAY, clock=sites.clock)
     for number in range(5):
-        shelf.put(row(url=str(number), fetched_at=sites.now, expires_at=sites.now))
+        shelf.put(row(url=str(number), fetched_at=sites.now, expires_at=sites.now), {})
     shelf.start()
     shelf.close()
 
     assert sorted(_urls(database)) == ["3", "4"]
+
+
+def test_only_so_many_files_stay_in_the_store(database: Database, sites: Sites) -> None:
+    shelf = Shelf(database, FEW, stale_seconds=DAY, clock=sites.clock)
+    for number in range(9):
+        shelf.put(row(url=str(number), fetched_at=sites.now + number, expires_at=sites.now), {})
+        shelf._write_waiting()
+
+    assert sorted(_urls(database)) == ["5", "6", "7", "8"]
 
 
 # The table
@@ -264,19 +275,24 @@ def _urls(database: Database) -> list[str]:
 
 
 def test_the_newest_state_stays_whoever_writes_last(database: Database) -> None:
-    newer, older = row(fetched_at=101.0, chain="newer"), row(fetched_at=100.0, chain="older")
+    newer, older = row(fetched_at=101.0, content="newer"), row(fetched_at=100.0, content="older")
 
-    put_fetched(database, [older])
-    put_fetched(database, [newer])
-    put_fetched(database, [older])
+    put_fetched(database, fetched_certificates, [older])
+    put_fetched(database, fetched_certificates, [newer])
+    put_fetched(database, fetched_certificates, [older])
 
     assert stored(database) == newer
 
 
 def test_writing_and_forgetting_happen_together(database: Database) -> None:
-    put_fetched(database, [row(url="a"), row(url="b")])
+    put_fetched(database, fetched_certificates, [row(url="a"), row(url="b")])
 
-    put_fetched(database, [row(url="c"), row(url="b", fetched_at=101.0)], forgotten=["a", "z"])
+    put_fetched(
+        database,
+        fetched_certificates,
+        [row(url="c"), row(url="b", fetched_at=101.0)],
+        forgotten=["a", "z"],
+    )
 
     assert sorted(_urls(database)) == ["b", "c"]
 
@@ -284,13 +300,13 @@ def test_writing_and_forgetting_happen_together(database: Database) -> None:
 def test_the_table_is_held_to_what_is_of_use(database: Database) -> None:
     with database.recording() as connection:
         rows = [
-            {"url": str(at), "chain": "", "fetched_at": at, "expires_at": at + 10}
+            {"url": str(at), "content": "", "fetched_at": at, "expires_at": at + 10}
             for at in range(10)
         ]
         connection.execute(insert(fetched_certificates), rows)
 
-    trim_fetched(database, expired_before=12.0, keep=100)
+    trim_fetched(database, fetched_certificates, expired_before=12.0, keep=100)
     assert sorted(_urls(database)) == [str(at) for at in range(2, 10)]
 
-    trim_fetched(database, expired_before=0, keep=3)
+    trim_fetched(database, fetched_certificates, expired_before=0, keep=3)
     assert sorted(_urls(database)) == ["7", "8", "9"]
