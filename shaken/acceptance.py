@@ -68,7 +68,9 @@ class Revocation(StrEnum):
     """Without its list no certificate is believed."""
 
 
-Freshness = Annotated[int, msgspec.Meta(ge=1, le=86400)]
+MAX_FRESHNESS = 86_400
+
+Freshness = Annotated[int, msgspec.Meta(ge=1, le=MAX_FRESHNESS)]
 """Seconds that an `iat` may lie in the past."""
 
 Skew = Annotated[int, msgspec.Meta(ge=0, le=3600)]

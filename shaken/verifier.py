@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from shaken.acceptance import (
+    MAX_FRESHNESS,
     Decision,
     Replays,
     VerificationPolicy,
@@ -167,7 +168,7 @@ class Verifier:
             return Outcome(decision, None, tuple(judged), diversions=tuple(diversions))
         best = min(originals, key=_rank) if len(originals) > 1 else originals[0]
         replays = self._settings.replays if policy.replays is None else policy.replays
-        replayed = best.verdict.code is None and self._is_replay(best, call, expectation, replays)
+        replayed = best.verdict.code is None and self._is_replay(best, call, replays)
         if replayed and replays is Replays.FAIL:
             failed = _with(best, Step("this PASSporT was seen before, for another call", 438))
             judged = [failed if each is best else each for each in judged]
@@ -179,13 +180,12 @@ class Verifier:
             decision = decide_passed(policy, _claim(best, "attest"))
         return Outcome(decision, best, tuple(judged), replayed, tuple(diversions))
 
-    def _is_replay(
-        self, best: Judged, call: InboundCall, expectation: Expectation, replays: Replays
-    ) -> bool:
+    def _is_replay(self, best: Judged, call: InboundCall, replays: Replays) -> bool:
         passport = best.verdict.passport
         if replays is Replays.OFF or passport is None:
             return False
-        until = int(passport.claims["iat"]) + expectation.freshness
+        # Another trunk may believe it for longer than this one.
+        until = int(passport.claims["iat"]) + MAX_FRESHNESS
         return self._replay.seen(
             passport.token, call.name, now=call.now, until=until, scope=call.scope
         )

@@ -668,3 +668,16 @@ def test_a_call_that_passes_two_tenants_is_a_replay_for_neither(desk: Desk, issu
     assert not replayed("call 1", "a.example.com")
     assert not replayed("another name of it", "b.example.com")
     assert replayed("call 2", "a.example.com")
+
+
+def test_a_trunk_that_believes_for_longer_sees_a_replay_of_what_another_saw(
+    desk: Desk, issued: Issued
+) -> None:
+    desk.publish(issued)
+    header = identity(issued, desk.now)
+    patient = VerificationPolicy(freshness=3600)
+
+    first = desk.at_once(header, name="call 1")
+    later = desk.at_once(header, name="call 2", now=desk.now + 600, policy=patient)
+
+    assert (first.replayed, later.replayed) == (False, True)
