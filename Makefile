@@ -15,9 +15,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --upgrade --universal
   --python-version 3.11 --no-annotate --custom-compile-command "make lock"
 
 # Debian packages that the tests and the benchmarks call as programs.
-TEST_PACKAGES := openssl curl nginx-light haproxy pebble knot sip-tester
+TEST_PACKAGES := openssl curl nginx-light haproxy pebble knot \
+  pdns-server pdns-backend-lmdb sip-tester
 BENCH_PACKAGES := openssl wrk
-TEST_PROGRAMS := openssl curl nginx haproxy pebble pebble-challtestsrv knotd sipp
+TEST_PROGRAMS := openssl curl nginx haproxy pebble pebble-challtestsrv knotd pdns_server sipp
 BENCH_PROGRAMS := openssl wrk
 
 .PHONY: help run test lint bench format lock clean

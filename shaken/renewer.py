@@ -11,17 +11,21 @@ import socket
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib import import_module
 
 from shaken.aftercare import Aftercare
 from shaken.audit import Action, record_event
 from shaken.config import Config
 from shaken.renewing import Keeper, Schedule, plan_of, self_check
+from trust.acme.challenges import Publisher
+from trust.acme.dns.reading import DnsSettingsError, read_dns_settings
 from trust.acme.events import Event, Failed, Issued, LeftBehind, Renewed, Stopped
 from trust.acme.fence import Fence
 from trust.acme.means import Means
 from trust.acme.order import Order
 from trust.acme.renewal import Plan, Urgency
 from trust.acme.runner import run_due
+from trust.acme.settings import AcmeSettings
 from trust.keys import MasterKeyError, MasterKeys
 from trust.roots import Purpose
 from trust.store import acme_orders, acme_settings, leases, roots
@@ -99,7 +103,7 @@ class Renewer:
                 said = ""
             except Ending:
                 return
-            except (StoreError, MasterKeyError, LeaseLost) as error:
+            except (StoreError, MasterKeyError, LeaseLost, DnsSettingsError) as error:
                 pause = BUSY_SECONDS
                 if str(error) != said:
                     said = str(error)
@@ -145,10 +149,21 @@ class Renewer:
             schedule=Schedule(),
             clock=self._clock,
             wait=self._wait,
+            publisher=self._publisher(settings),
             self_check=self_check(
                 settings, nameservers=acme.nameservers(), http_port=acme.authority_port
             ),
         )
+
+    def _publisher(self, settings: AcmeSettings) -> Publisher | None:
+        if not settings.dns:
+            return None
+        # Loads the library of all providers, which a service without dns-01 need not.
+        publishing = import_module("trust.acme.dns.publishers")
+        publisher: Publisher = publishing.publisher_for(
+            read_dns_settings(settings.dns), wait=self._wait
+        )
+        return publisher
 
     def _roots(self) -> str:
         """Return what the authority's own TLS must lead to."""

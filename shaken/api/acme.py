@@ -1,7 +1,9 @@
 """`/api/v1/acme`: which authority certificates come from, and the orders that keep them renewed."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from importlib import import_module
 from typing import Annotated, Any
 
 import msgspec
@@ -15,6 +17,8 @@ from shaken.credentials import Role
 from shaken.managing import MAX_NAMES, OrderRefused, OrderWish, place, renew, stop
 from shaken.renewing import plan_of
 from trust.acme import settings as acme
+from trust.acme.dns.reading import DnsSettingsError, read_dns_settings
+from trust.acme.dns.settings import document_of, redacted, restored
 from trust.acme.order import Order, State, moment
 from trust.acme.revocation import Reason
 from trust.acme.settings import AcmeSettings, Binding, SettingsError
@@ -24,7 +28,7 @@ from trust.request import KeyType
 from trust.store import acme_orders, acme_settings
 from trust.store.acme_orders import Filter
 
-MAX_DNS_BYTES = 8 * 1024
+MAX_DNS_BYTES = 64 * 1024
 """Bytes of the settings of a DNS provider, as JSON."""
 
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
@@ -61,7 +65,10 @@ class AcmeSettingsUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 class AcmeSettingsRecord(msgspec.Struct, frozen=True):
-    """The settings as they are shown: no secret. `eab_kid` names the external account."""
+    """The settings as they are shown. `eab_kid` names the external account.
+
+    Where `dns` has a secret a mark stands, which means that very secret when it is sent again.
+    """
 
     directory_url: str
     contact: tuple[str, ...]
@@ -73,7 +80,7 @@ class AcmeSettingsRecord(msgspec.Struct, frozen=True):
     key_reuse: bool
     self_check: bool
     dns_names: tuple[str, ...]
-    dns_type: str | None
+    dns: dict[str, Any] | None
 
 
 class OrderCreation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -258,9 +265,7 @@ def _read_settings(body: AcmeSettingsUpdate, before: AcmeSettings | None) -> Acm
         binding = None if body.eab is None else Binding(body.eab.kid, body.eab.hmac_key)
     dns = {} if before is None else before.dns
     if body.dns is not UNSET:
-        dns = {} if body.dns is None else body.dns
-    if len(msgspec.json.encode(dns)) > MAX_DNS_BYTES:
-        raise invalid("dns", f"more than {MAX_DNS_BYTES} bytes")
+        dns = {} if body.dns is None else _read_dns(body.dns, dns)
     try:
         return AcmeSettings(
             directory_url=acme.directory_url(body.directory_url),
@@ -279,8 +284,22 @@ def _read_settings(body: AcmeSettingsUpdate, before: AcmeSettings | None) -> Acm
         raise invalid(error.field.replace("eab_", "eab."), str(error)) from error
 
 
+def _read_dns(given: dict[str, Any], former: Mapping[str, Any]) -> dict[str, Any]:
+    """Read how DNS records are published; hidden secrets are those of before. Raises Problem."""
+    if len(msgspec.json.encode(given)) > MAX_DNS_BYTES:
+        raise invalid("dns", f"more than {MAX_DNS_BYTES} bytes")
+    publishing = import_module("trust.acme.dns.publishers")
+    try:
+        if former:
+            given = restored(given, former=read_dns_settings(former))
+        settings = read_dns_settings(given)
+        publishing.check_settings(settings)
+    except DnsSettingsError as error:
+        raise invalid(f"dns.{error.field}" if error.field else "dns", str(error)) from error
+    return document_of(settings)
+
+
 def _settings_record(settings: AcmeSettings) -> AcmeSettingsRecord:
-    kind = settings.dns.get("type")
     return AcmeSettingsRecord(
         directory_url=settings.directory_url,
         contact=settings.contact,
@@ -292,7 +311,7 @@ def _settings_record(settings: AcmeSettings) -> AcmeSettingsRecord:
         key_reuse=settings.key_reuse,
         self_check=settings.self_check,
         dns_names=settings.dns_names,
-        dns_type=kind if isinstance(kind, str) else None,
+        dns=redacted(read_dns_settings(settings.dns)) if settings.dns else None,
     )
 
 

@@ -82,7 +82,7 @@ def set_settings(
         raise click.UsageError("--eab-kid and --eab-key-file go together")
     before = client.send("GET", _SETTINGS)
     body = before.json() if before.status == 200 else {}
-    body = {name: value for name, value in body.items() if name not in {"eab_kid", "dns_type"}}
+    body = {name: value for name, value in body.items() if name not in {"eab_kid", "dns"}}
     directory = given.pop("directory")
     changed = {name: value for name, value in given.items() if value not in {None, ()}}
     body.update({name: list(v) if isinstance(v, tuple) else v for name, v in changed.items()})

@@ -1,7 +1,9 @@
 """Certificates that the service obtains and renews by itself, from a real authority."""
 
+import json
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,15 @@ from tests.trust.acme.pebble import Pebble, running_pebble
 
 NAME, ALIAS = "pbx.example.com", "sip.example.com"
 ORDERS = "/api/v1/acme/orders"
+
+HOOK = """#!{python}
+import json, sys, urllib.request
+verb, name, value = sys.argv[1:]
+body = {{"host": name + ".", "value": value}} if verb == "publish" else {{"host": name + "."}}
+path = {{"publish": "set-txt", "withdraw": "clear-txt"}}[verb]
+urllib.request.urlopen("{dns}/" + path, json.dumps(body).encode()).close()
+"""
+"""A program that sets TXT records at the authority's own DNS server."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +180,25 @@ def test_a_name_that_does_not_lead_here_is_said_before_the_authority_is_asked(si
     (event,) = site.admin.get("/api/v1/audit?action=order.fail").json()["items"]
     assert (event["actor"], event["subject"]) == ("system", order["id"])
     assert event["detail"]["event"]["names"] == [name]
+
+
+def test_a_wildcard_is_proven_by_dns_with_a_program_of_the_site(site: Site, tmp_path: Path) -> None:
+    hook = tmp_path / "dns-hook"
+    hook.write_text(HOOK.format(python=sys.executable, dns=site.pebble.dns))
+    hook.chmod(0o700)
+    server = f"127.0.0.1:{site.pebble.resolver_port}"
+    settings = {"type": "hook", "command": [str(hook)], "nameservers": [server]}
+    (tmp_path / "dns.json").write_text(json.dumps({**settings, "resolvers": [server]}))
+
+    refused = site.command("acme", "order", "*.example.net", "--kind", "system", "--force")
+    told = site.command("acme", "settings", "set", "--dns-file", str(tmp_path / "dns.json"))
+    done = site.command("acme", "order", "*.example.net", "--kind", "system", "--force", "--wait")
+
+    assert (refused.returncode, "dns-needed" in refused.stderr) == (1, True)
+    assert told.returncode == 0, told.stderr
+    assert done.returncode == 0, done.stderr + done.stdout
+    site.await_presented("any.example.net", site.orders()["*.example.net"]["certificate"])
+    assert site.pebble.texts("_acme-challenge.example.net") == set()
 
 
 def test_an_address_that_a_tenant_gives_up_is_renewed_no_more(site: Site) -> None:

@@ -97,14 +97,18 @@ class DnsResolver:
             )
         return ()
 
-    def _ask(self, name: str, kind: str) -> Sequence[dns.rdata.Rdata]:
+    def answer(self, name: str, kind: str) -> dns.resolver.Answer:
+        """Return what is answered about a name, which may have no such records.
+
+        Raises NoSuchName, LookupFailed.
+        """
         try:
             resolver = dns.resolver.Resolver(configure=not self._nameservers)
             if self._nameservers:
                 resolver.nameservers = [
                     dns.nameserver.Do53Nameserver(*each) for each in self._nameservers
                 ]
-            answer = resolver.resolve(
+            return resolver.resolve(
                 f"{name}.", kind, raise_on_no_answer=False, lifetime=self._seconds
             )
         except dns.resolver.NXDOMAIN:
@@ -113,6 +117,9 @@ class DnsResolver:
             raise LookupFailed(
                 f"the {kind} records of {name} could not be looked up: {str(error)[:MAX_REASON]}"
             ) from error
+
+    def _ask(self, name: str, kind: str) -> Sequence[dns.rdata.Rdata]:
+        answer = self.answer(name, kind)
         return () if answer.rrset is None else tuple(answer.rrset)
 
 

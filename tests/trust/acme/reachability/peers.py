@@ -1,12 +1,8 @@
 """What the self-check meets, real and on the loopback: a DNS server with a zone, web servers."""
 
-import os
-import shutil
 import socket
 import socketserver
 import ssl
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,29 +16,10 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from tests.system.process import free_port, until
-from trust.acme.lookup import DnsResolver, LookupFailed
+from tests.trust.acme import nameservers
 from trust.authority import self_signed
 
-KNOT = """
-server:
-  rundir: {folder}
-  listen: 127.0.0.1@{port}
-  udp-workers: 1
-  tcp-workers: 1
-  background-workers: 1
-database:
-  storage: {folder}
-zone:
-  - domain: test.
-    file: {folder}/zone
-    zonefile-sync: -1
-    journal-content: none
-"""
-
 ZONE_HEAD = """
-$ORIGIN test.
-$TTL 60
 @ SOA ns hostmaster 1 3600 600 86400 60
 @ NS ns
 ns A 127.0.0.1
@@ -52,34 +29,10 @@ ns A 127.0.0.1
 @contextmanager
 def knot(records: str) -> Iterator[int]:
     """Serve the zone `test.` with these records by Knot DNS; yields the port."""
-    path = os.pathsep.join((os.environ["PATH"], "/usr/sbin", "/usr/local/sbin"))
-    program = shutil.which("knotd", path=path)
-    assert program is not None, "knotd is missing: apt-get install knot"
-    with tempfile.TemporaryDirectory() as name:  # its control socket wants a short path
-        folder, port = Path(name), free_port()
-        (folder / "zone").write_text(ZONE_HEAD + records)
-        (folder / "knot.conf").write_text(KNOT.format(folder=folder, port=port))
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [program, "-c", folder / "knot.conf"], stdout=log, stderr=subprocess.STDOUT
-            )
-            try:
-                _wait_until_it_answers(process, port, folder / "log")
-                yield port
-            finally:
-                process.terminate()
-                process.wait(60)
-
-
-def _wait_until_it_answers(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    resolver = DnsResolver([("127.0.0.1", port)], seconds=0.5)
-    for _ in until("the DNS server answers"):
-        assert process.poll() is None, log.read_text()
-        try:
-            if resolver.addresses("ns.test"):
-                return
-        except LookupFailed:
-            continue
+    with nameservers.knot(
+        "127.0.0.1", nameservers.free_port("127.0.0.1"), {"test": ZONE_HEAD + records}
+    ) as server:
+        yield server.port
 
 
 @dataclass(frozen=True)
