@@ -28,7 +28,6 @@ ns2 A 127.0.0.2
 two AAAA ::1
 two A 127.0.0.1
 textual TXT "no address"
-alias CNAME acme
 _acme-challenge.pbx CNAME pbx.acme.test.
 _acme-challenge.circle CNAME circle1
 circle1 CNAME circle2
@@ -37,7 +36,7 @@ circle2 CNAME circle1
 child NS elsewhere.test.
 pieces TXT "one" "two"
 odd CNAME a\\032b.acme.test.
-apex CNAME acme.test.
+apex CNAME example.test.
 _acme-challenge.shared TXT "what somebody else wrote"
 """ + "".join(f"chain{number} CNAME chain{number + 1}\n" for number in range(12))
 

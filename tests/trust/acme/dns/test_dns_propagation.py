@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import dns.flags
+import dns.message
 import dns.query
 import pytest
 
@@ -134,7 +136,7 @@ def test_slow_servers_do_not_stretch_the_time() -> None:
         scene.await_all(FIRST)
 
     assert scene.now - 1000 <= 20 + QUERY_SECONDS
-    assert all(seconds <= QUERY_SECONDS for _, _, seconds in scene.asked)
+    assert all(0 < seconds <= QUERY_SECONDS for _, _, seconds in scene.asked)
 
 
 def test_a_server_without_a_route_is_passed_over() -> None:
@@ -258,20 +260,35 @@ def test_a_question_that_does_not_leave_this_machine_is_told_apart(
 
 
 def test_an_answer_that_breaks_off_over_tcp_is_no_answer() -> None:
-    with truncating() as port, pytest.raises(Unanswered, match=r"^gives no usable answer$"):
+    with (
+        truncating() as (port, _),
+        pytest.raises(Unanswered, match=r"^gives no usable answer$"),
+    ):
         ask(NameServer("", "127.0.0.1", port), NAME, seconds=5)
 
 
+def test_a_server_is_asked_for_what_it_has_itself() -> None:
+    with truncating() as (port, asked), pytest.raises(Unanswered):
+        ask(NameServer("", "127.0.0.1", port), NAME, seconds=5)
+
+    assert [query.flags & dns.flags.RD for query in asked] == [0]
+
+
 @contextmanager
-def truncating() -> Iterator[int]:
-    """Answer over UDP that the answer is too long, and close connections. Yields the port."""
+def truncating() -> Iterator[tuple[int, list[dns.message.Message]]]:
+    """Answer over UDP that the answer is too long, and close connections.
+
+    Yields the port and what is asked.
+    """
+    asked: list[dns.message.Message] = []
 
     class Udp(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             data, answering = self.request
-            cut_off = data[:2] + b"\x82\x00" + data[4:12]
-            question = data[12 : data.index(b"\0", 12) + 5]
-            answering.sendto(cut_off[:10] + b"\0\0" + question, self.client_address)
+            asked.append(query := dns.message.from_wire(data))
+            response = dns.message.make_response(query)
+            response.flags |= dns.flags.TC
+            answering.sendto(response.to_wire(), self.client_address)
 
     with (
         socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as tcp,
@@ -282,7 +299,7 @@ def truncating() -> Iterator[int]:
         for thread in threads:
             thread.start()
         try:
-            yield tcp.server_address[1]
+            yield tcp.server_address[1], asked
         finally:
             for each in servers:
                 each.shutdown()

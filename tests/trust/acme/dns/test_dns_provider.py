@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote_plus
@@ -164,8 +165,9 @@ def test_the_process_ends_itself_when_nobody_else_does() -> None:
 
 
 def test_nothing_but_the_provider_is_asked(
-    provider: PowerDns, monkeypatch: pytest.MonkeyPatch
+    provider: PowerDns, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # where a list of suffixes would be kept
     with recording_proxy() as (url, asked):
         for name in ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"):
             monkeypatch.setenv(name, url)
@@ -173,6 +175,7 @@ def test_nothing_but_the_provider_is_asked(
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         publisher_for(settings_for(provider)).publish([BASE])
         assert asked == []
+        assert list(tmp_path.iterdir()) == []
 
         # The proxy is one that is used: it is asked for what is not excepted.
         monkeypatch.setenv("no_proxy", "192.0.2.1")

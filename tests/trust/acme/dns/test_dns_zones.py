@@ -59,7 +59,7 @@ def test_aliases_that_lead_nowhere_are_an_error(
         ("_acme-challenge.example.test", "example.test"),
         ("_acme-challenge.not.there.yet.example.test", "example.test"),
         ("pbx.acme.test", "acme.test"),
-        # This has the zone's SOA record by an alias, which makes it no zone.
+        # The name above has an SOA record by an alias, which makes it no zone.
         ("_acme-challenge.apex.example.test", "example.test"),
     ],
 )
