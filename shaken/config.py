@@ -91,6 +91,9 @@ class AcmeListener(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the authority looks for challenges (RFC 8555 §8.3); another port is for labs."""
     resolvers: tuple[str, ...] = ()
     """DNS resolvers (address:port) that the check before an order asks; none: the machine's."""
+    hooks: tuple[str, ...] = ()
+    """Programs that the settings may name to publish DNS records: who runs the machine says which,
+    since they run as the service."""
 
     def nameservers(self) -> tuple[tuple[str, int], ...]:
         """Return the resolvers as address and port. Raises ValueError."""
@@ -225,7 +228,7 @@ def _overlay(document: dict[str, Any], environment: Mapping[str, str]) -> None:
         target[name or section] = _listed(value) if name in _LISTS else value
 
 
-_LISTS = frozenset({"trusted_proxies", "resolvers"})
+_LISTS = frozenset({"trusted_proxies", "resolvers", "hooks"})
 """Settings that the environment holds with commas between."""
 
 

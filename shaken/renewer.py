@@ -16,9 +16,9 @@ from importlib import import_module
 from shaken.aftercare import Aftercare
 from shaken.audit import Action, record_event
 from shaken.config import Config
-from shaken.renewing import Keeper, Schedule, plan_of, self_check
+from shaken.renewing import Keeper, Schedule, allowed_dns, plan_of, self_check
 from trust.acme.challenges import Publisher
-from trust.acme.dns.reading import DnsSettingsError, read_dns_settings
+from trust.acme.dns.reading import DnsSettingsError
 from trust.acme.events import Event, Failed, Issued, LeftBehind, Renewed, Stopped
 from trust.acme.fence import Fence
 from trust.acme.means import Means
@@ -161,7 +161,7 @@ class Renewer:
         # Loads the library of all providers, which a service without dns-01 need not.
         publishing = import_module("trust.acme.dns.publishers")
         publisher: Publisher = publishing.publisher_for(
-            read_dns_settings(settings.dns), wait=self._wait
+            allowed_dns(settings.dns, hooks=self._config.acme.hooks), wait=self._wait
         )
         return publisher
 

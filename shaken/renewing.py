@@ -4,9 +4,10 @@ An issued certificate comes in by the rules of any import; when an order is trie
 `trust.acme.renewal`; and a challenge is looked for as the authority will, before it is asked.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 from shaken.addresses import is_public
@@ -16,6 +17,8 @@ from shaken.importing import Importer, Upload
 from trust.acme import renewal
 from trust.acme.caa import Issuer
 from trust.acme.delivery import Delivery, NotKept
+from trust.acme.dns.reading import DnsSettingsError, read_dns_settings
+from trust.acme.dns.settings import DnsSettings, HookSettings
 from trust.acme.lookup import DnsResolver, LookupFailed, Nameserver
 from trust.acme.order import Order, moment
 from trust.acme.reachability import Challenge, Vantage, check
@@ -103,6 +106,21 @@ def _validity(order: Order) -> renewal.Validity | None:
     if order.certified is None:
         return None
     return renewal.Validity(moment(order.certified.not_before), moment(order.certified.not_after))
+
+
+def allowed_dns(document: Mapping[str, Any], *, hooks: Sequence[str]) -> DnsSettings:
+    """Read how DNS records are published; a program must be one of `hooks`.
+
+    Raises DnsSettingsError.
+    """
+    settings = read_dns_settings(document)
+    if isinstance(settings, HookSettings) and settings.command[0] not in hooks:
+        raise DnsSettingsError(
+            "command",
+            f"{settings.command[0]} is none of the programs that [acme] hooks (SHAKEN_ACME__HOOKS)"
+            " lists; add it there, where the service runs",
+        )
+    return settings
 
 
 @dataclass(frozen=True)

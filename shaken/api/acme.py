@@ -1,6 +1,6 @@
 """`/api/v1/acme`: which authority certificates come from, and the orders that keep them renewed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib import import_module
@@ -15,7 +15,7 @@ from shaken.assignment import UnknownTenant
 from shaken.audit import Action
 from shaken.credentials import Role
 from shaken.managing import MAX_NAMES, OrderRefused, OrderWish, place, renew, stop
-from shaken.renewing import plan_of
+from shaken.renewing import allowed_dns, plan_of
 from trust.acme import settings as acme
 from trust.acme.dns.reading import DnsSettingsError, read_dns_settings
 from trust.acme.dns.settings import document_of, redacted, restored
@@ -162,7 +162,7 @@ def replace_settings(call: ApiCall) -> Reply:
     """Replace the settings."""
     call.require_everything()
     before = _settings(call)
-    settings = _read_settings(call.body, before)
+    settings = _read_settings(call.body, before, hooks=call.resources.config.acme.hooks)
     try:
         with call.changing() as change:
             acme_settings.save(change, call.resources.master, settings)
@@ -259,13 +259,15 @@ def _settings(call: ApiCall) -> AcmeSettings | None:
         raise master_key_missing(error) from error
 
 
-def _read_settings(body: AcmeSettingsUpdate, before: AcmeSettings | None) -> AcmeSettings:
+def _read_settings(
+    body: AcmeSettingsUpdate, before: AcmeSettings | None, *, hooks: Sequence[str]
+) -> AcmeSettings:
     binding = None if before is None else before.binding
     if body.eab is not UNSET:
         binding = None if body.eab is None else Binding(body.eab.kid, body.eab.hmac_key)
     dns = {} if before is None else before.dns
     if body.dns is not UNSET:
-        dns = {} if body.dns is None else _read_dns(body.dns, dns)
+        dns = {} if body.dns is None else _read_dns(body.dns, dns, hooks)
     try:
         return AcmeSettings(
             directory_url=acme.directory_url(body.directory_url),
@@ -284,7 +286,9 @@ def _read_settings(body: AcmeSettingsUpdate, before: AcmeSettings | None) -> Acm
         raise invalid(error.field.replace("eab_", "eab."), str(error)) from error
 
 
-def _read_dns(given: dict[str, Any], former: Mapping[str, Any]) -> dict[str, Any]:
+def _read_dns(
+    given: dict[str, Any], former: Mapping[str, Any], hooks: Sequence[str]
+) -> dict[str, Any]:
     """Read how DNS records are published; hidden secrets are those of before. Raises Problem."""
     if len(msgspec.json.encode(given)) > MAX_DNS_BYTES:
         raise invalid("dns", f"more than {MAX_DNS_BYTES} bytes")
@@ -292,7 +296,7 @@ def _read_dns(given: dict[str, Any], former: Mapping[str, Any]) -> dict[str, Any
     try:
         if former:
             given = restored(given, former=read_dns_settings(former))
-        settings = read_dns_settings(given)
+        settings = allowed_dns(given, hooks=hooks)
         publishing.check_settings(settings)
     except DnsSettingsError as error:
         raise invalid(f"dns.{error.field}" if error.field else "dns", str(error)) from error

@@ -39,6 +39,8 @@ class Site:
     pebble: Pebble
     admin: Caller
     https_port: int
+    hook: Path
+    """The one program that the settings may name."""
 
     def presented(self, name: str) -> str:
         """Return the fingerprint of what the HTTPS listener presents for a name."""
@@ -80,7 +82,7 @@ class Site:
 
 
 @contextmanager
-def a_site(folder: Path, pebble: Pebble, http_port: int) -> Iterator[Site]:
+def a_site(folder: Path, pebble: Pebble, http_port: int, hook: Path) -> Iterator[Site]:
     """Run a service whose listener for challenges is where the authority looks."""
     secret = seed_credential(folder / "data", role=Role.ADMIN)
     https_port = free_port()
@@ -89,9 +91,10 @@ def a_site(folder: Path, pebble: Pebble, http_port: int) -> Iterator[Site]:
         "SHAKEN_ACME__HTTP_ADDRESS": f"127.0.0.1:{http_port}",
         "SHAKEN_ACME__AUTHORITY_PORT": str(http_port),
         "SHAKEN_ACME__RESOLVERS": f"127.0.0.1:{pebble.resolver_port}",
+        "SHAKEN_ACME__HOOKS": str(hook),
     }
     with running(folder, "--workers", "2", settings=settings) as service:
-        yield Site(service, pebble, Caller(service.url, secret), https_port)
+        yield Site(service, pebble, Caller(service.url, secret), https_port, hook)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +103,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     http_port, folder = free_port(), tmp_path_factory.mktemp("site")
     with (
         running_pebble(folder, http_port=http_port) as pebble,
-        a_site(folder, pebble, http_port) as made,
+        a_site(folder, pebble, http_port, folder / "dns-hook") as made,
     ):
         root = {"purpose": "tls", "certificate": pebble.roots_file.read_text()}
         assert made.admin.post("/api/v1/roots", root).status == 201
@@ -183,11 +186,10 @@ def test_a_name_that_does_not_lead_here_is_said_before_the_authority_is_asked(si
 
 
 def test_a_wildcard_is_proven_by_dns_with_a_program_of_the_site(site: Site, tmp_path: Path) -> None:
-    hook = tmp_path / "dns-hook"
-    hook.write_text(HOOK.format(python=sys.executable, dns=site.pebble.dns))
-    hook.chmod(0o700)
+    site.hook.write_text(HOOK.format(python=sys.executable, dns=site.pebble.dns))
+    site.hook.chmod(0o700)
     server = f"127.0.0.1:{site.pebble.resolver_port}"
-    settings = {"type": "hook", "command": [str(hook)], "nameservers": [server]}
+    settings = {"type": "hook", "command": [str(site.hook)], "nameservers": [server]}
     (tmp_path / "dns.json").write_text(json.dumps({**settings, "resolvers": [server]}))
 
     refused = site.command("acme", "order", "*.example.net", "--kind", "system", "--force")
@@ -199,6 +201,17 @@ def test_a_wildcard_is_proven_by_dns_with_a_program_of_the_site(site: Site, tmp_
     assert done.returncode == 0, done.stderr + done.stdout
     site.await_presented("any.example.net", site.orders()["*.example.net"]["certificate"])
     assert site.pebble.texts("_acme-challenge.example.net") == set()
+
+
+def test_only_programs_that_the_machine_allows_publish_dns_records(
+    site: Site, tmp_path: Path
+) -> None:
+    (tmp_path / "dns.json").write_text(json.dumps({"type": "hook", "command": ["/bin/sh"]}))
+
+    told = site.command("acme", "settings", "set", "--dns-file", str(tmp_path / "dns.json"))
+
+    assert told.returncode == 1
+    assert "/bin/sh is none of the programs that [acme] hooks" in told.stderr
 
 
 def test_an_address_that_a_tenant_gives_up_is_renewed_no_more(site: Site) -> None:
