@@ -21,7 +21,7 @@ BENCH_PACKAGES := openssl wrk
 TEST_PROGRAMS := openssl curl nginx haproxy pebble pebble-challtestsrv knotd pdns_server sipp
 BENCH_PROGRAMS := openssl wrk
 
-.PHONY: help run test lint bench format lock clean
+.PHONY: help run test lint bench fuzz format lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,6 +45,9 @@ lint: $(VENV)/.dev ## Run all static checks
 bench: $(VENV)/.dev ## Measure speed, and print a table
 	@.ci/packages "$(BENCH_PROGRAMS)" "$(BENCH_PACKAGES)"
 	$(BIN)/python -m benchmarks
+
+fuzz: $(VENV)/.dev ## Look for inputs that break what reads strangers' bytes
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix .

@@ -16,7 +16,7 @@ from shaken.passport import Passport, PassportError, decode
 from shaken.rich_call_data import CLAIMS, DigestStatus, RichCallData, examine_rich_call_data
 from shaken.verification import Opened, foresee
 from sip.identity import Identity, IdentityError, parse_identities, strip_header_name
-from trust.certificate import Certificate, CertificateRefused, check_sti
+from trust.certificate import UNREADABLE, Certificate, CertificateRefused, check_sti
 from trust.pem import read_pem
 from trust.tnauthlist import Spc, TnAuthListError, TnRange
 
@@ -233,7 +233,7 @@ def _validity(certificate: Certificate, now: datetime) -> str:
 def _key(certificate: x509.Certificate) -> str:
     try:
         key = certificate.public_key()
-    except ValueError:
+    except UNREADABLE:
         return "of an unknown kind"
     if isinstance(key, ec.EllipticCurvePublicKey):
         return f"elliptic curve {key.curve.name}"

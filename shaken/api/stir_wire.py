@@ -250,7 +250,9 @@ class StirWire(asyncio.Protocol):
         """Take a header; one that changes how a request is read is the library's."""
         if name.lower() in _LEFT_TO_THE_LIBRARY:
             self._usual = False
-        self._headers.append((name.decode("latin-1"), value.decode("utf-8", "surrogateescape")))
+        # The parser leaves the white space behind a value, which is no part of it (RFC 9110 §5.5).
+        text = value.rstrip(b" \t").decode("utf-8", "surrogateescape")
+        self._headers.append((name.decode("latin-1"), text))
 
     def on_body(self, body: bytes) -> None:
         """Take the body, which is whole where the piece is."""

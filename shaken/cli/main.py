@@ -29,6 +29,13 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "deploy": ("shaken.cli.deploy", "deploy"),
 }
 
+_TOLERATED = (
+    "Parsed a serial number",  # old roots, and certificates of old tools, have 0
+    "Attribute's length must be",  # countries of other than two letters: shown as they stand
+    "PKCS#12 bundle could not be parsed as DER",  # it is read all the same
+)
+"""What is wrong in certificates and files of others, and nothing to tell operators on stderr."""
+
 
 @click.group(
     cls=LazyGroup,
@@ -43,5 +50,5 @@ def main() -> None:
     signatures with `sign`, `verify` and `inspect`, without a service. `deploy` runs where TLS is
     spoken. Administer a running service with the other commands.
     """
-    # Old roots, and self-signed certificates of old tools, have the serial number 0.
-    warnings.filterwarnings("ignore", message="Parsed a serial number")
+    for told in _TOLERATED:
+        warnings.filterwarnings("ignore", message=told)

@@ -67,7 +67,8 @@ def _directives(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _seconds(text: str) -> int:
-    return int(text) if _SECONDS.fullmatch(text.strip()) else 0
+    digits = text.strip()
+    return int(digits) if _SECONDS.fullmatch(digits) else 0
 
 
 def _moment(text: str) -> float | None:

@@ -5,19 +5,18 @@ library are in tests/system/test_shape_of_http.py.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from http import HTTPStatus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shaken.api.stir import StirAnswer, StirRequest
-from shaken.api.stir_wire import StirWire, StirWires, response
+from shaken.api.stir import StirAnswer
+from shaken.api.stir_wire import StirWire, response
+from tests.shaken.wires import PEER, Bench, Line
 
 BODY = b'{"signingRequest": {}}'
-PEER = "192.0.2.7"
 
 
 def request(
@@ -25,104 +24,6 @@ def request(
 ) -> bytes:
     head = [f"POST {target} HTTP/{version}", "Host: a", f"Content-Length: {len(body)}", *lines]
     return "\r\n".join([*head, "", ""]).encode("utf-8", "surrogateescape") + body
-
-
-class Line(asyncio.Transport):
-    """The other end of a connection."""
-
-    def __init__(self) -> None:
-        super().__init__({"peername": (PEER, 40000)})
-        self.written: list[bytes] = []
-        self.protocol: asyncio.BaseProtocol | None = None
-        self.reading = True
-        self.closed = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        assert not self.closed
-        self.written.append(bytes(data))
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        self.protocol = protocol
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
-
-    def close(self) -> None:
-        self.closed = True
-
-
-@dataclass
-class Library(asyncio.Protocol):
-    """What the HTTP library is given."""
-
-    transport: asyncio.BaseTransport | None = None
-    received: list[bytes] = field(default_factory=list)
-    sent_before: int = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, Line)
-        self.transport = transport
-        self.sent_before = len(transport.written)
-
-    def data_received(self, data: bytes) -> None:
-        self.received.append(data)
-
-
-class Bench:
-    """Connections of a listener whose clock stands still until it is set."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.failed: list[object] = []
-        self.loop.set_exception_handler(lambda _, context: self.failed.append(context))
-        self.now = 1000.0
-        self.asked: list[StirRequest] = []
-        self.libraries: list[Library] = []
-        self.slow = False
-        self.coming: list[asyncio.Future[StirAnswer]] = []
-        self.wires = StirWires(
-            self._answer,
-            self._library,
-            loop=self.loop,
-            clock=lambda: self.now,
-            keep_alive_seconds=75,
-        )
-
-    def _answer(self, asked: StirRequest) -> StirAnswer | Awaitable[StirAnswer]:
-        self.asked.append(asked)
-        if not self.slow:
-            return self.made()
-        self.coming.append(self.loop.create_future())
-        return self.coming[-1]
-
-    def made(self) -> StirAnswer:
-        """Make the answer to what was asked last."""
-        return StirAnswer(200, {"X-Number": str(len(self.asked))}, b"{}")
-
-    def _library(self) -> Library:
-        self.libraries.append(Library())
-        return self.libraries[-1]
-
-    def connect(self) -> tuple[StirWire, Line]:
-        wire, line = self.wires(), Line()
-        wire.connection_made(line)
-        return wire, line
-
-    def turn(self) -> None:
-        """Let the loop run what waits."""
-        self.loop.call_soon(self.loop.stop)
-        self.loop.run_forever()
-
-    def close(self) -> None:
-        self.wires.close()
-        self.loop.close()
-        assert self.failed == []
 
 
 @pytest.fixture
@@ -146,6 +47,14 @@ def test_a_whole_request_is_answered_here(bench: Bench) -> None:
     assert sent.startswith(b"HTTP/1.1 200 OK\r\nX-Number: 1\r\nContent-Length: 2\r\nDate: ")
     assert sent.endswith(b" GMT\r\n\r\n{}")
     assert bench.libraries == []
+
+
+def test_white_space_around_a_value_is_no_part_of_it(bench: Bench) -> None:
+    wire, _ = bench.connect()
+
+    wire.data_received(request("X-RequestID: \t a b \t "))
+
+    assert bench.asked[0].headers["X-RequestID"] == "a b"
 
 
 def test_a_connection_is_used_for_many_requests(bench: Bench) -> None:

@@ -4,10 +4,16 @@ import json
 import stat
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from tests.clients import client_id
 from tests.system.process import Service, read_demo, run_shaken, running, until
@@ -165,6 +171,19 @@ def test_inspect_explains_a_file_and_warns_of_the_key_in_it(lab: Path) -> None:
     assert "It is fit to sign SHAKEN calls" in from_file
     assert "The text holds a private key too" in from_pipe
     assert "PRIVATE KEY-----" not in from_pipe
+
+
+def test_inspect_says_nothing_on_the_side_about_a_strange_certificate(tmp_path: Path) -> None:
+    strange = x509.NameAttribute(NameOID.COUNTRY_NAME, "Utopia", _validate=False)
+    name, moment = x509.Name([strange]), datetime(2026, 6, 1, tzinfo=UTC)
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, moment, moment)
+    certificate = builder.sign(key, SHA256()).public_bytes(Encoding.PEM).decode("ascii")
+
+    run = run_shaken("inspect", "-", folder=tmp_path, stdin=certificate)
+
+    assert "C=Utopia" in run.stdout
+    assert run.stderr == ""
 
 
 def test_inspect_says_what_a_text_is_not(lab: Path) -> None:
