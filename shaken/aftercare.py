@@ -49,12 +49,12 @@ class Aftercare:
         self._master = master
         self._roots = roots
         self._clock = clock
-        self._next_sweep = clock()
+        self._next_sweep: datetime | None = None
 
     def is_due(self) -> bool:
         """Say whether there is anything to do."""
         now = self._clock()
-        if now >= self._next_sweep:
+        if self._next_sweep is None or now >= self._next_sweep:
             return True
         with self._database.reading() as connection:
             return bool(acme_revocations.ready(connection, now=int(now.timestamp()), limit=1))

@@ -91,7 +91,8 @@ def renew(change: AuditedChange, certificate: str, *, revoke: Reason | None) -> 
     Raises OrderRefused when no order stands behind it.
     """
     order = acme_orders.for_certificate(change.connection, certificate)
-    if order is None or not order.managed:
+    chain = chain_pem(change.connection, certificate)
+    if order is None or chain is None or not order.managed:
         raise OrderRefused(
             "not-managed",
             "this certificate is not renewed by the service: order one for its names with"
@@ -103,7 +104,7 @@ def renew(change: AuditedChange, certificate: str, *, revoke: Reason | None) -> 
             certificate,
             order.id,
             order.certified.directory,
-            chain_pem(change.connection, certificate) or "",
+            chain,
             revoke.value,
         )
         acme_revocations.add(change.connection, pending, now=change.at)

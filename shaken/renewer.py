@@ -114,9 +114,14 @@ class Renewer:
                 _log.exception("renewing certificates failed")
 
     def _round(self) -> float:
-        """Move what is due; return how many seconds to wait before the next round."""
+        """Do what is due; return how many seconds to wait before the next round."""
+        # Orders come first: no certificate expires because a former one cannot be looked after.
+        pause = self._move_orders()
         if self._aftercare.is_due():
             self._aftercare.run(holder=self._holder)
+        return pause
+
+    def _move_orders(self) -> float:
         now = int(self._clock().timestamp())
         with self._database.reading() as connection:
             if not acme_orders.due(connection, now=now, limit=1):

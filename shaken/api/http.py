@@ -130,12 +130,14 @@ class HttpApi:
         app.router.add_route("*", "/stir/{rest:.*}", self._answer_stir)
         app.router.add_get("/openapi.json", self._answer_openapi)
         self._add(app, self._routes)
+        app.router.add_route("*", "/{rest:.*}", self._answer_unknown)
         return app
 
     def challenges(self) -> web.Application:
         """Build what the listener for authorities serves: challenges of ACME, nothing else."""
         app = web.Application(client_max_size=MAX_API_BODY)
         self._add(app, challenges.ROUTES)
+        app.router.add_route("*", "/{rest:.*}", self._answer_nothing)
         return app
 
     def _add(self, app: web.Application, routes: Sequence[Route]) -> None:
@@ -147,7 +149,6 @@ class HttpApi:
                 if route.method == "GET":
                     resource.add_route("HEAD", self._handler(route))
             resource.add_route("*", self._wrong_method(sorted({r.method for r in methods})))
-        app.router.add_route("*", "/{rest:.*}", self._answer_unknown)
 
     def answer_stir(self, request: StirRequest) -> StirAnswer | Awaitable[StirAnswer]:
         """Answer a request to `/stir/` with peer and key of the connection's other end."""
@@ -294,6 +295,10 @@ class HttpApi:
         return self._refuse(
             request, Problem(404, "not-found", "there is no such resource; see /openapi.json")
         )
+
+    async def _answer_nothing(self, _: web.Request) -> web.StreamResponse:
+        """Answer on the listener for authorities, which asks nobody for a secret."""
+        return _problem(Problem(404, "not-found", "only challenges are answered here"))
 
     def _refuse(self, request: web.Request, problem: Problem, **headers: str) -> web.Response:
         """Answer with a problem; to strangers, all of the administration looks the same."""

@@ -9,7 +9,7 @@ import click
 
 from shaken.cli.administration import Printer, client_options
 from shaken.cli.offline import READABLE, read_file
-from shaken.client import Client, segment
+from shaken.client import Client, ClientError, segment
 
 _SETTINGS = "/api/v1/acme/settings"
 _ORDERS = "/api/v1/acme/orders"
@@ -81,6 +81,8 @@ def set_settings(
     if (eab_kid is None) != (eab_key_file is None):
         raise click.UsageError("--eab-kid and --eab-key-file go together")
     before = client.send("GET", _SETTINGS)
+    if before.status not in {200, 404}:
+        raise ClientError(before.words())
     body = before.json() if before.status == 200 else {}
     body = {name: value for name, value in body.items() if name not in {"eab_kid", "dns"}}
     directory = given.pop("directory")
@@ -124,7 +126,7 @@ def order(
     if tenant is not None:
         body["tenant"] = tenant
     record = client.call("POST", _ORDERS, body)
-    if wait:
+    if wait and record["state"] != "issued":
         record = _settled(client, record)
     printer.record(record)
     if wait and record["state"] != "issued":
@@ -181,7 +183,10 @@ def renew(
 
 
 def _settled(client: Client, record: dict[str, Any]) -> dict[str, Any]:
-    """Wait until an order has another certificate, or another failure; tell of each step."""
+    """Wait until an order has another certificate, or none comes soon; tell of each step.
+
+    None comes soon once it fails, has to wait because it failed before, or is stopped.
+    """
     first, told = record, ""
     while True:
         if record["words"] != told or record["state"] != first["state"]:
@@ -190,6 +195,9 @@ def _settled(client: Client, record: dict[str, Any]) -> dict[str, Any]:
         if record["certificate"] not in {None, first["certificate"]}:
             return record
         if record["failures"] is not None and record["failures"] != first["failures"]:
+            return record
+        put_off = record["state"] == "failed" and record["next_try"] != first["next_try"]
+        if put_off or not record["managed"]:
             return record
         time.sleep(LOOK_SECONDS)
         record = client.call("GET", f"{_ORDERS}/{segment(record['id'])}")

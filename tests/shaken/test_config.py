@@ -404,3 +404,44 @@ def test_the_public_url_is_held_to_the_rules_of_carriers_outside_of_labs(url: st
     assert "lab_urls = true" in said
     lab = from_environment(SHAKEN_PUBLIC_URL=url, SHAKEN_SIGNING__LAB_URLS="true")
     assert lab.public_url == url
+
+
+def test_the_listener_for_authorities_and_resolvers_are_read(tmp_path: Path) -> None:
+    toml = "[acme]\nhttp_address = '0.0.0.0:80'\nresolvers = ['192.0.2.53:53', '[2001:db8::53]:53']"
+
+    acme = load(tmp_path, toml).acme
+
+    assert acme.http_address == "0.0.0.0:80"
+    assert acme.nameservers() == (("192.0.2.53", 53), ("2001:db8::53", 53))
+    assert acme.authority_port == 80
+    from_outside = load(tmp_path, "", SHAKEN_ACME__RESOLVERS="192.0.2.53:53, 192.0.2.54:5353").acme
+    assert from_outside.nameservers() == (("192.0.2.53", 53), ("192.0.2.54", 5353))
+
+
+def test_by_itself_there_is_no_listener_for_authorities_and_the_machine_resolves(
+    tmp_path: Path,
+) -> None:
+    acme = load(tmp_path, "").acme
+
+    assert (acme.http_address, acme.nameservers()) == ("", ())
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("http_address = 'pbx.example.com:80'", "[acme] http_address: "),
+        ("http_address = '0.0.0.0'", "[acme] http_address: "),
+        ("http_address = ':80'", "[acme] http_address: "),
+        ("resolvers = ['192.0.2.53']", "[acme] resolvers: "),
+        ("resolvers = ['dns.example.com:53']", "[acme] resolvers: "),
+        ("resolvers = '192.0.2.53:53'", "[acme] resolvers"),
+        ("authority_port = 0", "[acme] authority_port"),
+        ("authority_port = 65536", "[acme] authority_port"),
+        ("directory = 'letsencrypt'", "[acme] unknown setting 'directory'"),
+    ],
+)
+def test_wrong_settings_of_acme_are_named(tmp_path: Path, toml: str, said: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(tmp_path, f"[acme]\n{toml}")
+
+    assert str(raised.value).startswith(said)

@@ -2,16 +2,18 @@
 
 import json
 import socket
+import sqlite3
 import ssl
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from shaken.credentials import Role
 from tests.system.caller import Caller
@@ -20,6 +22,7 @@ from tests.trust.acme.pebble import Pebble, running_pebble
 
 NAME, ALIAS = "pbx.example.com", "sip.example.com"
 ORDERS = "/api/v1/acme/orders"
+SETTINGS = "/api/v1/acme/settings"
 
 HOOK = """#!{python}
 import json, sys, urllib.request
@@ -39,6 +42,7 @@ class Site:
     pebble: Pebble
     admin: Caller
     https_port: int
+    http_port: int
     hook: Path
     """The one program that the settings may name."""
 
@@ -71,6 +75,15 @@ class Site:
             assert not (found and found["failures"]), found
         raise AssertionError
 
+    def set_up(self) -> None:
+        """Trust the authority's TLS, and agree to its terms."""
+        root = {"purpose": "tls", "certificate": self.pebble.roots_file.read_text()}
+        assert self.admin.post("/api/v1/roots", root).status == 201
+        done = self.command(
+            "acme", "settings", "set", "--directory", self.pebble.directory, "--agree-terms"
+        )
+        assert done.returncode == 0, done.stderr
+
     def command(self, *arguments: str) -> Any:
         """Run a command against the service."""
         return run_shaken(
@@ -82,9 +95,14 @@ class Site:
 
 
 @contextmanager
-def a_site(folder: Path, pebble: Pebble, http_port: int, hook: Path) -> Iterator[Site]:
-    """Run a service whose listener for challenges is where the authority looks."""
-    secret = seed_credential(folder / "data", role=Role.ADMIN)
+def a_site(
+    folder: Path, pebble: Pebble, http_port: int, hook: Path, *, secret: str | None = None
+) -> Iterator[Site]:
+    """Run a service whose listener for challenges is where the authority looks.
+
+    `secret` is that of an administrator where there is a store already.
+    """
+    secret = secret or seed_credential(folder / "data", role=Role.ADMIN)
     https_port = free_port()
     settings = {
         "SHAKEN_HTTPS__ADDRESS": f"127.0.0.1:{https_port}",
@@ -94,7 +112,7 @@ def a_site(folder: Path, pebble: Pebble, http_port: int, hook: Path) -> Iterator
         "SHAKEN_ACME__HOOKS": str(hook),
     }
     with running(folder, "--workers", "2", settings=settings) as service:
-        yield Site(service, pebble, Caller(service.url, secret), https_port, hook)
+        yield Site(service, pebble, Caller(service.url, secret), https_port, http_port, hook)
 
 
 @pytest.fixture(scope="module")
@@ -105,12 +123,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         running_pebble(folder, http_port=http_port) as pebble,
         a_site(folder, pebble, http_port, folder / "dns-hook") as made,
     ):
-        root = {"purpose": "tls", "certificate": pebble.roots_file.read_text()}
-        assert made.admin.post("/api/v1/roots", root).status == 201
-        done = made.command(
-            "acme", "settings", "set", "--directory", pebble.directory, "--agree-terms"
-        )
-        assert done.returncode == 0, done.stderr
+        made.set_up()
         yield made
 
 
@@ -226,3 +239,133 @@ def test_an_address_that_a_tenant_gives_up_is_renewed_no_more(site: Site) -> Non
             break
     assert site.admin.get(f"/api/v1/certificates/{kept}").status == 200
     assert site.orders()["left.example.com"]["managed"]
+
+
+def test_settings_that_are_not_given_stay_as_they_are(site: Site, tmp_path: Path) -> None:
+    key = tmp_path / "eab.key"
+    key.write_text("c2VjcmV0LW9mLXRoZS1hY2NvdW50\n")
+    begin = site.admin.get(SETTINGS).json()
+
+    done = site.command("acme", "settings", "set", "--eab-kid", "kid", "--eab-key-file", str(key))
+    changed = site.command("acme", "settings", "set", "--contact", "a@example.com", "--json")
+
+    assert (done.returncode, changed.returncode) == (0, 0)
+    assert "c2VjcmV0" not in done.stdout + changed.stdout
+    after = site.admin.get(SETTINGS).json()
+    assert after == {**begin, "contact": ["a@example.com"], "eab_kid": "kid"}
+    site.admin.call("PUT", SETTINGS, {**without_shown(begin), "eab": None})
+
+
+def without_shown(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings as they are written: what stands for secrets is left out."""
+    return {name: value for name, value in record.items() if name not in {"eab_kid", "dns_type"}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("settings", "set", "--eab-kid", "kid"), "go together"),
+        (("settings", "set", "--key-type", "p-521"), "p-521"),
+        (("settings", "set", "--dns-file", "{not_json}"), "--dns-file"),
+        (("order",), "NAME"),
+        (("order", "x.test", "--kind", "sti"), "sti"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_2(
+    site: Site, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "dns.json").write_text("no JSON")
+    filled = [each.replace("{not_json}", str(tmp_path / "dns.json")) for each in arguments]
+
+    done = site.command("acme", *filled)
+
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_what_the_service_refuses_is_one_line_and_1(site: Site) -> None:
+    done = site.command("acme", "order", "nobodys.example.net", "--kind", "system", "--wait")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: nobodys.example.net is neither a tenant's address")
+
+
+def test_settings_that_cannot_be_read_are_not_replaced(site: Site) -> None:
+    stranger = run_shaken(
+        *("acme", "settings", "set", "--contact", "a@example.com"),
+        folder=site.service.data,
+        SHAKEN_URL=site.service.url,
+        SHAKEN_TOKEN="nobodys",
+    )
+
+    assert stranger.returncode == 1
+    assert "401" in stranger.stderr
+
+
+def test_an_order_that_stands_already_is_not_waited_for(site: Site) -> None:
+    order = ("acme", "order", "twice.example.net", "--kind", "system", "--force", "--wait")
+    assert site.command(*order).returncode == 0
+    certificate = site.orders()["twice.example.net"]["certificate"]
+
+    assert site.command(*order).returncode == 0
+
+    assert site.orders()["twice.example.net"]["certificate"] == certificate
+
+
+def test_what_was_mended_is_looked_at_once_the_same_is_ordered_again(site: Site) -> None:
+    name = "mended.example.net"
+    order = ("acme", "order", name, "--kind", "system", "--force", "--wait")
+    site.pebble.resolve(name, "127.0.0.9")
+    assert site.command(*order).returncode == 1
+    requests.post(f"{site.pebble.dns}/clear-a", json={"host": name}, timeout=10).raise_for_status()
+
+    assert site.command(*order).returncode == 0
+
+
+def test_where_challenges_are_answered_nothing_else_is(site: Site) -> None:
+    base = f"http://127.0.0.1:{site.http_port}"
+    paths = [
+        "/",
+        "/api/v1/acme/orders",
+        "/api/v1/tenants",
+        "/stir/v1/signing",
+        "/healthz",
+        "/openapi.json",
+        "/.well-known/acme-challenge/",
+        "/.well-known/acme-challenge/a-token-that-nobody-waits-for",
+    ]
+    secret = {"Authorization": f"Bearer {site.admin.secret}"}
+
+    for path in paths:
+        for headers in ({}, secret):
+            answer = requests.get(base + path, headers=headers, timeout=10)
+            assert answer.status_code == 404, path
+            assert "WWW-Authenticate" not in answer.headers
+    assert requests.post(f"{base}/stir/v1/signing", json={}, timeout=10).status_code == 404
+
+
+def test_a_service_that_is_killed_amid_orders_ends_with_certificates(tmp_path: Path) -> None:
+    port, names = free_port(), [f"name{number}.example.net" for number in range(12)]
+    with running_pebble(tmp_path, http_port=port) as pebble:
+        with a_site(tmp_path, pebble, port, tmp_path / "dns-hook") as site:
+            site.set_up()
+            for name in names:
+                body = {"names": [name], "kind": "system", "force": True}
+                assert site.admin.post(ORDERS, body).status == 201
+            for _ in until("an order is on its way"):
+                states = {each["state"] for each in site.orders().values()}
+                if states & {"ordered", "authorizing", "finalizing"}:
+                    break
+            site.service.kill()
+        give_up_leases(tmp_path / "data" / "shaken.sqlite")
+        with a_site(tmp_path, pebble, port, site.hook, secret=site.admin.secret) as again:
+            for name in names:
+                order = again.issued(name)
+                assert again.admin.get(f"/api/v1/certificates/{order['certificate']}").status == 200
+            assert again.admin.get("/api/v1/certificates/requests").json()["items"] == []
+
+
+def give_up_leases(file: Path) -> None:
+    """Let the two minutes pass that a killed worker keeps others waiting."""
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE leases SET expires = 0")

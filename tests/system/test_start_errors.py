@@ -45,6 +45,19 @@ def test_a_taken_port_is_named_before_anything_is_made(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+def test_a_taken_port_for_challenges_is_named_before_anything_is_made(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+
+        said = refusal(tmp_path, SHAKEN_ACME__HTTP_ADDRESS=address)
+
+    assert said == (
+        f"cannot listen on {address}: Address already in use;"
+        " choose another address with [acme] http_address or SHAKEN_ACME__HTTP_ADDRESS"
+    )
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_taken_https_port_is_named_before_anything_is_made(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
