@@ -65,7 +65,7 @@ class Revocation(StrEnum):
     SOFT = "soft"
     """A list that cannot be had is passed over."""
     HARD = "hard"
-    """Without its list no certificate is believed."""
+    """Without the list that it names no certificate is believed; one that names none is."""
 
 
 MAX_FRESHNESS = 86_400

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from shaken.audit import SYSTEM, Action, Unchanged, changing
-from shaken.importing import facts_of
+from shaken.certificates import facts_of
 from trust.acme.account import Accounts
 from trust.acme.fence import Busy, Fence, alone
 from trust.acme.problems import AcmeError

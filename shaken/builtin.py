@@ -7,8 +7,8 @@ start in its last month makes it anew.
 from datetime import UTC, datetime, timedelta
 
 from shaken.audit import SYSTEM, Action, changing
-from shaken.certificates import Status, status_of
-from shaken.importing import Importer, Upload, facts_of
+from shaken.certificates import Status, facts_of, status_of
+from shaken.importing import Importer, Upload
 from trust.authority import self_signed
 from trust.certificate import CertificateKind, Source
 from trust.keys import MasterKeys

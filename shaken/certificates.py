@@ -1,13 +1,20 @@
-"""Certificates that are kept: where in their lives they are, and what would miss them. Pure."""
+"""Certificates that are kept: where in their lives they are, what would miss them, their removal.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+Of several that are removed together, all are or none; how they come in is for `importing`.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Protocol
 
-from shaken.snapshot import sti_candidate, tls_candidate
+from shaken.audit import Action, AuditedChange
+from shaken.snapshot import Snapshot, sti_candidate
+from shaken.tenants import Tenant
 from trust.certificate import CertificateKind
-from trust.selection import TlsIndex
+from trust.selection import Fallback, StiIndex
+from trust.store import certificates as stored
 from trust.store.certificates import StoredCertificate
 
 EXPIRING_SECONDS = 30 * 86400
@@ -43,6 +50,18 @@ class Dependent:
     detail: str
 
 
+class NoSuchCertificate(Exception):  # noqa: N818 - an outcome the caller expects
+    """No certificate has this id, or it is not for the caller to remove."""
+
+
+class Missed(Exception):  # noqa: N818 - an outcome the caller expects
+    """Something would be left without a certificate; `dependent` says what."""
+
+    def __init__(self, dependent: Dependent) -> None:
+        super().__init__(dependent.detail)
+        self.dependent = dependent
+
+
 def status_of(row: Dated, *, now: int) -> Status:
     """Say where in its life a certificate or a root is."""
     if now < row.not_before:
@@ -53,31 +72,96 @@ def status_of(row: Dated, *, now: int) -> Status:
     return Status.EXPIRING if now > row.not_after - warning else Status.VALID
 
 
+def facts_of(row: StoredCertificate) -> dict[str, object]:
+    """Return what the audit says of a certificate."""
+    return {
+        "kind": row.kind.value,
+        "names": row.names,
+        "subject": row.subject,
+        "issuer": row.issuer,
+        "serial": row.serial,
+        "not_after": datetime.fromtimestamp(row.not_after, UTC),
+        "tenant": row.tenant,
+        "x5u": row.x5u,
+        "has_private_key": row.sealed_key is not None,
+        "source": row.source.value,
+    }
+
+
+def remove(
+    change: AuditedChange,
+    ids: Iterable[str],
+    *,
+    known: Snapshot,
+    scope: str | None,
+    fallback: Fallback,
+    force: bool,
+) -> None:
+    """Remove certificates and their keys, with their audit.
+
+    `known` is any earlier state of the store: what changed since is read under the lock of this
+    change. `scope` is the one tenant whose certificates there are, None: those of all. `fallback`
+    is the service's. `force` removes also what is missed.
+
+    Raises NoSuchCertificate, Missed; then nothing is removed.
+    """
+    state = replace(
+        known,
+        tenant_rows=known.tenant_rows.follow(change.connection),
+        certificate_rows=known.certificate_rows.follow(change.connection),
+    )
+    rows = {}
+    for identity in ids:
+        row = state.certificates.get(identity.lower())
+        if row is None or scope not in {None, row.tenant}:
+            raise NoSuchCertificate(identity)
+        rows[row.id] = row
+    missing = next(dependents(rows.values(), state, fallback=fallback, now=change.at), None)
+    if missing is not None and not force:
+        raise Missed(missing)
+    for row in rows.values():
+        stored.remove(change, row.id)
+        change.audit(Action.CERTIFICATE_DELETE, row.id, tenant=row.tenant, before=facts_of(row))
+
+
 def dependents(
-    removed: Sequence[StoredCertificate], others: Sequence[StoredCertificate], *, now: int
-) -> tuple[Dependent, ...]:
+    removed: Collection[StoredCertificate], state: Snapshot, *, fallback: Fallback, now: int
+) -> Iterator[Dependent]:
     """List what would be left without when these certificates were removed together.
 
-    `others` are those that stay and could take a place: STI certificates of the same tenants, and
-    all system certificates.
+    That is each tenant that signs with one of them as its own and has no other; calls that the
+    fallback signs, once nothing is left to sign them; clients of the default TLS certificate.
     """
-    provided = {row.tenant for row in others if _signs(row, now)}
-    found = [
-        Dependent(row.id, f"it is the only certificate that {row.tenant} signs with")
-        for row in removed
-        if row.tenant is not None and _signs(row, now) and row.tenant not in provided
-    ]
-    system = [
-        tls_candidate(row)
-        for row in (*removed, *others)
-        if row.kind is CertificateKind.SYSTEM and row.sealed_key is not None
-    ]
-    default = TlsIndex(system, {}).default(now=now)
-    if default is not None and not default.built_in and default.id in {row.id for row in removed}:
+    gone = {row.id for row in removed}
+    left = StiIndex(
+        sti_candidate(row)
+        for row in state.certificates.values()
+        if row.kind is CertificateKind.STI and row.id not in gone
+    )
+    for tenant in _owners(removed, state):
+        own = state.sti.for_tenant(tenant.addresses, now=now, fallback=Fallback.NONE)
+        other = left.for_tenant(tenant.addresses, now=now, fallback=Fallback.NONE)
+        if own is not None and other is None:
+            detail = f"it is the only certificate that {tenant.address} signs with"
+            yield Dependent(own.candidate.id, detail)
+    # For all that fall back it is the same one. They are not named: who asks may not know them.
+    first = state.sti.for_tenant((), now=now, fallback=fallback)
+    if first is not None and left.for_tenant((), now=now, fallback=fallback) is None:
+        detail = "it is the last one that signs for whoever has no certificate of their own"
+        yield Dependent(first.candidate.id, detail)
+    default = state.tls.default(now=now)
+    if default is not None and not default.built_in and default.id in gone:
         detail = "it is presented to all clients that ask for no other name"
-        found.append(Dependent(default.id, detail))
-    return tuple(found)
+        yield Dependent(default.id, detail)
 
 
-def _signs(row: StoredCertificate, now: int) -> bool:
-    return row.kind is CertificateKind.STI and sti_candidate(row).usable(now)
+def _owners(removed: Iterable[StoredCertificate], state: Snapshot) -> Iterable[Tenant]:
+    """List the tenants that may have one of these as their own, by assignment or by name."""
+    names = (
+        name
+        for row in removed
+        if row.kind is CertificateKind.STI
+        for name in (row.names if row.tenant is None else (row.tenant,))
+    )
+    owners = (state.tenants.get(name) for name in names)
+    return {owner.address: owner for owner in owners if owner is not None}.values()

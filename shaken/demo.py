@@ -17,14 +17,13 @@ from uuid import uuid4
 from cryptography import x509
 from msgspec.structs import replace
 
-from shaken.api import credentials, tenants, trunks
-from shaken.api.roots import facts_of
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
 from shaken.audit import SYSTEM, Action, Unchanged, changing
 from shaken.certificates import Status, status_of
 from shaken.client import Client, ClientError
 from shaken.config import Config
 from shaken.credentials import Credential, Role, digest_of, new_secret
+from shaken.facts import credential_record, plan_facts, tenant_record, trunk_record
 from shaken.importing import Upload, import_certificate
 from shaken.passport import Passport, decode
 from shaken.private_files import write_private
@@ -167,7 +166,7 @@ def _ensure_trunk(database: Database, *, now: int) -> None:
         tenant = Tenant(TENANT, (), (), Fallback.FIRST)
         with changing(database, SYSTEM, now=now) as change:
             add_tenant(change, tenant)
-            shown = tenants.record(tenant)
+            shown = tenant_record(tenant)
             change.audit(Action.TENANT_CREATE, TENANT, tenant=TENANT, after=shown)
     if TRUNK not in snapshot.trunks:
         trunk = Trunk(
@@ -182,7 +181,7 @@ def _ensure_trunk(database: Database, *, now: int) -> None:
         )
         with changing(database, SYSTEM, now=now) as change:
             add_trunk(change, trunk)
-            change.audit(Action.TRUNK_CREATE, TRUNK, tenant=TENANT, after=trunks.record(trunk))
+            change.audit(Action.TRUNK_CREATE, TRUNK, tenant=TENANT, after=trunk_record(trunk))
 
 
 def _ensure_certificate(prepared: Prepared, database: Database, file: Path, *, now: int) -> Root:
@@ -229,7 +228,7 @@ def _ensure_root(database: Database, root: Root, *, now: int) -> None:
         plan = roots.follow(change, Purpose.STI, [root])
         if not plan.written and not plan.forgotten:
             raise Unchanged
-        facts = facts_of(plan)
+        facts = plan_facts(plan)
         change.audit(Action.ROOTS_FOLLOW, Purpose.STI.value, tenant=None, after=facts)
 
 
@@ -255,11 +254,11 @@ def _new_secrets(database: Database, *, now: int) -> dict[str, dict[str, str]]:
             old = get_credential(change.connection, name)
             if old is not None:
                 remove_credential(change, name)
-                before = credentials.record(old)
+                before = credential_record(old)
                 change.audit(Action.CREDENTIAL_REVOKE, name, tenant=old.tenant, before=before)
             credential = Credential(name, role, digest_of(secret), tenant, trunk, ())
             add_credential(change, credential, now=now)
-            after = credentials.record(credential)
+            after = credential_record(credential)
             change.audit(Action.CREDENTIAL_CREATE, name, tenant=tenant, after=after)
             made[member] = {"name": name, "secret": secret}
     return made

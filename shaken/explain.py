@@ -16,8 +16,9 @@ from shaken.passport import Passport, PassportError, decode
 from shaken.rich_call_data import CLAIMS, DigestStatus, RichCallData, examine_rich_call_data
 from shaken.verification import Opened, foresee
 from sip.identity import Identity, IdentityError, parse_identities, strip_header_name
-from trust.certificate import UNREADABLE, Certificate, CertificateRefused, check_sti
+from trust.certificate import UNREADABLE, Certificate, CertificateRefused
 from trust.pem import read_pem
+from trust.profiles import check_sti
 from trust.tnauthlist import Spc, TnAuthListError, TnRange
 
 ATTEST_WORDS = {

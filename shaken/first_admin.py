@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from shaken.api.credentials import record
 from shaken.audit import SYSTEM, Action, changing
 from shaken.credentials import Credential, Role, digest_of, new_secret
+from shaken.facts import credential_record
 from shaken.private_files import write_private
 from shaken.service import Prepared
 from shaken.snapshot import take_snapshot
@@ -31,10 +31,14 @@ def ensure_admin(prepared: Prepared, data_dir: Path, *, now: int) -> Path | None
             old = get_credential(change.connection, NAME)
             if old is not None:
                 remove_credential(change, NAME)
-                change.audit(Action.CREDENTIAL_REVOKE, NAME, tenant=old.tenant, before=record(old))
+                change.audit(
+                    Action.CREDENTIAL_REVOKE, NAME, tenant=old.tenant, before=credential_record(old)
+                )
             credential = Credential(NAME, Role.ADMIN, digest_of(secret), None, None, ())
             add_credential(change, credential, now=now)
-            change.audit(Action.CREDENTIAL_CREATE, NAME, tenant=None, after=record(credential))
+            change.audit(
+                Action.CREDENTIAL_CREATE, NAME, tenant=None, after=credential_record(credential)
+            )
         return file
     finally:
         database.close()

@@ -12,6 +12,7 @@ import sys
 import time
 from asyncio import AbstractServer, BaseProtocol
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from shaken.snapshot import Snapshot
@@ -60,15 +61,17 @@ class HttpsListener:
         self._client_roots = None if client_roots is None else ClientRoots(client_roots)
         self._registered: frozenset[tuple[str, int]] = frozenset()
         self._contexts = TlsContexts(self, client_roots=client_roots)
-        self.follow(snapshot)
+        # A thread of its own: no handler that waits for the store keeps a client from being known.
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="client-roots")
+        self._register(snapshot)
+        self._contexts.keep(snapshot.certificate_rows.revisions)
 
-    def follow(self, snapshot: Snapshot) -> None:
+    async def follow(self, snapshot: Snapshot) -> None:
         """Present what is in this snapshot from now on, and know its client certificates."""
         self._snapshot = snapshot
-        try:
-            self._register()
-        except (StoreError, OSError) as error:
-            _log.error("new client certificates are not known yet: %s", error)
+        loop = asyncio.get_running_loop()
+        if await loop.run_in_executor(self._executor, self._register, snapshot):
+            self._contexts.forget()
         self._contexts.keep(snapshot.certificate_rows.revisions)
 
     async def start(self, protocol: Callable[[], BaseProtocol]) -> None:
@@ -111,21 +114,28 @@ class HttpsListener:
             raise PresentError(str(error)) from error
         return Material(chain, private_key_pem(key))
 
-    def _register(self) -> None:
-        """Make the client certificates of new credentials trust anchors."""
+    def _register(self, snapshot: Snapshot) -> bool:
+        """Make the client certificates of new credentials trust anchors; say whether any came."""
         if self._client_roots is None:
-            return
-        credentials = self._snapshot.credential_rows
+            return False
+        credentials = snapshot.credential_rows
         bound = frozenset(
             (entry.name, credentials.revisions[entry.name])
-            for entry in self._snapshot.credentials.with_certificate
+            for entry in snapshot.credentials.with_certificate
         )
-        if new := sorted(name for name, _ in bound - self._registered):
+        new = sorted(name for name, _ in bound - self._registered)
+        if not new:
+            self._registered = bound
+            return False
+        try:
             with self._database.reading() as connection:
                 for text in client_certificates(connection, new):
                     self._client_roots.hold(text)
-            self._contexts.forget()
+        except (StoreError, OSError) as error:
+            _log.error("new client certificates are not known yet: %s", error)
+            return False
         self._registered = bound
+        return True
 
 
 def quiet(

@@ -5,12 +5,13 @@ an argument; an import is one transaction.
 """
 
 from collections.abc import Container
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from ipaddress import ip_address
 
 from shaken.assignment import assigned_tenant
 from shaken.audit import Action, Actor, AuditedChange, changing
+from shaken.certificates import facts_of
 from shaken.config import check_x5u
 from shaken.requesting import take_pending_key
 from trust.certificate import (
@@ -18,15 +19,14 @@ from trust.certificate import (
     CertificateKind,
     CertificateRefused,
     Source,
-    check_sti,
-    check_tls,
 )
 from trust.chain import Assembled, assemble
 from trust.findings import Finding, findings, is_public, public_keys
 from trust.keys import MasterKeys, seal_private_key
-from trust.names import DnsNameError, dns_name
+from trust.names import DnsNameError, host_name
 from trust.pem import PemContents, read_pem
 from trust.pkcs12 import read_pkcs12
+from trust.profiles import check_sti, check_tls
 from trust.store import certificates as stored
 from trust.store import master_key
 from trust.store.certificates import AlreadyStored, StoredCertificate
@@ -34,6 +34,14 @@ from trust.store.database import Change, Database
 
 MAX_NAMES = 1000
 """Host names of one certificate: public CAs stop at some hundreds, and lists show them all."""
+
+
+class StoredForOthers(Exception):  # noqa: N818 - an outcome the caller expects
+    """The leaf is stored, but not for the one tenant that may be written for; `id` names it."""
+
+    def __init__(self, certificate_id: str) -> None:
+        super().__init__(f"certificate {certificate_id} is stored for somebody else")
+        self.id = certificate_id
 
 
 @dataclass(frozen=True)
@@ -108,8 +116,8 @@ class Importer:
 
         `scope` is the one tenant whose certificates may be replaced, None: those of all.
 
-        Raises CertificateRefused, UnknownTenant, AlreadyStored, MasterKeyError; then nothing is
-        stored.
+        Raises CertificateRefused, UnknownTenant, AlreadyStored, StoredForOthers, MasterKeyError;
+        then nothing is stored.
         """
         upload, certificate = readable.upload, readable.assembled.certificate
         tenant = assigned_tenant(
@@ -205,50 +213,17 @@ def import_certificate(
         return importer.add(change, readable, scope=None, now=now)
 
 
-def facts_of(row: StoredCertificate) -> dict[str, object]:
-    """Return what the audit says of a certificate."""
-    return {
-        "kind": row.kind.value,
-        "names": row.names,
-        "subject": row.subject,
-        "issuer": row.issuer,
-        "serial": row.serial,
-        "not_after": datetime.fromtimestamp(row.not_after, UTC),
-        "tenant": row.tenant,
-        "x5u": row.x5u,
-        "has_private_key": row.sealed_key is not None,
-        "source": row.source.value,
-    }
-
-
 def host_names(certificate: Certificate) -> tuple[str, ...]:
     """List the names of a certificate that a client could ask for, spelled as addresses are.
 
     Wildcards keep their star, IP addresses stay; others are left out: the common name of an STI
     certificate, `SHAKEN 1234`, is no host name.
     """
-    spelled = map(host_name, certificate.names)
-    return tuple(dict.fromkeys(name for name in spelled if name is not None))
-
-
-def host_name(name: str) -> str | None:
-    """Spell one name of a certificate as `host_names` does; None when it is no host name."""
-    lower = name.lower()
-    if _is_ip(lower):
-        return lower
-    star, rest = ("*.", lower[2:]) if lower.startswith("*.") else ("", lower)
-    try:
-        return star + dns_name(rest)
-    except DnsNameError:
-        return None
-
-
-def _is_ip(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
+    names: dict[str, None] = {}
+    for name in certificate.names:
+        with suppress(DnsNameError):
+            names[host_name(name)] = None
+    return tuple(names)
 
 
 def _contents(upload: Upload) -> list[PemContents]:
@@ -271,7 +246,9 @@ def _hold_replacement(before: StoredCertificate, upload: Upload, scope: str | No
 
     A chain is public: having it must give nobody the key that is stored with it.
     """
-    if not upload.replace or scope not in {None, before.tenant}:
+    if scope not in {None, before.tenant}:
+        raise StoredForOthers(before.id)
+    if not upload.replace:
         raise AlreadyStored(before.id)
     if upload.kind is not before.kind:
         raise CertificateRefused(

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from shaken.assignment import assigned_tenant
 from shaken.audit import Action, AuditedChange
 from shaken.config import Config
-from shaken.importing import host_name
 from shaken.store.tenants import owner_of
 from shaken.tenants import Tenant
 from trust.acme.challenges import ChallengeType
@@ -20,7 +19,7 @@ from trust.acme.renewal import Demand
 from trust.acme.revocation import Reason
 from trust.acme.settings import AcmeSettings
 from trust.certificate import CertificateKind
-from trust.names import DnsNameError, dns_name
+from trust.names import DnsNameError, dns_name, host_name
 from trust.store import acme_orders, acme_revocations
 from trust.store.acme_revocations import Pending
 from trust.store.certificates import chain_pem

@@ -10,11 +10,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from shaken.api.roots import facts_of
 from shaken.audit import SYSTEM, Action, Unchanged, changing
 from shaken.builtin import ensure_builtin
 from shaken.concealment import KEY_NAME, NumberHash
 from shaken.config import Config, NumbersOnRecord
+from shaken.facts import plan_facts
 from shaken.home import Home, HomeError
 from shaken.replay import shared_memory
 from shaken.signing import Signer, SigningPolicy
@@ -162,7 +162,7 @@ def _follow_certifi(database: Database, bundle: Bundle) -> None:
             raise Unchanged  # Of nodes that start together, another was first.
         plan = roots.follow(change, Purpose.TLS, shipped)
         roots.remember_edition(change, Purpose.TLS, bundle.edition)
-        facts = {"edition": bundle.edition.version, **facts_of(plan)}
+        facts = {"edition": bundle.edition.version, **plan_facts(plan)}
         change.audit(Action.ROOTS_FOLLOW, Purpose.TLS.value, tenant=None, after=facts)
         _tell_of_roots(applied, bundle.edition, plan)
 

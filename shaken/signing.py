@@ -22,6 +22,9 @@ from trust.keys import MasterKeys, SealError, unseal_private_key
 from trust.selection import Chosen, Fallback, StiCandidate, StiIndex
 from trust.store.certificates import StoredCertificate
 
+CHAIN_PATH = "/certificates/{fingerprint}.pem"
+"""Where below its public URL the service publishes the chain of each STI certificate."""
+
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
@@ -149,7 +152,8 @@ class Signer:
         """Return the URL a signature names for this certificate, None: there is none."""
         if row.x5u is not None:
             return row.x5u
-        return f"{self._public_url}/certificates/{row.id}.pem" if self._public_url else None
+        path = CHAIN_PATH.format(fingerprint=row.id)
+        return f"{self._public_url}{path}" if self._public_url else None
 
     def why_not_ready(self, snapshot: Snapshot, *, now: int) -> str | None:
         """Say why no call could be signed now, or None: some could."""
@@ -217,8 +221,10 @@ class Signer:
         pen = self._pens.get(row.id)
         if pen is not None and pen.row is row:
             return pen
+        if row.sealed_key is None:
+            raise NotConfigured(f"certificate {row.id} has no private key here; import it with one")
         x5u = self.x5u_of(row)
-        if x5u is None or row.sealed_key is None:
+        if x5u is None:
             raise NotConfigured(_NO_X5U)
         # A leaf has one key, however it is sealed: a row written anew brings no other.
         key = self._open(row.id, row.sealed_key) if pen is None else pen.key

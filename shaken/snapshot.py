@@ -13,7 +13,7 @@ from shaken.store import tables, tenants
 from shaken.store.credentials import CREDENTIAL_COLUMNS, read_credential
 from shaken.tenants import Tenant, Trunk
 from trust.certificate import CertificateKind, Source
-from trust.roots import Root
+from trust.roots import Purpose, Root
 from trust.selection import StiCandidate, StiIndex, TlsCandidate, TlsIndex
 from trust.standing import Standing
 from trust.store import certificates, roots
@@ -135,6 +135,7 @@ def take_snapshot(database: Database, previous: Snapshot | None = None) -> Snaps
             root_rows=root_rows,
             standing=before.standing if same_roots else Standing(root_rows.rows.values()),
         )
-    # The tables made from the rows are made here, not by the first call that needs them.
+    # What is made from the rows is made here, not by the first call that needs them.
     _ = taken.tenants, taken.credentials, taken.sti, taken.tls
+    taken.standing.certificates(Purpose.STI)
     return taken

@@ -6,7 +6,7 @@ and nodes are found by asking for the store's revision a few times a second.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -23,7 +23,11 @@ class SnapshotFollower:
     """Holds the current snapshot and replaces it when the store changes. `run` until cancelled."""
 
     def __init__(
-        self, database: Database, first: Snapshot, *, on_change: Callable[[Snapshot], None]
+        self,
+        database: Database,
+        first: Snapshot,
+        *,
+        on_change: Callable[[Snapshot], Awaitable[None]],
     ) -> None:
         """Begin with a snapshot; `on_change` is told of each one that takes its place."""
         self._database = database
@@ -50,7 +54,7 @@ class SnapshotFollower:
             self._current = await loop.run_in_executor(
                 self._executor, take_snapshot, self._database, self._current
             )
-            self._on_change(self._current)
+            await self._on_change(self._current)
             news, self._news = self._news, asyncio.Event()
             news.set()
 

@@ -102,10 +102,10 @@ async def _serve(
     if sockets.https is not None:
         secure = _https_listener(prepared, sockets.https, snapshot)
 
-    def follow(snapshot: Snapshot) -> None:
+    async def follow(snapshot: Snapshot) -> None:
         signer.forget_all_but(snapshot.certificates)
         if secure is not None:
-            secure.follow(snapshot)
+            await secure.follow(snapshot)
 
     follower = SnapshotFollower(database, snapshot, on_change=follow)
     agent = f"shaken/{version('shaken')}"

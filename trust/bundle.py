@@ -62,5 +62,5 @@ def _root(block: bytes) -> Root | None:
         try:
             certificate = x509.load_pem_x509_certificate(block)
             return root_of(certificate, Purpose.TLS, shipped=Shipper.CERTIFI)
-        except (CertificateRefused, x509.InvalidVersion, *UNREADABLE):
+        except (CertificateRefused, *UNREADABLE):
             return None

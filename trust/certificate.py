@@ -1,8 +1,8 @@
-"""A certificate chain as the rest of the service sees it, and the rules an STI certificate obeys.
+"""A certificate chain as the rest of the service sees it.
 
 `Certificate` reads a chain's names, validity and TNAuthList (RFC 5280, RFC 8226) and stays calm
-whatever a CA put in; `check_sti` says whether a leaf may sign SHAKEN (ATIS-1000080). Reading
-pasted text is the business of `trust.pem`, trust in the issuer that of `trust.path`.
+whatever a CA put in. What a leaf may be used for is the business of `trust.profiles`, reading
+pasted text that of `trust.pem`, trust in the issuer that of `trust.path`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Literal, TypeAlias
 from cryptography import x509
 from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certificates
 from cryptography.x509.oid import NameOID
 
-from trust.tnauthlist import TN_AUTH_LIST_OID, TnAuthList, TnAuthListError
+from trust.tnauthlist import TN_AUTH_LIST_OID, TnAuthList
 
 Field: TypeAlias = Literal[
     "kind", "certificate", "private_key", "pkcs12", "passphrase", "tenant", "x5u"
@@ -35,9 +35,10 @@ UNREADABLE = (
     UnsupportedAlgorithm,
     InternalError,
     x509.DuplicateExtension,
+    x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
-"""What cryptography raises when asked for a part of a certificate or key it cannot read.
+"""What cryptography raises when asked for a certificate, key or list, or a part, it cannot read.
 
 InternalError is how it passes on an error of OpenSSL it did not expect, TypeError how it refuses
 what is well encoded but of a type that cannot stand there.
@@ -159,7 +160,7 @@ class Certificate:
     def tn_auth_list(self) -> TnAuthList | None:
         """The TNAuthList (RFC 8226 §9); None when there is none or it cannot be read.
 
-        `check_sti` tells these two apart.
+        `trust.profiles.check_sti` tells these two apart.
         """
         try:
             return read_tn_auth_list(self.leaf)
@@ -271,138 +272,6 @@ def _issued_weakly(issuer: x509.Certificate, certificate: x509.Certificate) -> b
     except (InvalidSignature, *UNREADABLE):
         return False
     return True
-
-
-def check_tls(certificate: Certificate) -> None:
-    """Raise CertificateRefused unless the leaf may be presented by a TLS server.
-
-    What is merely unwise passes, see `trust.findings`. Slugs: `unsupported-key`, `is-a-ca`,
-    `bad-extensions` (one of them twice: TLS libraries refuse that, whatever else they forgive).
-    """
-    leaf = certificate.leaf
-    try:
-        key = leaf.public_key()
-    except UNREADABLE:
-        key = None
-    good = isinstance(key, rsa.RSAPublicKey | ed25519.Ed25519PublicKey) or (
-        isinstance(key, ec.EllipticCurvePublicKey)
-        and isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1)
-    )
-    if not good:
-        raise CertificateRefused(
-            "unsupported-key",
-            f"The certificate's key is {_key_description(leaf)}; TLS clients know RSA, P-256, "
-            "P-384 and Ed25519. Make a P-256 key and have a certificate issued for it.",
-        )
-    try:
-        _ = leaf.extensions
-    except x509.DuplicateExtension:
-        raise _unreadable_extensions() from None
-    except UNREADABLE:
-        pass
-    if is_ca(leaf) and not issued(leaf, leaf):
-        raise CertificateRefused(
-            "is-a-ca",
-            "The certificate is that of a certification authority. Import the certificate it "
-            "issued for your host; an authority's own goes to the trusted roots.",
-        )
-
-
-def check_sti(certificate: Certificate, *, now: datetime) -> None:
-    """Raise CertificateRefused unless the leaf may sign SHAKEN PASSporTs (ATIS-1000080 §6.4).
-
-    `now` is aware UTC. A certificate that is not valid yet passes: it is uploaded ahead of its
-    time and chosen when that comes. Slugs: `not-p256`, `weak-hash`, `bad-extensions`,
-    `is-a-ca`, `key-usage`, `no-tn-auth-list`, `bad-tn-auth-list`, `expired`.
-    """
-    _check_key(certificate.leaf)
-    if algorithm := weak_signature(certificate.leaf):
-        raise CertificateRefused(
-            "weak-hash",
-            f"The certificate is signed with {algorithm}, which no verifier should accept. "
-            "Have the CA issue it anew, signed with ecdsa-with-SHA256.",
-        )
-    try:
-        extensions = certificate.leaf.extensions
-    except UNREADABLE:
-        raise _unreadable_extensions() from None
-    _check_purpose(extensions)
-    _check_tn_auth_list(certificate.leaf)
-    if certificate.not_after < now:
-        raise CertificateRefused(
-            "expired",
-            f"The certificate expired on {certificate.not_after:%Y-%m-%d %H:%M} UTC. Have it "
-            "renewed and upload the new one.",
-        )
-
-
-def _unreadable_extensions() -> CertificateRefused:
-    return CertificateRefused(
-        "bad-extensions",
-        "An extension of the certificate cannot be read, so no verifier will accept it. Look "
-        "with `openssl x509 -in cert.pem -noout -text` and have the CA issue it anew.",
-    )
-
-
-def _check_key(leaf: x509.Certificate) -> None:
-    found = _key_description(leaf)
-    if found != "P-256":
-        raise CertificateRefused(
-            "not-p256",
-            f"The certificate's key is {found}, but SHAKEN signs with ES256, which needs an "
-            "elliptic curve key on P-256. Make one with `openssl ecparam -name prime256v1 "
-            "-genkey -noout -out key.pem` and have a certificate issued for it.",
-        )
-
-
-def _key_description(leaf: x509.Certificate) -> str:
-    """Name the kind of the key as a person would."""
-    try:
-        key = leaf.public_key()
-    except UNREADABLE:
-        return f"of an unknown kind ({leaf.public_key_algorithm_oid.dotted_string})"
-    match key:
-        case ec.EllipticCurvePublicKey(curve=ec.SECP256R1()):
-            return "P-256"
-        case ec.EllipticCurvePublicKey():
-            return f"on the curve {key.curve.name}"
-        case rsa.RSAPublicKey():
-            return f"RSA with {key.key_size} bits"
-        case _:
-            return type(key).__name__.removesuffix("PublicKey")
-
-
-def _check_purpose(extensions: x509.Extensions) -> None:
-    for extension in extensions:
-        if isinstance(extension.value, x509.BasicConstraints) and extension.value.ca:
-            raise CertificateRefused(
-                "is-a-ca",
-                "The certificate is that of a certification authority; calls are signed with the "
-                "certificate the authority issued. Put that one first.",
-            )
-        if isinstance(extension.value, x509.KeyUsage) and not extension.value.digital_signature:
-            raise CertificateRefused(
-                "key-usage",
-                "The certificate's keyUsage does not include digitalSignature, so verifiers "
-                "refuse its signatures. Have the CA issue it anew.",
-            )
-
-
-def _check_tn_auth_list(leaf: x509.Certificate) -> None:
-    try:
-        tn_auth_list = read_tn_auth_list(leaf)
-    except TnAuthListError as error:
-        raise CertificateRefused(
-            "bad-tn-auth-list",
-            f"The certificate's TNAuthList cannot be used: {error}. Have the CA issue it anew.",
-        ) from None
-    if tn_auth_list is None:
-        raise CertificateRefused(
-            "no-tn-auth-list",
-            "The certificate has no TNAuthList (extension 1.3.6.1.5.5.7.1.26), so it says for no "
-            "provider and no number; a TLS certificate cannot sign calls. Ask an STI-CA for an "
-            "STI certificate.",
-        )
 
 
 def _common_names(leaf: x509.Certificate) -> tuple[str, ...]:

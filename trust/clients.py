@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import crypto
 
-from trust.certificate import UNREADABLE, Certificate, CertificateRefused, check_tls, weak_signature
+from trust.certificate import UNREADABLE, Certificate, CertificateRefused, weak_signature
 from trust.chain import assemble
 from trust.findings import MIN_RSA_BITS, is_public, public_keys
 from trust.pem import read_pem
+from trust.profiles import check_tls
 
 MAX_CERTIFICATES = 8
 """Of one client: its own, and authorities above it."""

@@ -65,7 +65,8 @@ class CrlError(Exception):
 class Point:
     """A distribution point: the http and https URLs of one list that tells of `certificate`.
 
-    `crl_issuer` is who signs the list when that is not the certificate's issuer.
+    Without URLs the list cannot be fetched. `crl_issuer` is who signs the list when that is not the
+    certificate's issuer.
     """
 
     certificate: x509.Certificate
@@ -108,7 +109,7 @@ class CrlIndex:
             point = _issuing_distribution_point(crl)
             entries = _entries(crl, indirect=point is not None and point.indirect_crl)
             next_update = crl.next_update_utc
-        except (x509.InvalidVersion, *UNREADABLE):
+        except UNREADABLE:
             raise CrlError("malformed", "This is no certificate revocation list.") from None
         if next_update is None:
             raise CrlError("malformed", "The list does not say when the next one comes.")
@@ -130,7 +131,9 @@ class CrlIndex:
 def distribution_points(path: Sequence[x509.Certificate]) -> tuple[Point, ...]:
     """Return where to find the lists for a validated path, leaf first, but for its root.
 
-    A certificate may have several points or none; of each at most `MAX_URLS` URLs are given.
+    A certificate may have several points or none; at most `MAX_URLS` URLs are given of them all.
+    Those without a URL are left out beside others, since one whole list tells all (RFC 5280
+    §6.3.3); where no point has one, a point without URLs says that a list is beyond reach.
     Raises CrlError (`malformed`) when a certificate's points cannot be read.
     """
     return tuple(point for certificate in path[:-1] for point in _points(certificate))
@@ -250,8 +253,9 @@ def _full_names(
 
 
 def _points(certificate: x509.Certificate) -> Iterator[Point]:
+    raw = _raw_points(certificate)
     left = MAX_URLS
-    for point in _raw_points(certificate):
+    for point in raw:
         urls = tuple(
             name.value
             for name in point.full_name or ()
@@ -261,6 +265,8 @@ def _points(certificate: x509.Certificate) -> Iterator[Point]:
         left -= len(urls)
         if urls:
             yield Point(certificate, urls, next(iter(_directory_names(point)), None))
+    if raw and left == MAX_URLS:
+        yield Point(certificate, (), next(iter(_directory_names(raw[0])), None))
 
 
 def _raw_points(certificate: x509.Certificate) -> tuple[x509.DistributionPoint, ...]:

@@ -35,8 +35,8 @@ PrivateKey: TypeAlias = (
 )
 """The kinds of keys certificates are issued for and TLS or PASSporTs are signed with."""
 
-MAX_TEXT_LENGTH = 256 * 1024
-"""Characters of one text. A long chain with its key has some 20 KiB."""
+MAX_LENGTH = 256 * 1024
+"""Characters of one text, bytes of one file. A long chain with its key has some 20 KiB."""
 
 MAX_BLOCKS = 32
 """PEM blocks of one text: ordering a chain tries every certificate's signature on every other.
@@ -115,10 +115,10 @@ def read_pem(
     Raises CertificateRefused: `too-large`, `too-many-blocks`, `not-pem`, `bad-pem`,
     `unsupported-pem`, `unsupported-key`, `encrypted-key`, `costly-key`, `wrong-passphrase`.
     """
-    if len(text) > MAX_TEXT_LENGTH:
+    if len(text) > MAX_LENGTH:
         raise CertificateRefused(
             "too-large",
-            f"The text has more than {MAX_TEXT_LENGTH // 1024} KiB. Paste only the certificate, "
+            f"The text has more than {MAX_LENGTH // 1024} KiB. Paste only the certificate, "
             "its intermediates and the key.",
             field=field,
         )
@@ -208,7 +208,7 @@ def _certificate(block: _Block) -> x509.Certificate:
     der = _der(block)
     try:
         return x509.load_der_x509_certificate(der)
-    except (ValueError, x509.InvalidVersion):
+    except UNREADABLE:
         raise block.refused(
             "bad-pem",
             "holds no X.509 certificate that can be read. Check it with "

@@ -1,14 +1,10 @@
 """PKCS#12 files (RFC 7292) -> certificates and key, as `trust.pem` gives them for pasted text."""
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from trust.certificate import UNREADABLE, CertificateRefused
 from trust.kdf import UnknownCostError, check_cost, pkcs12_cost
-from trust.pem import PemContents, PrivateKey
-
-MAX_BYTES = 256 * 1024
-"""Bytes of a file; a chain of ten RSA certificates with its key has about 20,000."""
+from trust.pem import MAX_LENGTH, PemContents, PrivateKey
 
 _CONVERSION = "`openssl pkcs12 -legacy -in file.p12 -nodes -out file.pem` and import file.pem."
 
@@ -19,8 +15,8 @@ def read_pkcs12(data: bytes, *, passphrase: str | None) -> PemContents:
     Raises CertificateRefused: `too-large`, `costly-key`, `wrong-passphrase`, `bad-pkcs12`,
     `unsupported-key`.
     """
-    if len(data) > MAX_BYTES:
-        detail = f"The file has more than {MAX_BYTES // 1024} KiB."
+    if len(data) > MAX_LENGTH:
+        detail = f"The file has more than {MAX_LENGTH // 1024} KiB."
         raise CertificateRefused("too-large", detail, field="pkcs12")
     try:
         cost = pkcs12_cost(data)
@@ -35,7 +31,7 @@ def read_pkcs12(data: bytes, *, passphrase: str | None) -> PemContents:
         raise _unreadable() from None
     except TypeError:  # a key that takes part in no signature, such as X25519
         raise _unsupported_key() from None
-    except (*UNREADABLE, x509.InvalidVersion):
+    except UNREADABLE:
         raise _unreadable() from None
     certificates = [bundle.cert, *bundle.additional_certs]
     if bundle.key is not None and not isinstance(bundle.key, PrivateKey):

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
-from ipaddress import ip_address
 from typing import Literal, assert_never
 
 from cryptography import x509
@@ -20,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from trust.names import MAX_NAME, DnsNameError, dns_name
+from trust.names import MAX_NAME, DnsNameError, host_name, is_ip
 from trust.tnauthlist import TN_AUTH_LIST_OID, TnAuthList
 
 MAX_NAME_ATTRIBUTE = 64
@@ -122,33 +121,23 @@ def new_key(key_type: KeyType) -> RequestKey:
 
 
 def host_names(texts: Iterable[str]) -> tuple[str, ...]:
-    """Read the names of a TLS certificate: DNS names, spelled as `dns_name` does, or wildcards.
+    """Read the names of a TLS certificate: DNS names, spelled as `host_name` does, or wildcards.
 
-    A wildcard stands for the whole first label (RFC 6125 §6.4.3). Duplicates are left out. Raises
-    RequestError.
+    Duplicates are left out. Raises RequestError.
     """
     return tuple(dict.fromkeys(_host_name(text.strip()) for text in texts))
 
 
 def _host_name(text: str) -> str:
-    star, rest = ("*.", text[2:]) if text.startswith("*.") else ("", text)
     try:
-        name = star + dns_name(rest)
+        name = host_name(text)
     except DnsNameError as error:
         raise RequestError("names", str(error)) from error
     if len(name) > MAX_NAME:
         raise RequestError("names", f"a DNS name has 1 to {MAX_NAME} characters")
-    if _is_ip(rest):
+    if is_ip(name.removeprefix("*.")):
         raise RequestError("names", f"{name} is an IP address; requests are for DNS names")
     return name
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def tls_request(key: RequestKey, names: Sequence[str], subject: Subject) -> CertificateRequest:

@@ -15,13 +15,11 @@ from typing import Literal, TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import SignatureAlgorithmOID
 
 from trust.certificate import (
     UNREADABLE,
     Certificate,
     CertificateRefused,
-    check_sti,
     issuer_of,
     subject_of,
 )
@@ -29,6 +27,7 @@ from trust.claim_constraints import ClaimConstraints, ClaimConstraintsError, con
 from trust.crl import Revocation
 from trust.delegation import Ground, Scope, find_excess, may_speak_for
 from trust.path import PathError, validate_path
+from trust.profiles import check_sti
 from trust.tnauthlist import TnAuthListError
 
 Slug: TypeAlias = Literal[
@@ -53,13 +52,16 @@ Slug: TypeAlias = Literal[
 """Why a certificate may not sign a call, stable and for programs; all are 437 in SIP."""
 
 _SLUGS: dict[str, Slug] = {
+    "not-version-3": "not-version-3",
     "not-p256": "not-p256",
     "weak-hash": "not-ecdsa-sha256",
+    "not-ecdsa-sha256": "not-ecdsa-sha256",
     "bad-extensions": "bad-extensions",
     "is-a-ca": "is-a-ca",
     "key-usage": "key-usage",
     "no-tn-auth-list": "tnauthlist-missing",
     "bad-tn-auth-list": "tnauthlist-malformed",
+    "bad-constraints": "constraints-malformed",
     "expired": "expired",
 }
 """The slugs of `check_sti`, which speaks to who uploads a certificate, as verifiers say them."""
@@ -191,31 +193,10 @@ def refuse_revoked(certificate: x509.Certificate, revocation: Revocation | None)
 
 def _check_leaf(leaf: x509.Certificate, at: datetime) -> None:
     """Hold the leaf to the profile of ATIS-1000080 §6.4.1."""
-    if leaf.version is not x509.Version.v3:
-        raise StiRefused(
-            "not-version-3",
-            f'"{subject_of(leaf)}" is an X.509 certificate of version 1, which can say neither '
-            "for whom it speaks nor what for.",
-            certificate=leaf,
-        )
     try:
         check_sti(Certificate((leaf,)), now=at)
     except CertificateRefused as error:
         raise StiRefused(_SLUGS[error.slug], error.detail, certificate=leaf) from None
-    oid = leaf.signature_algorithm_oid
-    if oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
-        raise StiRefused(
-            "not-ecdsa-sha256",
-            f'"{subject_of(leaf)}" is signed with {oid.dotted_string}; STI certificates are '
-            "signed with ecdsa-with-SHA256.",
-            certificate=leaf,
-        )
-    if _key_usage(leaf) is None:
-        raise StiRefused(
-            "key-usage",
-            f'"{subject_of(leaf)}" has no keyUsage, which must say digitalSignature.',
-            certificate=leaf,
-        )
 
 
 def _check_authority(authority: x509.Certificate) -> None:

@@ -11,20 +11,13 @@ from shaken.api.problems import invalid
 from shaken.api.routes import ApiCall, Reply, Route, read_position, read_time
 from shaken.concealment import NumberHash, is_hashed
 from shaken.credentials import Role
-from shaken.store.calls import CallFilter, CallRecord, destinations_of, find_calls
+from shaken.store.calls import CallFilter, CallKind, CallRecord, destinations_of, find_calls
 from sip.number import NumberError, canonical_number
 
 MAX_CERTIFICATE = 2048
 """Characters of a certificate's URL."""
 
 Word = TypeVar("Word", bound=StrEnum)
-
-
-class CallKind(StrEnum):
-    """What was done with a call."""
-
-    SIGNED = "signed"
-    VERIFIED = "verified"
 
 
 class CallEntry(msgspec.Struct, frozen=True):

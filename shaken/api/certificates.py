@@ -1,9 +1,8 @@
-"""`/api/v1/certificates`, and the public repository that `x5u` URLs name."""
+"""`/api/v1/certificates`: imported, listed, downloaded, deleted."""
 
 import base64
 import binascii
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
@@ -11,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec import Meta
 from sqlalchemy import Connection
 
+from shaken import certificates
 from shaken.api.certificate_records import (
     CertificateList,
     CertificateRecord,
@@ -26,28 +26,23 @@ from shaken.api.routes import (
     Route,
     read_address,
     read_flag,
+    read_id,
     read_kind,
     read_position,
     read_time,
 )
 from shaken.assignment import UnknownTenant
-from shaken.audit import Action
-from shaken.certificates import dependents
 from shaken.credentials import Role
-from shaken.importing import Importer, Upload, facts_of, host_name
+from shaken.importing import Importer, StoredForOthers, Upload
 from trust.certificate import Certificate, CertificateKind, CertificateRefused
 from trust.keys import MasterKeyError
+from trust.names import DnsNameError, host_name
+from trust.pem import MAX_LENGTH
 from trust.store import certificates as stored
 from trust.store.certificates import AlreadyStored, Filter, StoredCertificate
 
-MAX_PEM = 256 * 1024
-"""Characters of PEM text in one member; a chain of ten RSA certificates has about 20,000."""
-
 MAX_DELETED = 1000
 """Certificates deleted by one request."""
-
-REPOSITORY_CACHE_SECONDS = 3600
-"""How long verifiers may keep a chain without asking again."""
 
 MAX_FILE_NAME = 100
 """Characters of a name in the name of a file: file systems hold 255."""
@@ -55,10 +50,8 @@ MAX_FILE_NAME = 100
 PKCS7 = "application/pkcs7-mime"
 """A bundle of certificates, RFC 8551 §3.2."""
 
-_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
-
 Fingerprint = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{64}\Z")]
-Pem = Annotated[str, Meta(max_length=MAX_PEM)]
+Pem = Annotated[str, Meta(max_length=MAX_LENGTH)]
 
 
 class CertificateImport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,7 +63,7 @@ class CertificateImport(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     kind: CertificateKind
     certificate: Pem = ""
     private_key: Pem | None = None
-    pkcs12: Annotated[str, Meta(max_length=2 * MAX_PEM)] | None = None
+    pkcs12: Annotated[str, Meta(max_length=2 * MAX_LENGTH)] | None = None
     passphrase: Annotated[str, Meta(max_length=1024)] | None = None
     tenant: Annotated[str, Meta(max_length=253)] | None = None
     x5u: Annotated[str, Meta(max_length=2048)] | None = None
@@ -102,6 +95,14 @@ def create(call: ApiCall) -> Reply:
             "already-stored",
             f"this certificate is stored as {error.id}; with ?replace=true it takes over a better"
             " chain or the missing key",
+            id=error.id,
+        ) from error
+    except StoredForOthers as error:
+        raise Problem(
+            409,
+            "already-stored",
+            f"this certificate is stored as {error.id}, not for your tenant: only a credential that"
+            " is for all tenants can replace it",
             id=error.id,
         ) from error
     shown = record(call, done.certificate, chain=done.chain)
@@ -165,24 +166,6 @@ def download_der(call: ApiCall) -> Reply:
     return Reply(certificate.leaf.public_bytes(Encoding.DER), _as_file(row, "cer"))
 
 
-def publish(call: ApiCall) -> Reply:
-    """Give the chain of an STI certificate to whoever verifies a signature (x5u)."""
-    fingerprint = call.path["fingerprint"]
-    if not _FINGERPRINT.fullmatch(fingerprint):
-        raise not_found("certificate")
-    # The store itself is asked: another worker may have signed with it this very moment.
-    with call.resources.database.reading() as connection:
-        row = stored.get(connection, fingerprint)
-        chain = stored.chain_pem(connection, fingerprint)
-    if row is None or row.kind is not CertificateKind.STI or chain is None:
-        raise not_found("certificate")
-    headers = {
-        "Cache-Control": f"public, max-age={REPOSITORY_CACHE_SECONDS}",
-        "X-Content-Type-Options": "nosniff",
-    }
-    return Reply(chain.encode("ascii"), headers)
-
-
 def _as_file(row: StoredCertificate, ending: str) -> dict[str, str]:
     """Name the file that a download becomes, in ASCII, by what the certificate is for."""
     name = row.names[0].replace("*", "wildcard").replace(":", "-") if row.names else row.kind.value
@@ -219,40 +202,30 @@ def _binary(text: str) -> bytes:
 
 def _remove(call: ApiCall, ids: Iterable[str]) -> None:
     force = read_flag(call.query.get("force"), "force")
-    with call.changing() as change:
-        rows = [_visible(call, change.connection, identity) for identity in dict.fromkeys(ids)]
-        missed = dependents(rows, _others(change.connection, rows), now=call.now)
-        if missed and not force:
-            first = missed[0]
-            raise Problem(
-                409,
-                "in-use",
-                f"{first.detail}; import another first, or delete it all the same with ?force=true",
-                id=first.certificate,
+    fallback = call.resources.config.signing.fallback
+    try:
+        with call.changing() as change:
+            certificates.remove(
+                change,
+                ids,
+                known=call.snapshot,
+                scope=call.scope,
+                fallback=fallback,
+                force=force,
             )
-        for row in rows:
-            stored.remove(change, row.id)
-            change.audit(Action.CERTIFICATE_DELETE, row.id, tenant=row.tenant, before=facts_of(row))
-
-
-def _others(
-    connection: Connection, removed: Sequence[StoredCertificate]
-) -> list[StoredCertificate]:
-    """Read the certificates that could take the places of these, under the lock of the change."""
-    tenants = {row.tenant for row in removed if row.kind is CertificateKind.STI} - {None}
-    wanted = [
-        Filter(kind=CertificateKind.SYSTEM),
-        *(Filter(kind=CertificateKind.STI, tenant=tenant) for tenant in tenants),
-    ]
-    gone = {row.id for row in removed}
-    found = [row for each in wanted for row in stored.find(connection, each)]
-    return [row for row in found if row.id not in gone]
+    except certificates.NoSuchCertificate as error:
+        raise not_found("certificate") from error
+    except certificates.Missed as error:
+        raise Problem(
+            409,
+            "in-use",
+            f"{error}; import another first, or delete it all the same with ?force=true",
+            id=error.dependent.certificate,
+        ) from error
 
 
 def _visible(call: ApiCall, connection: Connection, identity: str) -> StoredCertificate:
-    if not _FINGERPRINT.fullmatch(identity.lower()):
-        raise not_found("certificate")
-    row = stored.get(connection, identity.lower())
+    row = stored.get(connection, read_id(identity, "certificate"))
     if row is None:
         raise not_found("certificate")
     call.hold_to_scope(row.tenant, "certificate")
@@ -271,10 +244,11 @@ def _with_chain(call: ApiCall, connection: Connection) -> tuple[StoredCertificat
 def _listed_name(text: str | None) -> str | None:
     if text is None:
         return None
-    name = host_name(text)
-    if name is None:
-        raise invalid("name", "a DNS name, one with a star in front, or an IP address is expected")
-    return name
+    try:
+        return host_name(text)
+    except DnsNameError as error:
+        detail = "a DNS name, one with a star in front, or an IP address is expected"
+        raise invalid("name", detail) from error
 
 
 _BASE = "/api/v1/certificates"
@@ -340,13 +314,5 @@ ROUTES = (
         "Download a leaf in DER, or its chain as PKCS#7",
         media_type="application/pkix-cert",
         query=("chain",),
-    ),
-    Route(
-        "GET",
-        "/certificates/{fingerprint}.pem",
-        None,
-        publish,
-        "The chain that a signature's x5u names",
-        media_type="application/pem-certificate-chain",
     ),
 )

@@ -11,6 +11,7 @@ from shaken.api.routes import ApiCall, Reply, Route, read_address
 from shaken.api.trunks import Networks, ThingName, read_networks
 from shaken.audit import SYSTEM, Action
 from shaken.credentials import Credential, Role, digest_of, new_secret
+from shaken.facts import CredentialRecord, credential_record
 from shaken.store import credentials as stored
 from shaken.store.tenants import get_trunk, owner_of
 from trust.certificate import CertificateRefused
@@ -38,20 +39,6 @@ class CredentialCreation(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     trunk: ThingName | None = None
     networks: Networks = []
     client_certificate: Annotated[str, Meta(min_length=1, max_length=MAX_CLIENT_PEM)] | None = None
-
-
-class CredentialRecord(msgspec.Struct, frozen=True):
-    """A credential as the API shows it: never its secret.
-
-    `client_spki` is the SHA-256 of the key that its client certificate must have.
-    """
-
-    name: str
-    role: Role
-    tenant: str | None
-    trunk: str | None
-    networks: tuple[str, ...]
-    client_spki: str | None
 
 
 class NewCredential(CredentialRecord, frozen=True):
@@ -101,7 +88,7 @@ def create(call: ApiCall) -> Reply:
             raise Problem(
                 409, "name-taken", f"there is a credential {body.name}; choose another name"
             ) from error
-        made = record(credential)
+        made = credential_record(credential)
         change.audit(Action.CREDENTIAL_CREATE, body.name, tenant=tenant, after=made)
     shown = NewCredential(**msgspec.structs.asdict(made), secret=secret)
     headers = {"Location": f"/api/v1/credentials/{body.name}", "Cache-Control": "no-store"}
@@ -116,7 +103,7 @@ def listing(call: ApiCall) -> Reply:
             connection, tenant=call.scope, after=call.query.get("after", ""), limit=limit + 1
         )
     more = found[limit - 1].name if len(found) > limit else None
-    return Reply(CredentialList(tuple(record(entry) for entry in found[:limit]), more))
+    return Reply(CredentialList(tuple(credential_record(entry) for entry in found[:limit]), more))
 
 
 def remove(call: ApiCall) -> Reply:
@@ -128,7 +115,7 @@ def remove(call: ApiCall) -> Reply:
             raise not_found("credential")
         call.hold_to_scope(credential.tenant, "credential")
         stored.remove_credential(change, name)
-        before = record(credential)
+        before = credential_record(credential)
         change.audit(Action.CREDENTIAL_REVOKE, name, tenant=credential.tenant, before=before)
     return Reply()
 
@@ -174,18 +161,6 @@ def _bound_tenant(call: ApiCall, change: Change, body: CredentialCreation) -> st
     if tenant not in {None, trunk.tenant}:
         raise invalid("tenant", f"the trunk belongs to {trunk.tenant}; leave tenant out")
     return trunk.tenant
-
-
-def record(credential: Credential) -> CredentialRecord:
-    """Show a credential, without secret and digest."""
-    return CredentialRecord(
-        name=credential.name,
-        role=credential.role,
-        tenant=credential.tenant,
-        trunk=credential.trunk,
-        networks=tuple(str(network) for network in credential.networks),
-        client_spki=credential.client_spki,
-    )
 
 
 _BASE = "/api/v1/credentials"

@@ -1,7 +1,8 @@
-"""The adapter between aiohttp and the API: the only module here that knows an HTTP library.
+"""The adapter between aiohttp and the API: no handler knows an HTTP library.
 
-It finds out who calls, reads a bounded body, holds the roles, runs the handler and sends the
-answer. What a request means is the handlers' business.
+It finds out who calls, lets `bodies` read a bounded body, holds the roles, runs the handler and
+sends the answer. What a request means is the handlers' business. Plain STIR requests do not come
+here: `stir_wire` reads them.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from shaken.api import (
     credentials,
     health,
     listeners,
+    repository,
     requests,
     roots,
     tenants,
@@ -105,6 +107,7 @@ class HttpApi:
         self._trusted = trusted_proxies
         routes = (
             *certificates.ROUTES,
+            *repository.ROUTES,
             *requests.ROUTES,
             *acme.ROUTES,
             *tenants.ROUTES,
@@ -143,12 +146,12 @@ class HttpApi:
     def _add(self, app: web.Application, routes: Sequence[Route]) -> None:
         for path in dict.fromkeys(route.path for route in routes):
             resource = app.router.add_resource(path)
-            methods = [route for route in routes if route.path == path]
-            for route in methods:
-                resource.add_route(route.method, self._handler(route))
-                if route.method == "GET":
-                    resource.add_route("HEAD", self._handler(route))
-            resource.add_route("*", self._wrong_method(sorted({r.method for r in methods})))
+            methods = {r.method: self._handler(r) for r in routes if r.path == path}
+            if "GET" in methods:
+                methods["HEAD"] = methods["GET"]
+            for method, handler in methods.items():
+                resource.add_route(method, handler)
+            resource.add_route("*", self._wrong_method(sorted(methods)))
 
     def answer_stir(self, request: StirRequest) -> StirAnswer | Awaitable[StirAnswer]:
         """Answer a request to `/stir/` with peer and key of the connection's other end."""

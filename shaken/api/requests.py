@@ -1,6 +1,5 @@
 """`/api/v1/certificates/requests`: certificates that are asked for, with keys that stay here."""
 
-import re
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -10,7 +9,15 @@ from sqlalchemy import Connection
 
 from shaken.api.certificate_records import TnAuthListRecord, authorised
 from shaken.api.problems import Problem, invalid, master_key_missing, not_found
-from shaken.api.routes import ApiCall, Reply, Route, read_address, read_kind, read_position
+from shaken.api.routes import (
+    ApiCall,
+    Reply,
+    Route,
+    read_address,
+    read_id,
+    read_kind,
+    read_position,
+)
 from shaken.assignment import UnknownTenant
 from shaken.credentials import Role
 from shaken.requesting import RequestRefused, Wish, discard, draft, keep
@@ -25,8 +32,6 @@ MAX_NAMES = 100
 
 MAX_TNS = 1_000
 """Numbers and ranges of one request: it stays a text that can be sent by mail."""
-
-_ID = re.compile(r"[0-9a-f]{64}")
 
 Text = Annotated[str, Meta(min_length=1, max_length=64)]
 
@@ -145,8 +150,7 @@ def _wish(call: ApiCall) -> Wish:
 
 
 def _visible(call: ApiCall, connection: Connection) -> StoredRequest:
-    identity = call.path["id"].lower()
-    row = stored.get(connection, identity) if _ID.fullmatch(identity) else None
+    row = stored.get(connection, read_id(call.path["id"], "request"))
     if row is None:
         raise not_found("request")
     call.hold_to_scope(row.tenant, "request")

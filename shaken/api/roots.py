@@ -1,6 +1,5 @@
 """`/api/v1/roots`: trusted roots; and `roots.pem`, the bundle of a purpose for a PBX to use."""
 
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -10,24 +9,23 @@ import msgspec
 from msgspec import Meta
 from sqlalchemy import Connection
 
-from shaken.api.certificates import MAX_PEM
 from shaken.api.problems import Problem, invalid, not_found
-from shaken.api.routes import ApiCall, Reply, Route, read_position
+from shaken.api.routes import ApiCall, Reply, Route, read_id, read_position
 from shaken.audit import Action
 from shaken.certificates import Status, status_of
 from shaken.credentials import Role
+from shaken.facts import plan_facts
 from trust.certificate import CertificateRefused
-from trust.roots import AlreadyAdded, Plan, Purpose, Root, Shipper, read_root
+from trust.pem import MAX_LENGTH
+from trust.roots import AlreadyAdded, Purpose, Root, Shipper, read_root
 from trust.store import roots as stored
-
-_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 
 
 class RootAddition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A root to trust: the certificate of one authority, in PEM."""
 
     purpose: Purpose
-    certificate: Annotated[str, Meta(min_length=1, max_length=MAX_PEM)]
+    certificate: Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH)]
 
 
 class RootSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,7 +137,7 @@ def reset(call: ApiCall) -> Reply:
     with call.changing() as change:
         plan = stored.reset(change, body.purpose, keep_added=body.keep_added)
         subject = body.purpose.value
-        change.audit(Action.ROOTS_RESET, subject, tenant=None, after=facts_of(plan))
+        change.audit(Action.ROOTS_RESET, subject, tenant=None, after=plan_facts(plan))
     return Reply(
         RootsChanged(
             added=_records(call, plan.added),
@@ -157,19 +155,11 @@ def bundle(call: ApiCall) -> Reply:
     return Reply(pem, {"Cache-Control": "no-cache"}, etag=sha256(pem).hexdigest())
 
 
-def facts_of(plan: Plan) -> dict[str, object]:
-    """Return what the audit says of a list that was changed as a whole: ids of its roots."""
-    changed = {"added": plan.added, "removed": plan.removed, "enabled": plan.enabled}
-    return {how: [root.id for root in found] for how, found in changed.items()}
-
-
 def _wanted(call: ApiCall, connection: Connection) -> Root:
     """Find the root that path and query name; most are trusted for one purpose only."""
     text = call.query.get("purpose")
     purpose = None if text is None else _purpose(text)
-    identity = call.path["id"].lower()
-    if not _FINGERPRINT.fullmatch(identity):
-        raise not_found("root")
+    identity = read_id(call.path["id"], "root")
     found = [root for root in stored.get(connection, identity) if purpose in {None, root.purpose}]
     if not found:
         raise not_found("root")

@@ -4,6 +4,7 @@ The same table serves requests, holds the roles and makes `/openapi.json`. Handl
 functions of an `ApiCall`; they run in a thread, since they use the database.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ MAX_LIMIT = 1000
 
 MAX_POSITION_DIGITS = 18
 """Digits of a place in a list: each such number fits the database's integers."""
+
+_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,16 @@ def read_address(text: str, field_name: str) -> str:
         return dns_name(text)
     except DnsNameError as error:
         raise invalid(field_name, str(error)) from error
+
+
+def read_id(text: str, what: str) -> str:
+    """Read the id of a path, a SHA-256 in hex of either case. Raises the problem of no such thing.
+
+    `what` is what an answer calls the thing.
+    """
+    if not _SHA256.fullmatch(text):
+        raise not_found(what)
+    return text.lower()
 
 
 def read_kind(text: str | None) -> CertificateKind | None:

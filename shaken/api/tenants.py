@@ -11,6 +11,7 @@ from shaken.api.routes import ApiCall, Reply, Route, read_address
 from shaken.attestation import NumberRuleError, parse_number_rule
 from shaken.audit import Action
 from shaken.credentials import Role
+from shaken.facts import TenantRecord, tenant_record
 from shaken.managing import follow_tenant
 from shaken.store import tenants as stored
 from shaken.tenants import Tenant
@@ -40,16 +41,6 @@ class TenantCreation(TenantSettings, frozen=True, forbid_unknown_fields=True, kw
     address: Name
 
 
-class TenantRecord(msgspec.Struct, frozen=True):
-    """A tenant as the API shows it."""
-
-    address: str
-    aliases: tuple[str, ...]
-    numbers: tuple[str, ...]
-    fallback: Fallback
-    managed: bool
-
-
 class TenantList(msgspec.Struct, frozen=True):
     """A page of tenants; `next` is what to send as `after`."""
 
@@ -62,7 +53,7 @@ def create(call: ApiCall) -> Reply:
     call.require_everything()
     body: TenantCreation = call.body
     tenant = _tenant(read_address(body.address, "address"), body)
-    shown = record(tenant)
+    shown = tenant_record(tenant)
     with call.changing() as change:
         try:
             stored.add_tenant(change, tenant)
@@ -79,16 +70,16 @@ def listing(call: ApiCall) -> Reply:
     with call.resources.database.reading() as connection:
         if call.scope is not None:
             own = stored.get_tenant(connection, call.scope)
-            return Reply(TenantList((record(own),) if own else (), None))
+            return Reply(TenantList((tenant_record(own),) if own else (), None))
         found = stored.find_tenants(connection, after=call.query.get("after", ""), limit=limit + 1)
     more = found[limit - 1].address if len(found) > limit else None
-    return Reply(TenantList(tuple(record(tenant) for tenant in found[:limit]), more))
+    return Reply(TenantList(tuple(tenant_record(tenant) for tenant in found[:limit]), more))
 
 
 def show(call: ApiCall) -> Reply:
     """Show one tenant."""
     with call.resources.database.reading() as connection:
-        return Reply(record(_visible(call, connection)))
+        return Reply(tenant_record(_visible(call, connection)))
 
 
 def replace(call: ApiCall) -> Reply:
@@ -101,12 +92,12 @@ def replace(call: ApiCall) -> Reply:
             stored.replace_tenant(change, tenant)
         except stored.AddressTaken as error:
             raise _taken(error) from error
-        shown = record(tenant)
+        shown = tenant_record(tenant)
         change.audit(
             Action.TENANT_UPDATE,
             tenant.address,
             tenant=tenant.address,
-            before=record(before),
+            before=tenant_record(before),
             after=shown,
         )
         follow_tenant(change, before, tenant)
@@ -126,7 +117,7 @@ def remove(call: ApiCall) -> Reply:
             stored.remove_tenant(change, address)
         except stored.InUse as error:
             raise _in_use(address) from error
-        change.audit(Action.TENANT_DELETE, address, tenant=address, before=record(tenant))
+        change.audit(Action.TENANT_DELETE, address, tenant=address, before=tenant_record(tenant))
         follow_tenant(change, tenant, None)
     return Reply()
 
@@ -163,17 +154,6 @@ def _visible(call: ApiCall, connection: Connection) -> Tenant:
         raise not_found("tenant")
     call.hold_to_scope(tenant.address, "tenant")
     return tenant
-
-
-def record(tenant: Tenant) -> TenantRecord:
-    """Show a tenant."""
-    return TenantRecord(
-        address=tenant.address,
-        aliases=tenant.aliases,
-        numbers=tuple(str(rule) for rule in tenant.numbers),
-        fallback=tenant.fallback,
-        managed=tenant.managed,
-    )
 
 
 _BASE = "/api/v1/tenants"

@@ -14,6 +14,7 @@ from shaken.api.routes import ApiCall, Reply, Route, read_address
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
 from shaken.audit import Action
 from shaken.credentials import Role
+from shaken.facts import TrunkRecord, trunk_record
 from shaken.store import tenants as stored
 from shaken.tenants import AnswerForm, Direction, Network, Trunk
 from sip.number import is_country
@@ -56,21 +57,6 @@ class TrunkCreation(TrunkSettings, frozen=True, forbid_unknown_fields=True, kw_o
     tenant: Annotated[str, Meta(min_length=1, max_length=253)]
 
 
-class TrunkRecord(msgspec.Struct, frozen=True):
-    """A trunk as the API shows it."""
-
-    name: str
-    tenant: str
-    attest: Attest
-    foreign_attest: ForeignAttest
-    origid: UUID
-    direction: Direction
-    networks: tuple[str, ...]
-    country: str | None
-    answer: AnswerForm
-    verification: VerificationPolicy
-
-
 class TrunkList(msgspec.Struct, frozen=True):
     """A page of trunks; `next` is what to send as `after`."""
 
@@ -83,7 +69,7 @@ def create(call: ApiCall) -> Reply:
     body: TrunkCreation = call.body
     _hold_attestation(call, body.foreign_attest, None)
     trunk = _trunk(body.name, _tenant_at(call, body.tenant), body, origid=body.origid or uuid4())
-    shown = record(trunk)
+    shown = trunk_record(trunk)
     with call.changing() as change:
         # Looked up again under the lock: the tenant may be gone since the snapshot was taken.
         if stored.get_tenant(change.connection, trunk.tenant) is None:
@@ -106,13 +92,13 @@ def listing(call: ApiCall) -> Reply:
             connection, tenant=call.scope, after=call.query.get("after", ""), limit=limit + 1
         )
     more = found[limit - 1].name if len(found) > limit else None
-    return Reply(TrunkList(tuple(record(trunk) for trunk in found[:limit]), more))
+    return Reply(TrunkList(tuple(trunk_record(trunk) for trunk in found[:limit]), more))
 
 
 def show(call: ApiCall) -> Reply:
     """Show one trunk."""
     with call.resources.database.reading() as connection:
-        return Reply(record(_visible(call, connection)))
+        return Reply(trunk_record(_visible(call, connection)))
 
 
 def replace(call: ApiCall) -> Reply:
@@ -125,12 +111,12 @@ def replace(call: ApiCall) -> Reply:
         _hold_attestation(call, body.foreign_attest, before.attest.foreign)
         trunk = _trunk(before.name, before.tenant, body, origid=body.origid or before.origid)
         stored.replace_trunk(change, trunk)
-        shown = record(trunk)
+        shown = trunk_record(trunk)
         change.audit(
             Action.TRUNK_UPDATE,
             trunk.name,
             tenant=trunk.tenant,
-            before=record(before),
+            before=trunk_record(before),
             after=shown,
         )
     return Reply(shown)
@@ -146,7 +132,7 @@ def remove(call: ApiCall) -> Reply:
             raise Problem(
                 409, "in-use", f"credentials are bound to {trunk.name}; revoke them first"
             ) from error
-        before = record(trunk)
+        before = trunk_record(trunk)
         change.audit(Action.TRUNK_DELETE, trunk.name, tenant=trunk.tenant, before=before)
     return Reply()
 
@@ -200,22 +186,6 @@ def _visible(call: ApiCall, connection: Connection) -> Trunk:
         raise not_found("trunk")
     call.hold_to_scope(trunk.tenant, "trunk")
     return trunk
-
-
-def record(trunk: Trunk) -> TrunkRecord:
-    """Show a trunk."""
-    return TrunkRecord(
-        name=trunk.name,
-        tenant=trunk.tenant,
-        attest=trunk.attest.default,
-        foreign_attest=trunk.attest.foreign,
-        origid=trunk.origid,
-        direction=trunk.direction,
-        networks=tuple(str(network) for network in trunk.networks),
-        country=trunk.country,
-        answer=trunk.answer,
-        verification=trunk.verification,
-    )
 
 
 _BASE = "/api/v1/trunks"

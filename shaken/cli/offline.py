@@ -17,9 +17,10 @@ from shaken.passport import sign as sign_passport
 from sip.identity import Identity
 from sip.number import NumberError, canonical_number
 from trust.authority import Authority
-from trust.certificate import CertificateRefused, check_sti
+from trust.certificate import CertificateRefused
 from trust.chain import Assembled, assemble
 from trust.pem import PemContents, read_pem
+from trust.profiles import check_sti
 from trust.tnauthlist import TnAuthListError
 
 READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)

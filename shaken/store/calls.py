@@ -6,6 +6,7 @@ cost, and says where to go on.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
@@ -45,6 +46,13 @@ PROBED_SPANS = 1000
 _SEPARATOR = ","
 
 
+class CallKind(StrEnum):
+    """What was done with a call."""
+
+    SIGNED = "signed"
+    VERIFIED = "verified"
+
+
 class CallRecord(NamedTuple):
     """A signed or verified call: who asked, what was said, by which certificate.
 
@@ -63,7 +71,7 @@ class CallRecord(NamedTuple):
     origid: str
     certificate: str
     request_id: str
-    kind: str = "signed"
+    kind: str = CallKind.SIGNED.value
     verstat: str | None = None
     action: str | None = None
     reason: str | None = None

@@ -21,8 +21,6 @@ from trust.certificate import (
     UNREADABLE,
     Certificate,
     CertificateRefused,
-    check_sti,
-    check_tls,
     is_ca,
     weak_signature,
 )
@@ -31,6 +29,7 @@ from trust.claim_constraints import ClaimConstraints, ClaimConstraintsError, con
 from trust.crl import CrlError, CrlIndex, distribution_points, find_revocation
 from trust.pem import PemContents, PrivateKey, read_pem
 from trust.pkcs12 import read_pkcs12
+from trust.profiles import check_sti, check_tls
 from trust.roots import Root
 from trust.sti_path import StiRefused, judge_path
 from trust.tnauthlist import TnAuthList, TnAuthListError

@@ -106,7 +106,9 @@ async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
         resources=Resources(prepared.config, database, prepared.master, signer, None),
         authenticator=authenticator,
         stir=signing_api(signer, authenticator=authenticator),
-        snapshots=SnapshotFollower(database, take_snapshot(database), on_change=lambda _: None),
+        snapshots=SnapshotFollower(
+            database, take_snapshot(database), on_change=lambda _: asyncio.sleep(0)
+        ),
         trusted_proxies=(),
         version="0",
     ).application()

@@ -398,6 +398,20 @@ async def test_a_list_counts_by_policy(
             assert CRL in why(found)
 
 
+@pytest.mark.parametrize(
+    ("url", "told"), [("ldap://crl.example.net/", "has no URL that is fetched from"), (None, "")]
+)
+async def test_where_lists_are_needed_only_a_certificate_that_names_none_goes_without(
+    lab_ca: Authority, now: int, *, url: str | None, told: str
+) -> None:
+    desk = Desk(now, [lab_ca.root], revocation=Revocation.HARD)
+    desk.publish(lab_ca.issue_sti(spc="1234", crl_url=url, now=at(now)))
+
+    found = await find(desk)
+
+    assert (told in why(found)) if told else is_good(found)
+
+
 async def renewed(desk: Desk) -> None:
     """Wait until nothing is judged behind the back of calls."""
     while tasks := tuple(desk.signers._renewing.values()):

@@ -453,6 +453,20 @@ def test_a_key_of_another_master_key_is_named_by_its_certificate(
         )
 
 
+def test_a_certificate_that_lost_its_key_is_said_to_have_none(
+    signer: Signer, database: Database, certificate: StoredCertificate, *, tenant: Tenant, now: int
+) -> None:
+    snapshot = take_snapshot(database)
+    chosen = snapshot.sti
+    keyless = replace(certificate, sealed_key=None)
+    rows = replace(snapshot.certificate_rows, rows={keyless.id: keyless})
+    broken = replace(snapshot, certificate_rows=rows)
+    vars(broken)["sti"] = chosen
+
+    with pytest.raises(NotConfigured, match=f"certificate {keyless.id} has no private key"):
+        signer.sign(complete_call(), snapshot=broken, tenant=tenant, trunk=None, now=now)
+
+
 def test_a_key_moved_to_another_certificate_does_not_open(
     sign: Sign, database: Database, tenant: Tenant, add_certificate: AddCertificate
 ) -> None:

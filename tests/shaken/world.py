@@ -3,6 +3,7 @@
 It stands behind a proxy on this machine, so that a request may come from any address.
 """
 
+import asyncio
 import json
 import shutil
 import time
@@ -264,7 +265,9 @@ async def running(template: Template, folder: Path) -> AsyncIterator[World]:
         resources=Resources(Config(), database, template.master, signer, None),
         authenticator=authenticator,
         stir=stir_api(signer, Desk(int(time.time()), ()).verifier, authenticator=authenticator),
-        snapshots=SnapshotFollower(database, take_snapshot(database), on_change=lambda _: None),
+        snapshots=SnapshotFollower(
+            database, take_snapshot(database), on_change=lambda _: asyncio.sleep(0)
+        ),
         trusted_proxies=(ip_network("127.0.0.1"),),
         version="0",
     )

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from trust.authority import BACKDATING, Authority, Issued
-from trust.certificate import Certificate, check_sti
+from trust.certificate import Certificate
+from trust.profiles import check_sti
 from trust.tnauthlist import TnAuthList, TnAuthListError, TnRange
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)

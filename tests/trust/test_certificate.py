@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -15,11 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trust.authority import Authority
-from trust.certificate import Certificate, CertificateRefused, check_sti, is_ca, weak_signature
+from trust.certificate import Certificate, CertificateRefused, is_ca, weak_signature
+from trust.claim_constraints import JWT_CLAIM_CONSTRAINTS_OID
+from trust.profiles import check_sti
 from trust.tnauthlist import TN_AUTH_LIST_OID
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
+SHA256 = hashes.SHA256()
 KEY = ec.generate_private_key(ec.SECP256R1())
 AUTHORITY = Authority.create("Lab root", now=NOW).intermediate("Lab STI-CA", now=NOW)
 STI = AUTHORITY.issue_sti(spc="1234", numbers=["12155550100"], now=NOW).certificate
@@ -28,16 +32,36 @@ Build = Callable[[x509.CertificateBuilder], x509.CertificateBuilder]
 
 
 def self_signed(
-    build: Build = lambda builder: builder, *, common_names: tuple[str, ...] = ("Odd One",)
+    build: Build = lambda builder: builder,
+    *,
+    common_names: tuple[str, ...] = ("Odd One",),
+    digest: hashes.SHA256 | hashes.SHA384 = SHA256,
 ) -> Certificate:
     """Make a certificate the lab authority would not issue."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, one) for one in common_names])
     builder = x509.CertificateBuilder(name, name, KEY.public_key(), 0xABC, NOW, NOW + DAY)
-    return Certificate((build(builder).sign(KEY, hashes.SHA256()),))
+    return Certificate((build(builder).sign(KEY, digest),))
 
 
 def with_extension(extension: x509.ExtensionType) -> Certificate:
-    return self_signed(lambda builder: builder.add_extension(extension, critical=False))
+    return with_extensions(extension)
+
+
+def with_extensions(
+    *extensions: x509.ExtensionType, digest: hashes.SHA256 | hashes.SHA384 = SHA256
+) -> Certificate:
+    def build(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=False)
+        return builder
+
+    return self_signed(build, digest=digest)
+
+
+def version_1() -> Certificate:
+    """Read what openssl made, since cryptography makes none of version 1."""
+    file = Path(__file__).parents[1] / "vectors/trust/v1-issued.pem"
+    return Certificate((x509.load_pem_x509_certificate(file.read_bytes()),))
 
 
 def damaged(extension: x509.ObjectIdentifier) -> Certificate:
@@ -151,12 +175,7 @@ def test_one_that_is_not_valid_yet_may_be_stored() -> None:
     check_sti(STI, now=NOW - DAY)
 
 
-def test_one_without_key_usage_may_sign() -> None:
-    tn_auth_list = x509.UnrecognizedExtension(
-        TN_AUTH_LIST_OID, bytes.fromhex("3008a006160431323334")
-    )
-
-    check_sti(with_extension(tn_auth_list), now=NOW)
+TN_AUTH_LIST = x509.UnrecognizedExtension(TN_AUTH_LIST_OID, bytes.fromhex("3008a006160431323334"))
 
 
 def test_validity_includes_its_last_second() -> None:
@@ -218,7 +237,29 @@ RSA_KEY = rsa.generate_private_key(65537, 2048)
         ("bad-tn-auth-list", damaged(TN_AUTH_LIST_OID), "not a TNAuthorizationList"),
         ("bad-extensions", damaged(x509.OID_KEY_USAGE), "openssl x509"),
         ("is-a-ca", Certificate((AUTHORITY.certificate,)), "Put that one first"),
-        ("key-usage", with_extension(key_usage(digital_signature=False)), "digitalSignature"),
+        (
+            "key-usage",
+            with_extensions(key_usage(digital_signature=False), TN_AUTH_LIST),
+            "does not include digitalSignature",
+        ),
+        ("key-usage", with_extension(TN_AUTH_LIST), "has no keyUsage"),
+        (
+            "not-ecdsa-sha256",
+            with_extensions(
+                key_usage(digital_signature=True), TN_AUTH_LIST, digest=hashes.SHA384()
+            ),
+            "1.2.840.10045.4.3.3",
+        ),
+        (
+            "bad-constraints",
+            with_extensions(
+                key_usage(digital_signature=True),
+                TN_AUTH_LIST,
+                x509.UnrecognizedExtension(JWT_CLAIM_CONSTRAINTS_OID, b"\x30\x00"),
+            ),
+            "demand nothing",
+        ),
+        ("not-version-3", version_1(), "version 1"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

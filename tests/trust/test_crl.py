@@ -98,6 +98,26 @@ def test_only_urls_that_can_be_fetched_are_named_and_a_few_of_them() -> None:
     assert second.urls == tuple(many[: MAX_URLS - 1])
 
 
+def test_where_no_list_is_within_reach_a_point_says_so() -> None:
+    by_name = x509.DistributionPoint(
+        full_name=None,
+        relative_name=None,
+        reasons=None,
+        crl_issuer=[x509.DirectoryName(PA_NAME)],
+    )
+
+    for points, crl_issuer in (
+        ([point_at("ldap://crl.example/")], None),
+        ([point_at("ftp://x/", crl_issuer=PA_NAME), point_at("ldap://x/")], PA_NAME),
+        ([by_name], PA_NAME),
+    ):
+        certificate = with_points(*points)
+
+        found = distribution_points((certificate, STI_CA.certificate))
+
+        assert found == (Point(certificate, (), crl_issuer),)
+
+
 def test_distribution_points_that_cannot_be_read_are_an_error() -> None:
     broken = with_extension(x509.UnrecognizedExtension(x509.CRLDistributionPoints.oid, b"\x30\x01"))
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trust.names import MAX_NAME, DnsNameError, dns_name
+from trust.names import MAX_NAME, DnsNameError, dns_name, host_name
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,24 @@ def test_every_spelling_of_a_name_becomes_the_same(text: str, name: str) -> None
 def test_what_cannot_be_a_host_name_is_refused(text: str) -> None:
     with pytest.raises(DnsNameError):
         dns_name(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("PBX.Example.COM.", "pbx.example.com"),
+        ("*.BÜCHER.example", "*.xn--bcher-kva.example"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:DB8::1", "2001:db8::1"),
+        *((text, None) for text in ("", "*", "*.", "*.*.example", "a.*.example", "SHAKEN 1234")),
+    ],
+)
+def test_hosts_may_also_be_named_with_a_star_or_by_address(text: str, name: str | None) -> None:
+    if name is None:
+        with pytest.raises(DnsNameError):
+            host_name(text)
+    else:
+        assert host_name(text) == name
 
 
 def name_of(length: int) -> str:

@@ -17,7 +17,7 @@ from trust.certificate import Certificate, CertificateRefused
 from trust.chain import assemble
 from trust.pem import (
     MAX_BLOCKS,
-    MAX_TEXT_LENGTH,
+    MAX_LENGTH,
     PemContents,
     read_pem,
 )
@@ -342,7 +342,7 @@ def test_complaints_about_a_text_name_the_field_it_was_pasted_in() -> None:
 
 
 def test_the_length_of_a_text_is_bounded() -> None:
-    longest = LEAF + " " * (MAX_TEXT_LENGTH - len(LEAF))
+    longest = LEAF + " " * (MAX_LENGTH - len(LEAF))
 
     assert read_pem(longest).certificates
     assert refusal(lambda: read_pem(longest + " ")).slug == "too-large"

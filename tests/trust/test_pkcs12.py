@@ -16,8 +16,8 @@ from trust.authority import Authority
 from trust.certificate import CertificateRefused
 from trust.chain import assemble
 from trust.kdf import MAX_STEPS
-from trust.pem import read_pem
-from trust.pkcs12 import MAX_BYTES, read_pkcs12
+from trust.pem import MAX_LENGTH, read_pem
+from trust.pkcs12 import read_pkcs12
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 LAB = (
@@ -185,8 +185,8 @@ def test_a_file_may_cost_as_much_as_is_allowed() -> None:
 
 
 def test_the_length_of_a_file_is_bounded() -> None:
-    assert refusal(lambda: read_pkcs12(bytes(MAX_BYTES), passphrase=None)).slug == "bad-pkcs12"
-    assert refusal(lambda: read_pkcs12(bytes(MAX_BYTES + 1), passphrase=None)).slug == "too-large"
+    assert refusal(lambda: read_pkcs12(bytes(MAX_LENGTH), passphrase=None)).slug == "bad-pkcs12"
+    assert refusal(lambda: read_pkcs12(bytes(MAX_LENGTH + 1), passphrase=None)).slug == "too-large"
 
 
 # Whatever is uploaded

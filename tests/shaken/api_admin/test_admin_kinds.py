@@ -4,6 +4,7 @@ import base64
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -358,6 +359,18 @@ def test_of_two_certificates_a_tenant_signs_with_one_is_deleted_but_not_both(
     problem(admin.delete(f"{BASE}/{both[1]}"), 409, "in-use")
 
 
+def test_one_that_is_named_twice_is_deleted_and_told_of_once(
+    admin: Caller, sti_ca: Authority, moment: datetime
+) -> None:
+    identity = new_certificate(admin, sti_ca.issue_sti(spc="1234", now=moment))["id"]
+
+    deleted = admin.post(f"{BASE}/delete", {"ids": [identity.upper(), identity]})
+
+    assert deleted.status == 204
+    query = f"action=certificate.delete&subject={identity}"
+    assert len(admin.get(f"/api/v1/audit?{query}").json()["items"]) == 1
+
+
 def test_several_are_deleted_together_or_none_of_them(
     admin: Caller, sti_ca: Authority, moment: datetime
 ) -> None:
@@ -419,8 +432,10 @@ def test_an_administrator_of_a_tenant_takes_over_no_certificate_that_is_not_its_
     _, bound = new_credential(admin, "admin", tenant=new_tenant(admin))
     published = {"kind": "sti", "certificate": issued.chain_pem}
 
-    for body in (published, upload(issued)):
-        problem(bound.post(f"{BASE}?replace=true", body), 409, "already-stored")
+    for body, query in product((published, upload(issued)), ("", "?replace=true")):
+        told = problem(bound.post(f"{BASE}{query}", body), 409, "already-stored")
+        assert record["id"] in told
+        assert "replace=true" not in told
 
     assert admin.get(f"{BASE}/{record['id']}").json() == record
 

@@ -222,7 +222,7 @@ def test_those_who_are_known_learn_which_methods_a_resource_has(
     answer = callers["signer"].call("PATCH", "/api/v1/tenants")
 
     problem(answer, 405, "method-not-allowed")
-    assert answer.headers["allow"] == "GET, POST"
+    assert answer.headers["allow"] == "GET, HEAD, POST"
     problem(callers["signer"].get("/api/v1/nothing"), 404, "not-found")
 
 

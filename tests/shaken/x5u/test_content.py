@@ -160,6 +160,16 @@ def test_what_is_no_revocation_list_is_refused(body: bytes) -> None:
     assert caught.value.reason is Reason.NOT_A_CRL
 
 
+def test_a_revocation_list_of_a_version_to_come_is_refused() -> None:
+    version_2, version_5 = b"\x02\x01\x01", b"\x02\x01\x04"
+    body = _crl().public_bytes(Encoding.DER).replace(version_2, version_5, 1)
+
+    with pytest.raises(FetchError) as caught:
+        read_crl(body)
+
+    assert caught.value.reason is Reason.NOT_A_CRL
+
+
 def test_the_primes_of_a_strangers_key_are_not_tried() -> None:
     p, q, e = 2**2203 - 1, 2**2281 - 1, 65537
     d = pow(e, -1, (p - 1) * (q - 1))
