@@ -19,7 +19,7 @@ from trust.acme.renewal import Demand
 from trust.acme.revocation import Reason
 from trust.acme.settings import AcmeSettings
 from trust.certificate import CertificateKind
-from trust.names import DnsNameError, dns_name, host_name
+from trust.names import DnsNameError, dns_name, host_name, is_ip
 from trust.store import acme_orders, acme_revocations
 from trust.store.acme_revocations import Pending
 from trust.store.certificates import chain_pem
@@ -171,9 +171,12 @@ def _spelled(names: Sequence[str]) -> tuple[str, ...]:
         raise OrderRefused("invalid-request", "name at least one host", "names")
     spelled = []
     for name in names:
-        host = host_name(name)
-        if host is None or ":" in host or host.replace(".", "").isdecimal():
-            raise OrderRefused("invalid-request", f"{name[:100]!r} is no host name", "names")
+        try:
+            host = host_name(name)
+        except DnsNameError as error:
+            raise OrderRefused("invalid-request", str(error), "names") from error
+        if is_ip(host):
+            raise OrderRefused("invalid-request", f"{host} is an address, no host name", "names")
         spelled.append(host)
     return tuple(dict.fromkeys(spelled))
 

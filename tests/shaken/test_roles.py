@@ -364,7 +364,9 @@ WAYS: dict[str, tuple[str, str | None, bool]] = {
 }
 """Where the client is, what the trusted proxy says it spoke, and whether nobody can read along."""
 
-SECRET_MEMBERS = {"private_key", "passphrase", "secret", "eab", "dns"}
+SECRET_MEMBERS = {"private_key", "passphrase", "secret"}
+TAKEN_SECRETS = {*SECRET_MEMBERS, "eab", "dns"}
+"""What is sent to the service also in these; it shows them without what is secret."""
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -388,7 +390,9 @@ async def test_keys_and_secrets_travel_only_where_nobody_reads_along(
 
 async def test_every_route_that_a_key_or_secret_passes_through_is_marked(world: World) -> None:
     for route in world.routes:
-        types = [kind for kind in (route.takes, route.gives) if kind is not None]
-        members = {field.name for kind in types for field in msgspec.structs.fields(kind)}
+        taken, given = (
+            set() if kind is None else {field.name for field in msgspec.structs.fields(kind)}
+            for kind in (route.takes, route.gives)
+        )
 
-        assert route.secret is bool(members & SECRET_MEMBERS), route.path
+        assert route.secret is bool(taken & TAKEN_SECRETS or given & SECRET_MEMBERS), route.path
