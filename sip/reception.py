@@ -1,0 +1,255 @@
+"""What becomes of a message that came in: dropped, answered from memory, or given to the handler.
+
+Between the transports (`sip.datagrams`, `sip.streams`) and who answers. A transport hands over the
+bytes of one message with the `Path` they came by; whatever is to be sent goes to a path. Nothing
+is ever sent in return for a response.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from sip.grammar import HeaderError
+from sip.limits import Limits
+from sip.message import Request, Response
+from sip.parsing import MalformedMessageError, is_response, parse
+from sip.rate import Rate
+from sip.response import respond, stateless_tag
+from sip.transaction import (
+    Outgoing,
+    ServerTransactions,
+    Timers,
+    Transaction,
+    TransactionsFullError,
+)
+from sip.via import Via, stamp
+
+_TICK_SECONDS = 0.05
+"""How exact the timers of transactions are; the shortest takes 0.2 seconds."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a request came from.
+
+    `transport` is UDP, TCP or TLS; `address` is an IP address without brackets or zone, that of an
+    IPv4 peer in IPv4's spelling. `client_certificate` is the DER of the certificate that a TLS
+    client showed.
+    """
+
+    transport: str
+    address: str
+    port: int
+    client_certificate: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stateless:
+    """A final response that is not remembered (RFC 3261 §8.2.7).
+
+    It costs no memory; a retransmission of the request is answered anew, so the response must
+    come out the same, its To tag too (`sip.response.stateless_tag`). For refusing strangers.
+    """
+
+    response: Response
+
+
+Answer = Response | Stateless | None
+"""What a handler says: a final response, one that is not remembered, or silence."""
+
+Handler = Callable[[Request, Source], Answer | Awaitable[Answer]]
+"""Answers each new request but ACK and CANCEL, at once or later."""
+
+
+class Path(Protocol):
+    """The way back to where a message came from."""
+
+    @property
+    def source(self) -> Source:
+        """Where it leads."""
+
+    def answering(self, via: Via) -> "Path":
+        """Choose the way of the response to a request with this topmost Via."""
+
+    def send(self, data: bytes) -> None:
+        """Send the bytes of one message, or none if the way is closed."""
+
+
+class Reception:
+    """Takes messages of all transports of a server, in one event loop."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        limits: Limits,
+        timers: Timers,
+        secret: bytes,
+        is_known: Callable[[Source], bool],
+    ) -> None:
+        self._handler = handler
+        self._limits = limits
+        self._secret = secret
+        self._is_known = is_known
+        self._strangers = Rate(limits.strangers_per_second)
+        self._transactions: ServerTransactions[Path] = ServerTransactions(
+            limit=limits.transactions,
+            max_bytes=limits.transaction_bytes,
+            timers=timers,
+            secret=secret,
+        )
+        self._loop = asyncio.get_running_loop()
+        self._tick: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def receive(self, data: bytes, path: Path) -> None:
+        """Take the bytes of one message; sends what is to be sent at once."""
+        now = self._loop.time()
+        source = path.source
+        if not self._is_known(source) and not self._strangers.take(now):
+            return
+        if is_response(data):
+            return
+        try:
+            request = parse(data)
+            if not isinstance(request, Request):
+                return
+            if request.method != "ACK":  # which is never answered
+                request = _stamped(request, source)
+        except MalformedMessageError as error:
+            self._refuse(error, path)
+            return
+        except HeaderError:  # a Via that can be read, but not be sent back
+            return
+        path = path.answering(request.via)
+        reliable = source.transport != "UDP"
+        out = self._transactions.receive(request, peer=source.address, destination=path, now=now)
+        if out is None:
+            self._handle(request, path, is_reliable=reliable)
+        else:
+            self._send(out)
+
+    def refuse(self, head: bytes, *, status: int, sentence: str, path: Path) -> None:
+        """Answer a message of which only the header section is known, and is wrong."""
+        try:
+            message = parse(head)
+        except MalformedMessageError as error:
+            request = error.request
+        else:
+            request = message if isinstance(message, Request) else None
+        if request is not None and request.method != "ACK":
+            self._refuse(MalformedMessageError(sentence, status=status, request=request), path)
+
+    async def close(self) -> None:
+        """Stop timers and end what is being answered."""
+        if self._tick is not None:
+            self._tick.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _handle(self, request: Request, path: Path, *, is_reliable: bool) -> None:
+        """Let the handler answer a new request."""
+        try:
+            answer = self._handler(request, path.source)
+        except Exception:
+            _log.exception("the answer to a SIP request failed")
+            answer = self._failure(request)
+        try:
+            if isinstance(answer, Response):
+                self._send(
+                    self._transactions.answer_at_once(
+                        request,
+                        answer,
+                        peer=path.source.address,
+                        destination=path,
+                        is_reliable=is_reliable,
+                        now=self._loop.time(),
+                    )
+                )
+            elif isinstance(answer, Stateless):
+                path.send(answer.response.serialise())
+            elif answer is not None:
+                self._wait(request, answer, path, is_reliable=is_reliable)
+        except TransactionsFullError:
+            path.send(self._own_answer(request, 503).serialise())
+
+    def _wait(
+        self, request: Request, answer: Awaitable[Answer], path: Path, *, is_reliable: bool
+    ) -> None:
+        """Remember a request whose answer takes a while, and wait for that in a task."""
+        task: asyncio.Task[None]
+        try:
+            transaction = self._transactions.begin(
+                request,
+                peer=path.source.address,
+                destination=path,
+                is_reliable=is_reliable,
+                now=self._loop.time(),
+            )
+        except TransactionsFullError:
+            if asyncio.iscoroutine(answer):
+                answer.close()
+            raise
+        self._keep_ticking()
+        task = self._loop.create_task(self._finish(request, answer, transaction))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _finish(
+        self, request: Request, answer: Awaitable[Answer], transaction: Transaction[Path]
+    ) -> None:
+        try:
+            async with asyncio.timeout(self._limits.answer_seconds):
+                response = await answer
+        except Exception:
+            _log.exception("the answer to a SIP request failed")
+            response = self._failure(request)
+        if isinstance(response, Stateless):
+            response = response.response
+        if response is None:
+            self._transactions.abandon(transaction)
+        else:
+            self._send(self._transactions.answer(transaction, response, now=self._loop.time()))
+
+    def _refuse(self, error: MalformedMessageError, path: Path) -> None:
+        """Answer a malformed request, if it can be: without remembering it."""
+        request = error.request
+        if request is None:
+            return
+        try:
+            request = _stamped(request, path.source)
+            tag = stateless_tag(request, secret=self._secret)
+            response = respond(request, error.status, to_tag=tag, reason=str(error))
+        except HeaderError:
+            return
+        path.answering(request.via).send(response.serialise())
+
+    def _failure(self, request: Request) -> Response:
+        return self._own_answer(request, 500)
+
+    def _own_answer(self, request: Request, status: int) -> Response:
+        return respond(request, status, to_tag=stateless_tag(request, secret=self._secret))
+
+    def _send(self, out: tuple[Outgoing[Path], ...]) -> None:
+        for data, path in out:
+            path.send(data)
+        self._keep_ticking()
+
+    def _keep_ticking(self) -> None:
+        if self._tick is None and len(self._transactions):
+            self._tick = self._loop.call_later(_TICK_SECONDS, self._run_timers)
+
+    def _run_timers(self) -> None:
+        self._tick = None
+        self._send(self._transactions.run(self._loop.time()))
+
+
+def _stamped(request: Request, source: Source) -> Request:
+    """Note in the topmost Via where a request came from. Raises HeaderError."""
+    via = stamp(request.via, address=source.address, port=source.port)
+    return request if via is request.via else request.with_via(via)

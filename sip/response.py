@@ -1,0 +1,90 @@
+"""The response to a request (RFC 3261 §8.2.6): what is copied, what is added."""
+
+import hashlib
+
+from sip.grammar import HeaderError
+from sip.message import HeaderFields, Request, Response
+
+REASON_PHRASES = {
+    100: "Trying",
+    200: "OK",
+    300: "Multiple Choices",
+    302: "Moved Temporarily",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    415: "Unsupported Media Type",
+    416: "Unsupported URI Scheme",
+    420: "Bad Extension",
+    428: "Use Identity Header",
+    436: "Bad Identity Info",
+    437: "Unsupported Credential",
+    438: "Invalid Identity Header",
+    480: "Temporarily Unavailable",
+    481: "Call/Transaction Does Not Exist",
+    483: "Too Many Hops",
+    487: "Request Terminated",
+    500: "Server Internal Error",
+    501: "Not Implemented",
+    503: "Service Unavailable",
+    505: "Version Not Supported",
+    513: "Message Too Large",
+    603: "Decline",
+    607: "Unwanted",
+    608: "Rejected",
+}
+
+_TAG_BYTES = 8  # RFC 3261 §19.3 asks for 32 bits of randomness
+
+
+def respond(
+    request: Request,
+    status: int,
+    *,
+    to_tag: str,
+    reason: str | None = None,
+    headers: HeaderFields = (),
+    body: bytes = b"",
+) -> Response:
+    """Build the response to a request (RFC 3261 §8.2.6).
+
+    Via, From, To, Call-ID and CSeq are those of the request; `to_tag` is added to a To that has no
+    tag, but not to a 100 (§8.2.6.2). `headers` follow. Without `reason` the phrase is the usual.
+
+    Raises HeaderError when a header field, the tag or the phrase may not stand in a message.
+    """
+    copied: list[tuple[str, str]] = [("Via", via) for via in request.lines("Via")]
+    for name in ("From", "To", "Call-ID", "CSeq"):
+        value = request.header(name)
+        if value is None:
+            continue
+        if name == "To" and status > 100 and not _has_tag(request):
+            value = f"{value};tag={to_tag}"
+        copied.append((name, value))
+    if status == 100 and (timestamp := request.header("Timestamp")) is not None:
+        copied.append(("Timestamp", timestamp))
+    phrase = REASON_PHRASES.get(status, "") if reason is None else reason
+    return Response(status, phrase, (*copied, *headers), body)
+
+
+def stateless_tag(request: Request, *, secret: bytes) -> str:
+    """Make the To tag that a request and its retransmissions get without being remembered.
+
+    RFC 3261 §8.2.7: "the tag MUST be calculated [...] such that the same tag will be generated for
+    the same request". It differs from call to call as the Call-ID, the From and the topmost Via do.
+    `secret` (up to 64 bytes) keeps others from knowing it beforehand.
+    """
+    digest = hashlib.blake2b(key=secret, digest_size=_TAG_BYTES)
+    for name in ("Call-ID", "From", "Via"):
+        digest.update((request.header(name) or "").encode("utf-8", "surrogateescape"))
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def _has_tag(request: Request) -> bool:
+    """Whether the To has a tag, be it without a value; one that cannot be read has none."""
+    try:
+        return any(name == "tag" for name, _ in request.to.parameters)
+    except HeaderError:
+        return False

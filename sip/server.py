@@ -1,0 +1,207 @@
+"""UDP, TCP and TLS listeners that hand each request to one handler.
+
+`SipServer` serves sockets that are bound already, in the running event loop, until it is closed.
+The parts stand in modules of their own: `sip.datagrams` and `sip.streams` move bytes,
+`sip.reception` decides what becomes of a message.
+"""
+
+import asyncio
+import logging
+import secrets
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from sip.datagrams import DatagramListener, plain_address
+from sip.limits import Limits
+from sip.reception import Answer, Handler, Reception, Source, Stateless
+from sip.streams import StreamConnection
+from sip.transaction import Timers
+
+__all__ = ["Answer", "Handler", "Limits", "SipServer", "Source", "Stateless", "Timers"]
+
+_SWEEP_SECONDS = 1.0
+"""How often connections are looked at for silence."""
+
+_ACCEPT_PAUSE_SECONDS = 0.1
+"""How long none is accepted after that failed: the process has no file descriptors left."""
+
+_BACKLOG = 1024
+
+_log = logging.getLogger(__name__)
+
+
+def _everybody(source: Source) -> bool:  # noqa: ARG001 (the signature of a rule)
+    return True
+
+
+class SipServer:
+    """A SIP server (RFC 3261 §18.2), as an async context manager.
+
+    `handler(request, source)` answers each new request, at once or by an awaitable: a final
+    `Response`, a `Stateless` one, or None for silence. Retransmissions, ACK and CANCEL never reach
+    it, nor does what is malformed. A failure of its is logged and answered with 500.
+
+    `udp`, `tcp` and `tls` are bound sockets, those of the latter two listening or not; the server
+    closes them. `tls_context` is for `tls`. `is_known` says cheaply whether a source is anyone's:
+    of all others' messages only `Limits.strangers_per_second` are read.
+
+    Responses go to the address a request came from, over the connection it came by; over UDP to
+    the port of RFC 3581 or of the topmost Via. `maddr` and `received` of others are not followed.
+
+    Several processes may serve the same address. A retransmission over UDP, an ACK and a CANCEL
+    must reach the process that got the INVITE, or they are answered anew: whoever binds the
+    sockets must see to that. SO_REUSEPORT, a socket for each process, does so while the sockets
+    stay the same ones, since the kernel chooses by the peer's address and port; one UDP socket
+    that several processes inherit does not. TCP and TLS sockets may be inherited.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        udp: Sequence[socket.socket] = (),
+        tcp: Sequence[socket.socket] = (),
+        tls: Sequence[socket.socket] = (),
+        tls_context: ssl.SSLContext | None = None,
+        limits: Limits | None = None,
+        timers: Timers | None = None,
+        is_known: Callable[[Source], bool] = _everybody,
+    ) -> None:
+        if tls and tls_context is None:
+            raise ValueError("TLS sockets need a TLS context")
+        self._handler = handler
+        self._udp = tuple(udp)
+        self._streams = (*((sock, None) for sock in tcp), *((sock, tls_context) for sock in tls))
+        self._limits = limits or Limits()
+        self._timers = timers or Timers()
+        self._is_known = is_known
+        self._reception: Reception | None = None
+        self._datagrams: list[asyncio.BaseTransport] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections: set[StreamConnection] = set()
+        self._open: Counter[str] = Counter()  # connections and handshakes, by address
+
+    async def start(self) -> None:
+        """Begin to serve. Raises OSError when a socket cannot listen."""
+        loop = asyncio.get_running_loop()
+        self._reception = Reception(
+            self._handler,
+            limits=self._limits,
+            timers=self._timers,
+            secret=secrets.token_bytes(32),
+            is_known=self._is_known,
+        )
+        reception = self._reception
+        for sock in self._udp:
+            sock.settimeout(0)
+            transport, _ = await loop.create_datagram_endpoint(
+                lambda: DatagramListener(reception), sock=sock
+            )
+            self._datagrams.append(transport)
+        for sock, context in self._streams:
+            sock.settimeout(0)
+            sock.listen(_BACKLOG)
+            self._spawn(self._accept(sock, context, reception))
+        self._spawn(self._sweep())
+
+    async def close(self) -> None:
+        """Stop to serve: unanswered requests stay unanswered. May be called twice."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._reception is not None:
+            await self._reception.close()
+        for transport in self._datagrams:
+            transport.close()
+        for connection in tuple(self._connections):
+            connection.close()
+        for sock, _ in self._streams:
+            sock.close()
+        await asyncio.sleep(0)  # transports close their sockets in the loop's next turn
+
+    async def __aenter__(self) -> Self:
+        """Begin to serve."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop to serve."""
+        await self.close()
+
+    async def _accept(
+        self, sock: socket.socket, context: ssl.SSLContext | None, reception: Reception
+    ) -> None:
+        """Accept connections, and refuse those past a limit before they cost a handshake."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                peer, address = await loop.sock_accept(sock)
+            except OSError as error:
+                _log.warning("no SIP connection can be accepted: %s", error)
+                await asyncio.sleep(_ACCEPT_PAUSE_SECONDS)
+                continue
+            host, _ = plain_address(address)
+            if (
+                self._open.total() >= self._limits.connections
+                or self._open[host] >= self._limits.connections_per_address
+            ):
+                peer.close()
+                continue
+            self._open[host] += 1
+            self._spawn(self._connect(peer, host, context, reception))
+
+    async def _connect(
+        self,
+        peer: socket.socket,
+        host: str,
+        context: ssl.SSLContext | None,
+        reception: Reception,
+    ) -> None:
+        """Make a connection of an accepted socket, after its handshake where there is one."""
+        loop = asyncio.get_running_loop()
+        connection = StreamConnection(
+            reception, limits=self._limits, on_close=lambda closed: self._forget(closed, host)
+        )
+        self._connections.add(connection)
+        try:
+            await loop.connect_accepted_socket(
+                lambda: connection,
+                peer,
+                ssl=context,
+                ssl_handshake_timeout=None if context is None else self._limits.handshake_seconds,
+            )
+        except (OSError, ssl.SSLError) as error:
+            _log.debug("a TLS handshake for SIP failed: %s", error)
+            self._forget(connection, host)
+        except asyncio.CancelledError:
+            peer.close()
+            raise
+
+    def _forget(self, connection: StreamConnection, host: str) -> None:
+        if connection in self._connections:
+            self._connections.remove(connection)
+            self._open[host] -= 1
+            if not self._open[host]:
+                del self._open[host]
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            for connection in tuple(self._connections):
+                connection.close_if_idle(loop.time())
+
+    def _spawn(self, work: "asyncio._CoroutineLike[None]") -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

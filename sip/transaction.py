@@ -1,0 +1,354 @@
+"""Server transactions (RFC 3261 §17.2): one answer to a request, however often it comes.
+
+`ServerTransactions` remembers what was answered. It has no socket and no clock: requests and times
+go in, what is to be sent comes out, and `next_due` says when to ask again. What a request means and
+how it is answered is left to who asks.
+
+A request that is answered without being remembered (RFC 3261 §8.2.7) never comes here; its ACK is
+absorbed like any other.
+"""
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from enum import Enum
+from typing import Generic, NamedTuple, TypeVar
+
+from sip.matching import Key, OldKey, key_of
+from sip.message import Request, Response
+from sip.parsing import parse
+from sip.response import respond, stateless_tag
+
+Destination = TypeVar("Destination")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timers:
+    """The durations of RFC 3261 §17, in seconds, with its default values."""
+
+    t1: float = 0.5
+    """What a round trip takes."""
+    t2: float = 4.0
+    """The longest pause between two retransmissions of a response."""
+    t4: float = 5.0
+    """How long a message stays in the network."""
+    trying: float = 0.2
+    """When an INVITE that has no answer yet gets a 100 (§17.2.1)."""
+
+
+class State(Enum):
+    """Where a transaction stands (RFC 3261 figures 7 and 8, RFC 6026 figure 5)."""
+
+    TRYING = "trying"
+    PROCEEDING = "proceeding"
+    COMPLETED = "completed"
+    CONFIRMED = "confirmed"
+    ACCEPTED = "accepted"
+    TERMINATED = "terminated"
+
+
+class Outgoing(NamedTuple, Generic[Destination]):
+    """Bytes of a response, and where they go."""
+
+    data: bytes
+    destination: Destination
+
+
+class TransactionsFullError(Exception):
+    """There are as many unanswered requests as may be: this one is to be refused (503)."""
+
+
+class Transaction(Generic[Destination]):
+    """One request that is being answered, or was. Only `ServerTransactions` changes it."""
+
+    __slots__ = (
+        "destination",
+        "elapsed",
+        "interval",
+        "is_reliable",
+        "key",
+        "method",
+        "request",
+        "response",
+        "state",
+        "timer",
+    )
+
+    def __init__(
+        self,
+        request: Request,
+        key: Key,
+        *,
+        destination: Destination,
+        is_reliable: bool,
+    ) -> None:
+        self.key = key
+        self.method = request.method
+        self.request: Request | None = request  # needed no longer once it is answered
+        self.destination = destination
+        self.is_reliable = is_reliable
+        self.state = State.PROCEEDING if request.method == "INVITE" else State.TRYING
+        self.response: bytes | None = None
+        self.interval = 0.0  # of timer G, in seconds
+        self.elapsed = 0.0  # what timer H has counted when timer G ends
+        self.timer = 0  # of the timers that were started for it, the one that counts
+
+
+class ServerTransactions(Generic[Destination]):
+    """All server transactions of one process.
+
+    At most `limit` of them are kept, with at most `max_bytes` of responses: past that the one that
+    was answered first goes, and a retransmission of its request is a new request. Times are in
+    seconds of any clock that does not go back. `secret` (up to 64 bytes) makes the To tags of what
+    is answered here (100 has none, 200 and 481 to a CANCEL, 487).
+    """
+
+    def __init__(self, *, limit: int, max_bytes: int, timers: Timers, secret: bytes) -> None:
+        self._limit = limit
+        self._max_bytes = max_bytes
+        self._timers = timers
+        self._secret = secret
+        self._bytes = 0
+        self._transactions: dict[Key, Transaction[Destination]] = {}
+        self._answered: OrderedDict[Key, Transaction[Destination]] = OrderedDict()
+        # Timers of one duration end in the order in which they begin. So each duration has a
+        # queue, and no timer costs more than another, however many there are.
+        self._queues: dict[float, deque[tuple[float, int, Transaction[Destination]]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._transactions)
+
+    def receive(
+        self, request: Request, *, peer: str, destination: Destination, now: float
+    ) -> tuple[Outgoing[Destination], ...] | None:
+        """Take a request that came from an address; returns what is to be sent at once.
+
+        None is a new request, which wants an answer: by `begin`, `answer_at_once` or none. A
+        retransmission gets the very same bytes again, an ACK and a retransmission of what has no
+        answer yet get nothing, a CANCEL its answer and the 487 of the INVITE it ends.
+        """
+        transaction = self._transactions.get(key_of(request, peer))
+        if request.method == "ACK":
+            if transaction is not None and transaction.method == "INVITE":
+                self._acknowledge(transaction, request, now)
+            return ()
+        if transaction is not None:
+            if transaction.response is None:
+                return ()
+            return (Outgoing(transaction.response, destination),)
+        if request.method == "CANCEL":
+            return self._cancel(request, peer=peer, destination=destination, now=now)
+        return None
+
+    def begin(
+        self,
+        request: Request,
+        *,
+        peer: str,
+        destination: Destination,
+        is_reliable: bool,
+        now: float,
+    ) -> Transaction[Destination]:
+        """Remember a new request whose answer takes a while. Raises TransactionsFullError."""
+        transaction = self._add(
+            request, peer=peer, destination=destination, is_reliable=is_reliable
+        )
+        if transaction.method == "INVITE":
+            self._start(transaction, self._timers.trying, now)
+        return transaction
+
+    def answer(
+        self, transaction: Transaction[Destination], response: Response, *, now: float
+    ) -> tuple[Outgoing[Destination], ...]:
+        """Answer a request that began; returns what is to be sent: nothing when it has ended.
+
+        Any number of provisional responses may come before the final one.
+        """
+        if transaction.state not in (State.TRYING, State.PROCEEDING):
+            return ()
+        data = response.serialise()
+        self._bytes += len(data) - len(transaction.response or b"")
+        transaction.response = data
+        if response.status < 200:
+            transaction.state = State.PROCEEDING
+            transaction.timer += 1
+        else:
+            transaction.request = None
+            self._finish(transaction, response, now)
+        self._make_room()
+        return (Outgoing(data, transaction.destination),)
+
+    def answer_at_once(
+        self,
+        request: Request,
+        response: Response,
+        *,
+        peer: str,
+        destination: Destination,
+        is_reliable: bool,
+        now: float,
+    ) -> tuple[Outgoing[Destination], ...]:
+        """Remember a new request and its final response. Raises TransactionsFullError."""
+        transaction = self._add(
+            request, peer=peer, destination=destination, is_reliable=is_reliable
+        )
+        return self.answer(transaction, response, now=now)
+
+    def abandon(self, transaction: Transaction[Destination]) -> None:
+        """Forget a request that gets no answer."""
+        self._terminate(transaction)
+
+    def next_due(self) -> float | None:
+        """Say when `run` has something to do, or None. It may turn out to be nothing."""
+        return min((queue[0][0] for queue in self._queues.values() if queue), default=None)
+
+    def run(self, now: float) -> tuple[Outgoing[Destination], ...]:
+        """Do what is due: retransmit responses, send 100, forget what is over."""
+        out: list[Outgoing[Destination]] = []
+        for queue in tuple(self._queues.values()):
+            while queue and queue[0][0] <= now:
+                _, timer, transaction = queue.popleft()
+                if timer == transaction.timer:
+                    self._fire(transaction, now, out)
+        return tuple(out)
+
+    def _add(
+        self,
+        request: Request,
+        *,
+        peer: str,
+        destination: Destination,
+        is_reliable: bool,
+    ) -> Transaction[Destination]:
+        if len(self._transactions) >= self._limit:
+            if not self._answered:
+                raise TransactionsFullError
+            self._drop_oldest()
+        transaction = Transaction(
+            request,
+            key_of(request, peer),
+            destination=destination,
+            is_reliable=is_reliable,
+        )
+        self._transactions[transaction.key] = transaction
+        return transaction
+
+    def _finish(
+        self, transaction: Transaction[Destination], response: Response, now: float
+    ) -> None:
+        """Go on after a final response: timers G and H, J, or L of RFC 6026."""
+        timers = self._timers
+        self._answered[transaction.key] = transaction
+        if transaction.method != "INVITE":
+            transaction.state = State.COMPLETED
+            if transaction.is_reliable:
+                self._terminate(transaction)
+            else:
+                self._start(transaction, 64 * timers.t1, now)
+        elif response.status < 300:
+            # RFC 6026 §7.1 leaves retransmitting a 2xx to the user agent. None stands behind this
+            # one: it is sent again when the INVITE comes again.
+            transaction.state = State.ACCEPTED
+            self._start(transaction, 64 * timers.t1, now)
+        else:
+            transaction.state = State.COMPLETED
+            transaction.interval = 64 * timers.t1 if transaction.is_reliable else timers.t1
+            transaction.elapsed = transaction.interval
+            self._start(transaction, transaction.interval, now)
+
+    def _acknowledge(self, transaction: Transaction[Destination], ack: Request, now: float) -> None:
+        """Go on after an ACK; until timer I ends, whatever comes late is absorbed."""
+        if transaction.state is not State.COMPLETED:
+            return
+        if isinstance(transaction.key, OldKey) and ack.to.tag != _answered_tag(transaction):
+            return
+        if transaction.is_reliable:
+            self._terminate(transaction)
+        else:
+            transaction.state = State.CONFIRMED
+            self._forget_response(transaction)
+            self._start(transaction, self._timers.t4, now)
+
+    def _cancel(
+        self, cancel: Request, *, peer: str, destination: Destination, now: float
+    ) -> tuple[Outgoing[Destination], ...]:
+        """Answer a CANCEL (RFC 3261 §9.2): 200, or 481 when there is nothing to cancel.
+
+        An INVITE that has its final response keeps it; one that has none gets 487.
+        """
+        invite = self._transactions.get(key_of(cancel, peer, method="INVITE"))
+        if invite is None:
+            # Not remembered: a stranger's CANCELs cost no memory.
+            unknown = respond(cancel, 481, to_tag=stateless_tag(cancel, secret=self._secret))
+            return (Outgoing(unknown.serialise(), destination),)
+        # Both answers have the same tag (§9.2). The one to the CANCEL is the same each time it is
+        # made, and made again when the CANCEL comes again, for as long as there is its INVITE.
+        request = invite.request
+        tag = _answered_tag(invite)
+        if tag is None:
+            tag = stateless_tag(cancel if request is None else request, secret=self._secret)
+        accepted = respond(cancel, 200, to_tag=tag).serialise()
+        out: tuple[Outgoing[Destination], ...] = (Outgoing(accepted, destination),)
+        if request is not None:
+            out += self.answer(invite, respond(request, 487, to_tag=tag), now=now)
+        return out
+
+    def _start(self, transaction: Transaction[Destination], duration: float, now: float) -> None:
+        """Start a timer in the place of the one that runs."""
+        transaction.timer += 1
+        queue = self._queues.get(duration)
+        if queue is None:
+            queue = self._queues[duration] = deque()
+        queue.append((now + duration, transaction.timer, transaction))
+
+    def _fire(
+        self,
+        transaction: Transaction[Destination],
+        now: float,
+        out: list[Outgoing[Destination]],
+    ) -> None:
+        if transaction.state is State.PROCEEDING and transaction.request is not None:
+            trying = respond(transaction.request, 100, to_tag="")
+            out.extend(self.answer(transaction, trying, now=now))
+        elif (
+            transaction.state is State.COMPLETED
+            and transaction.method == "INVITE"
+            and transaction.elapsed < 64 * self._timers.t1
+            and transaction.response is not None
+        ):
+            out.append(Outgoing(transaction.response, transaction.destination))
+            transaction.interval = min(2 * transaction.interval, self._timers.t2)
+            # Timer H ends where it should also when it is no multiple of timer G.
+            pause = min(transaction.interval, 64 * self._timers.t1 - transaction.elapsed)
+            transaction.elapsed += pause
+            self._start(transaction, pause, now)
+        else:
+            self._terminate(transaction)
+
+    def _forget_response(self, transaction: Transaction[Destination]) -> None:
+        self._bytes -= len(transaction.response or b"")
+        transaction.response = None
+
+    def _make_room(self) -> None:
+        while self._bytes > self._max_bytes and self._answered:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        self._terminate(next(iter(self._answered.values())))
+
+    def _terminate(self, transaction: Transaction[Destination]) -> None:
+        if transaction.state is State.TERMINATED:
+            return
+        transaction.state = State.TERMINATED
+        transaction.timer += 1
+        self._forget_response(transaction)
+        transaction.request = None
+        del self._transactions[transaction.key]
+        self._answered.pop(transaction.key, None)
+
+
+def _answered_tag(transaction: Transaction[Destination]) -> str | None:
+    """Read the To tag that a transaction was answered with; None when it was not.
+
+    It is asked for rarely enough to be read from the bytes that are kept anyway.
+    """
+    return None if transaction.response is None else parse(transaction.response).to.tag

@@ -1,0 +1,112 @@
+"""The Via header field (RFC 3261 §20.42): which way a request came, and a response goes.
+
+`parse_via` reads one value. `stamp` notes in the topmost value where a request really came from
+(RFC 3261 §18.2.1, RFC 3581 §4), `response_port` reads where its response goes.
+"""
+
+import re
+from dataclasses import dataclass
+
+from sip.grammar import (
+    HOST,
+    LWS,
+    SWS,
+    TOKEN,
+    HeaderError,
+    Parameters,
+    find_parameter,
+    format_parameters,
+    read_parameters,
+)
+
+# via-parm          = sent-protocol LWS sent-by *( SEMI via-params )
+# sent-protocol     = protocol-name SLASH protocol-version SLASH transport
+# sent-by           = host [ COLON port ]
+# Any version is read, so that a message of another one gets its 505.
+_VIA = re.compile(
+    rf"{SWS}SIP{SWS}/{SWS}({TOKEN}){SWS}/{SWS}({TOKEN}){LWS}({HOST}){SWS}"
+    rf"(?::{SWS}([0-9]{{1,5}}))?",
+    re.IGNORECASE,
+)
+
+MAGIC_COOKIE = "z9hG4bK"
+"""What a branch begins with that is unique in space and time (RFC 3261 §8.1.1.7)."""
+
+_DEFAULT_PORTS = {"TLS": 5061}
+_DEFAULT_PORT = 5060
+
+
+@dataclass(frozen=True, slots=True)
+class Via:
+    """One value: the sender's transport in upper case, its host and port, and parameters.
+
+    `host` holds the brackets of an IPv6 reference; `port` is None where none is given.
+    """
+
+    version: str
+    transport: str
+    host: str
+    port: int | None
+    parameters: Parameters = ()
+
+    @property
+    def branch(self) -> str | None:
+        """The transaction's identifier, or None."""
+        return find_parameter(self.parameters, "branch")
+
+    @property
+    def asks_for_port(self) -> bool:
+        """Whether the sender wants its answer at the port it sent from: `rport` (RFC 3581 §3)."""
+        return any(name == "rport" for name, _ in self.parameters)
+
+    def __str__(self) -> str:
+        """Write the value as it stands in a message."""
+        port = "" if self.port is None else f":{self.port}"
+        parameters = format_parameters(self.parameters)
+        return f"SIP/{self.version}/{self.transport} {self.host}{port}{parameters}"
+
+
+def parse_via(value: str) -> Via:
+    """Parse one value of a Via header field. Raises HeaderError for anything else."""
+    match = _VIA.match(value)
+    if match is None:
+        raise HeaderError("the Via header field names no transport and host")
+    version, transport, host, digits = match.groups()
+    port = None if digits is None else int(digits)
+    if port is not None and not 1 <= port <= 65535:
+        raise HeaderError("the Via header field has a port out of range")
+    return Via(version, transport.upper(), host, port, read_parameters(value, match.end()))
+
+
+def stamp(via: Via, *, address: str, port: int) -> Via:
+    """Note where a request came from: `received` and, where asked for, `rport`.
+
+    `address` is an IP address without brackets. What the sender itself says in `received` goes.
+    """
+    if not via.asks_for_port and via.host.strip("[]") == address:
+        if find_parameter(via.parameters, "received") is None:
+            return via
+        kept = tuple(pair for pair in via.parameters if pair[0] != "received")
+        return Via(via.version, via.transport, via.host, via.port, kept)
+    parameters: list[tuple[str, str | None]] = []
+    for name, value in via.parameters:
+        if name == "rport":
+            parameters.append((name, str(port)))
+        elif name != "received":
+            parameters.append((name, value))
+    parameters.append(("received", address))
+    return Via(via.version, via.transport, via.host, via.port, tuple(parameters))
+
+
+def response_port(via: Via, *, source_port: int) -> int:
+    """Say to which port of a request's source address its response goes over UDP.
+
+    RFC 3261 §18.2.2: that of `sent-by`, or the default one; RFC 3581 §4: the source port where
+    `rport` asks for it. The address is always the one the request came from: `maddr` would let a
+    sender aim answers at somebody else, and is not followed.
+    """
+    if via.asks_for_port:
+        return source_port
+    if via.port is not None:
+        return via.port
+    return _DEFAULT_PORTS.get(via.transport, _DEFAULT_PORT)

@@ -1,0 +1,183 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sip.address import Address, parse_address
+from sip.grammar import HeaderError
+from sip.via import Via, parse_via, response_port, stamp
+
+TEXT = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20
+)
+PARAMETERS = st.lists(
+    st.tuples(
+        st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True),
+        st.one_of(st.none(), TEXT),
+    ),
+    max_size=4,
+    unique_by=lambda pair: pair[0],
+).map(tuple)
+
+
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        ("<sip:a@example.com>", Address(None, "sip:a@example.com")),
+        ("sip:a@example.com", Address(None, "sip:a@example.com")),
+        ("sip:a@example.com;tag=1", Address(None, "sip:a@example.com", (("tag", "1"),))),
+        (
+            "sip:[2001:db8::1]:5060 ; tag = 1",
+            Address(None, "sip:[2001:db8::1]:5060", (("tag", "1"),)),
+        ),
+        (
+            "<sip:a@[2001:db8::1];lr>;Tag=1",
+            Address(None, "sip:a@[2001:db8::1];lr", (("tag", "1"),)),
+        ),
+        ("tel:+12155550100;tag=1", Address(None, "tel:+12155550100", (("tag", "1"),))),
+        ("<tel:+1-215;phone-context=x>", Address(None, "tel:+1-215;phone-context=x")),
+        ("urn:service:sos", Address(None, "urn:service:sos")),
+        ("Alice B <sip:a@example.com>", Address("Alice B", "sip:a@example.com")),
+        ("Alice<sip:a@example.com>", Address("Alice", "sip:a@example.com")),
+        ('"Bell, \\"Al\\"" <sip:a@example.com>', Address('Bell, "Al"', "sip:a@example.com")),
+        ('"" <sip:a@example.com>', Address("", "sip:a@example.com")),
+        (
+            "Dr. Müller (home) <sip:a@example.com>",
+            Address("Dr. Müller (home)", "sip:a@example.com"),
+        ),
+        ('<sip:a>;x="1;2, 3"', Address(None, "sip:a", (("x", "1;2, 3"),))),
+        (
+            "<sip:a>;verstat=No-TN-Validation",
+            Address(None, "sip:a", (("verstat", "No-TN-Validation"),)),
+        ),
+    ],
+)
+def test_an_address_is_a_name_a_uri_and_parameters(value: str, address: Address) -> None:
+    assert parse_address(value) == address
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "*",
+        "",
+        "alice",
+        "<alice>",
+        '"Alice <sip:a@example.com>',
+        "< sip:a@example.com >",
+        "<sip:a@example.com",
+        "<sip:a@example.com> x",
+        "Bell, A <sip:a@example.com>",
+        "sip:a@example.com?x=y",
+        "<sip:a>;tag=1;TAG=2",
+        "<sip:a>;=1",
+        '<sip:a>;x="1',
+    ],
+)
+def test_anything_else_is_refused(value: str) -> None:
+    with pytest.raises(HeaderError):
+        parse_address(value)
+
+
+@given(name=st.one_of(st.none(), TEXT), parameters=PARAMETERS)
+def test_an_address_that_is_written_reads_the_same(
+    name: str | None, parameters: tuple[tuple[str, str | None], ...]
+) -> None:
+    address = Address(name, "sip:a@example.com", parameters)
+
+    assert parse_address(str(address)) == address
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_an_address_or_an_error(text: str) -> None:
+    for value in (text, f"<sip:a>{text}", f"{text}<sip:a>"):
+        try:
+            parse_address(value)
+        except HeaderError:
+            continue
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        Address("a\r\nb", "sip:a"),
+        Address(None, "sip:a>\r\n"),
+        Address(None, "sip:a", (("x", "\n"),)),
+    ],
+)
+def test_nothing_foreign_is_written(address: Address) -> None:
+    with pytest.raises(HeaderError):
+        str(address)
+
+
+@pytest.mark.parametrize(
+    ("value", "via"),
+    [
+        ("SIP/2.0/UDP a.example.com", Via("2.0", "UDP", "a.example.com", None)),
+        ("SIP / 2.0 / tcp  [2001:db8::1] : 5062", Via("2.0", "TCP", "[2001:db8::1]", 5062)),
+        (
+            "SIP/2.0/TLS 192.0.2.1;branch=z9hG4bK1;rport;received=2001:db8::9",
+            Via(
+                "2.0",
+                "TLS",
+                "192.0.2.1",
+                None,
+                (("branch", "z9hG4bK1"), ("rport", None), ("received", "2001:db8::9")),
+            ),
+        ),
+    ],
+)
+def test_a_via_is_a_transport_a_sender_and_parameters(value: str, via: Via) -> None:
+    assert parse_via(value) == via
+    assert parse_via(str(via)) == via
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "SIP/2.0/UDP", "SIP/2.0 a", "SIP/2.0/UDP a:0", "SIP/2.0/UDP a:65536", "SIP/2.0/UDP a b"],
+)
+def test_anything_else_is_no_via(value: str) -> None:
+    with pytest.raises(HeaderError):
+        parse_via(value)
+
+
+# RFC 3261 §18.2.1 and §18.2.2, RFC 3581 §4: the request comes from 192.0.2.9, port 40000.
+@pytest.mark.parametrize(
+    ("sent", "stamped", "port"),
+    [
+        ("SIP/2.0/UDP 192.0.2.9;branch=1", "SIP/2.0/UDP 192.0.2.9;branch=1", 5060),
+        ("SIP/2.0/UDP 192.0.2.9:5070;branch=1", "SIP/2.0/UDP 192.0.2.9:5070;branch=1", 5070),
+        (
+            "SIP/2.0/UDP pbx.example.com;branch=1",
+            "SIP/2.0/UDP pbx.example.com;branch=1;received=192.0.2.9",
+            5060,
+        ),
+        (
+            "SIP/2.0/UDP 192.0.2.9:5070;rport;branch=1",
+            "SIP/2.0/UDP 192.0.2.9:5070;rport=40000;branch=1;received=192.0.2.9",
+            40000,
+        ),
+        (
+            "SIP/2.0/UDP 10.0.0.1;rport=1;received=198.51.100.1;branch=1",
+            "SIP/2.0/UDP 10.0.0.1;rport=40000;branch=1;received=192.0.2.9",
+            40000,
+        ),
+        (
+            "SIP/2.0/UDP 192.0.2.9;received=198.51.100.1;maddr=198.51.100.2",
+            "SIP/2.0/UDP 192.0.2.9;maddr=198.51.100.2",
+            5060,
+        ),
+    ],
+)
+def test_a_via_is_stamped_with_where_the_request_came_from(
+    sent: str, stamped: str, port: int
+) -> None:
+    via = stamp(parse_via(sent), address="192.0.2.9", port=40000)
+
+    assert str(via) == stamped
+    assert response_port(via, source_port=40000) == port
+
+
+def test_an_ipv6_sender_is_known_within_its_brackets() -> None:
+    via = parse_via("SIP/2.0/UDP [2001:db8::1];branch=1")
+
+    assert stamp(via, address="2001:db8::1", port=5060) is via

@@ -1,0 +1,224 @@
+import asyncio
+import logging
+import socket
+
+import pytest
+
+from sip.message import Request
+from sip.parsing import parse
+from sip.response import respond
+from sip.server import Answer, Limits, SipServer, Source, Stateless, Timers
+from tests.sip.listening import DatagramClient, Redirect, bound, serving_udp
+from tests.sip.messages import request
+
+
+def _from(client: DatagramClient, message: Request) -> bytes:
+    host, port = client.address
+    return message.serialise().replace(b"192.0.2.1:5060", f"{host}:{port}".encode())
+
+
+async def _settle(client: DatagramClient, data: bytes) -> bytes:
+    """Ask something that is answered: what was sent before has been dealt with by then."""
+    return await client.ask(data)
+
+
+async def test_an_invite_is_answered_and_its_retransmission_gets_the_same_bytes() -> None:
+    handler = Redirect()
+    async with serving_udp(handler) as endpoint:
+        with DatagramClient(endpoint) as client:
+            first = await client.ask(_from(client, request()))
+            again = await client.ask(_from(client, request()))
+
+    assert first == again
+    assert first.startswith(b"SIP/2.0 302 ")
+    assert len(handler.seen) == 1
+    assert handler.seen[0][1] == Source("UDP", *client.address)
+
+
+async def test_what_is_not_acknowledged_is_sent_again_and_an_ack_ends_it() -> None:
+    handler = Redirect()
+    timers = Timers(t1=0.05)
+    async with serving_udp(handler, timers=timers) as endpoint:
+        with DatagramClient(endpoint) as client:
+            first = await client.ask(_from(client, request()))
+            assert await client.receive() == first
+            client.send(_from(client, request("ACK")))
+            answer = await client.ask(_from(client, request("OPTIONS")))
+            while answer == first:
+                answer = await client.receive()
+
+    assert parse(answer).cseq.method == "OPTIONS"
+
+
+async def test_the_via_says_where_the_request_came_from() -> None:
+    async with serving_udp(Redirect()) as endpoint:
+        with DatagramClient(endpoint) as client:
+            answer = parse(await client.ask(request().serialise()))
+
+    host, port = client.address
+    assert answer.header("Via") == (
+        f"SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-1;rport={port};received={host}"
+    )
+
+
+async def test_without_rport_the_answer_goes_to_the_port_of_the_via() -> None:
+    async with serving_udp(Redirect()) as endpoint:
+        with DatagramClient(endpoint) as sender, DatagramClient(endpoint) as listener:
+            sent_by = f"127.0.0.1:{listener.address[1]}"
+            sender.send(request(sent_by=sent_by, rport=";maddr=198.51.100.1").serialise())
+            answer = parse(await listener.receive())
+
+    assert answer.header("Via") == (f"SIP/2.0/UDP {sent_by};branch=z9hG4bK-1;maddr=198.51.100.1")
+
+
+async def test_ipv6_is_served() -> None:
+    handler = Redirect()
+    async with serving_udp(handler, host="::1") as endpoint:
+        with DatagramClient(endpoint) as client:
+            answer = parse(await client.ask(request().serialise()))
+
+    assert (answer.header("Via") or "").endswith(";received=::1")
+    assert handler.seen[0][1].address == "::1"
+
+
+async def test_a_malformed_request_gets_400_and_the_handler_never_sees_it() -> None:
+    handler = Redirect()
+    async with serving_udp(handler) as endpoint:
+        with DatagramClient(endpoint) as client:
+            data = _from(client, request()).replace(b"CSeq: 1 INVITE", b"CSeq: one INVITE")
+            answer = await client.ask(data)
+
+    assert answer.startswith(b"SIP/2.0 400 The CSeq header field is no number and method\r\n")
+    assert handler.seen == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        respond(request(), 200, to_tag="x").serialise(),
+        b"SIP/2.0 what\r\n\r\n",
+        b"\r\n\r\n",
+        b"\0",
+        b"",
+        request("ACK").serialise(),
+        request("ACK").serialise().replace(b"CSeq: 1", b"CSeq: x"),
+    ],
+)
+async def test_responses_and_noise_are_never_answered(data: bytes) -> None:
+    handler = Redirect()
+    async with serving_udp(handler) as endpoint:
+        with DatagramClient(endpoint) as client:
+            client.send(data)
+            answer = await _settle(client, _from(client, request("OPTIONS", branch="z9hG4bK-x")))
+
+    assert parse(answer).cseq.method == "OPTIONS"
+    assert len(handler.seen) == 1
+
+
+async def test_an_answer_may_take_a_while_and_a_cancel_ends_it() -> None:
+    asked = asyncio.Event()
+
+    async def handler(_message: Request, _source: Source) -> Answer:
+        asked.set()
+        await asyncio.Event().wait()
+        return None
+
+    async with serving_udp(handler) as endpoint:
+        with DatagramClient(endpoint) as client:
+            client.send(_from(client, request()))
+            await asked.wait()
+            trying = await client.receive()
+            answers = {
+                parse(await client.ask(_from(client, request("CANCEL")))).cseq.method,
+                parse(await client.receive()).cseq.method,
+            }
+
+    assert trying.startswith(b"SIP/2.0 100 Trying\r\n")
+    assert answers == {"CANCEL", "INVITE"}
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_a_failing_handler_is_logged_and_answered_with_500(
+    caplog: pytest.LogCaptureFixture, *, is_late: bool
+) -> None:
+    async def late(_message: Request, _source: Source) -> Answer:
+        raise RuntimeError("broken")
+
+    def soon(_message: Request, _source: Source) -> Answer:
+        raise RuntimeError("broken")
+
+    async with serving_udp(late if is_late else soon) as endpoint:
+        with DatagramClient(endpoint) as client:
+            answer = await client.ask(_from(client, request()))
+
+    assert answer.startswith(b"SIP/2.0 500 ")
+    assert "the answer to a SIP request failed" in caplog.text
+
+
+async def test_an_answer_that_takes_too_long_is_a_500(caplog: pytest.LogCaptureFixture) -> None:
+    async def handler(_message: Request, _source: Source) -> Answer:
+        await asyncio.Event().wait()
+        return None
+
+    async with serving_udp(handler, limits=Limits(answer_seconds=0.01)) as endpoint:
+        with DatagramClient(endpoint) as client:
+            answer = await client.ask(_from(client, request()))
+
+    assert answer.startswith(b"SIP/2.0 500 ")
+    assert caplog.record_tuples[-1][1] == logging.ERROR
+
+
+async def test_a_stateless_answer_is_given_anew_and_silence_is_silence() -> None:
+    seen: list[Request] = []
+
+    def handler(message: Request, _source: Source) -> Answer:
+        seen.append(message)
+        if message.method == "REGISTER":
+            return None
+        return Stateless(respond(message, 403, to_tag="fixed"))
+
+    async with serving_udp(handler) as endpoint:
+        with DatagramClient(endpoint) as client:
+            client.send(_from(client, request("REGISTER")))
+            first = await client.ask(_from(client, request()))
+            again = await client.ask(_from(client, request()))
+
+    assert first == again
+    assert first.startswith(b"SIP/2.0 403 ")
+    assert [message.method for message in seen] == ["REGISTER", "INVITE", "INVITE"]
+
+
+async def test_strangers_are_read_at_a_bounded_rate_and_others_always() -> None:
+    handler = Redirect()
+    known: set[int] = set()
+    limits = Limits(strangers_per_second=1)
+    async with serving_udp(
+        handler, limits=limits, is_known=lambda source: source.port in known
+    ) as endpoint:
+        with DatagramClient(endpoint) as stranger, DatagramClient(endpoint) as friend:
+            known.add(friend.address[1])
+            assert await stranger.ask(_from(stranger, request()))
+            for number in range(20):
+                stranger.send(_from(stranger, request(branch=f"z9hG4bK-s{number}")))
+            assert await friend.ask(_from(friend, request(branch="z9hG4bK-f")))
+
+    assert 2 <= len(handler.seen) <= 4
+
+
+async def test_when_no_more_can_wait_a_request_gets_503() -> None:
+    async def handler(_message: Request, _source: Source) -> Answer:
+        await asyncio.Event().wait()
+        return None
+
+    async with serving_udp(handler, limits=Limits(transactions=1)) as endpoint:
+        with DatagramClient(endpoint) as client:
+            client.send(_from(client, request("OPTIONS")))
+            answer = await client.ask(_from(client, request(branch="z9hG4bK-2")))
+
+    assert answer.startswith(b"SIP/2.0 503 ")
+
+
+def test_tls_without_a_context_is_refused() -> None:
+    sock, _ = bound(socket.SOCK_STREAM)
+    with sock, pytest.raises(ValueError, match="TLS context"):
+        SipServer(Redirect(), tls=[sock])
