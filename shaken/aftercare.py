@@ -87,9 +87,10 @@ class Aftercare:
                 self._forget(each)
 
     def _forget(self, revoked: Pending) -> None:
+        # What is revoked goes first: killed in between, it is revoked again, and never presented.
+        self._remove(revoked.certificate)
         with self._database.recording() as connection:
             acme_revocations.remove(connection, revoked.certificate)
-        self._remove(revoked.certificate)
 
     def _remove_expired(self, fence: Fence) -> None:
         self._next_sweep = self._clock() + SWEEP

@@ -16,7 +16,7 @@ from importlib import import_module
 from shaken.aftercare import Aftercare
 from shaken.audit import Action, record_event
 from shaken.config import Config
-from shaken.renewing import Keeper, Schedule, allowed_dns, plan_of, self_check
+from shaken.renewing import Keeper, Schedule, Unusable, allowed_dns, plan_of, self_check
 from trust.acme.challenges import Publisher
 from trust.acme.dns.reading import DnsSettingsError
 from trust.acme.events import Event, Failed, Issued, LeftBehind, Renewed, Stopped
@@ -103,7 +103,7 @@ class Renewer:
                 said = ""
             except Ending:
                 return
-            except (StoreError, MasterKeyError, LeaseLost, DnsSettingsError) as error:
+            except (StoreError, MasterKeyError, LeaseLost) as error:
                 pause = BUSY_SECONDS
                 if str(error) != said:
                     said = str(error)
@@ -165,9 +165,12 @@ class Renewer:
             return None
         # Loads the library of all providers, which a service without dns-01 need not.
         publishing = import_module("trust.acme.dns.publishers")
-        publisher: Publisher = publishing.publisher_for(
-            allowed_dns(settings.dns, hooks=self._config.acme.hooks), wait=self._wait
-        )
+        try:
+            allowed = allowed_dns(settings.dns, hooks=self._config.acme.hooks)
+        except DnsSettingsError as error:
+            # The orders that need records say so; all others go on.
+            return Unusable(f"the settings (dns.{error.field}): {error}")
+        publisher: Publisher = publishing.publisher_for(allowed, wait=self._wait)
         return publisher
 
     def _roots(self) -> str:

@@ -16,6 +16,7 @@ from shaken.audit import SYSTEM, changing
 from shaken.importing import Importer, Upload
 from trust.acme import renewal
 from trust.acme.caa import Issuer
+from trust.acme.challenges import PublicationError, TxtRecord
 from trust.acme.delivery import Delivery, NotKept
 from trust.acme.dns.reading import DnsSettingsError, read_dns_settings
 from trust.acme.dns.settings import DnsSettings, HookSettings
@@ -121,6 +122,29 @@ def allowed_dns(document: Mapping[str, Any], *, hooks: Sequence[str]) -> DnsSett
             " lists; add it there, where the service runs",
         )
     return settings
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A publisher of DNS records (`trust.acme.challenges.Publisher`) that is none, and why."""
+
+    why: str
+
+    def publish(self, records: Sequence[TxtRecord]) -> None:
+        """Raise PublicationError."""
+        raise self._error(records)
+
+    def withdraw(self, records: Sequence[TxtRecord]) -> None:
+        """Raise PublicationError."""
+        raise self._error(records)
+
+    def await_propagation(self, records: Sequence[TxtRecord]) -> None:
+        """Raise PublicationError."""
+        raise self._error(records)
+
+    def _error(self, records: Sequence[TxtRecord]) -> PublicationError:
+        names = ", ".join(dict.fromkeys(record.name for record in records))
+        return PublicationError(f"{names}: no DNS record can be published with {self.why}")
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,12 @@ class Expectation:
     `now` and `time` are Unix seconds; `time` is that of the message's Date header, where it has
     one. `freshness` and `skew` (s) are how far `iat` may lie before and after either.
 
-    `course` of a call that was diverted: the chain, from whom its PASSporTs are to, or in words why
-    there is none; then no PASSporT is for this call. `protected` are lines of the message that
-    PASSporTs vouch for.
+    `orig` None: there is no call yet to hold claims to. `course` of a call that was diverted: the
+    chain, from whom its PASSporTs are to, or in words why there is none; then no PASSporT is for
+    this call. `protected` are lines of the message that PASSporTs vouch for.
     """
 
-    orig: str
+    orig: str | None
     dest: tuple[str, ...]
     now: int
     freshness: int
@@ -161,15 +161,7 @@ def foresee(opened: Opened, *, now: int, freshness: int, skew: int) -> tuple[Ste
     if opened.passport is None:
         return opened.steps
     claims = opened.passport.claims
-    orig = claims.get("orig")
-    named = next(iter(orig.values()), None) if isinstance(orig, dict) else None
-    own = Expectation(
-        orig=str(named),
-        dest=tuple(map(str, destinations(claims.get("dest")))),
-        now=now,
-        freshness=freshness,
-        skew=skew,
-    )
+    own = Expectation(orig=None, dest=(), now=now, freshness=freshness, skew=skew)
     steps = _until_failure(iter((_freshness(claims, own),)))
     if steps[-1].code is None:
         steps += _until_failure(opened.rules.check(claims, own))
@@ -247,7 +239,17 @@ def _freshness(claims: Mapping[str, Any], expectation: Expectation) -> Step:
 
 
 def _parties(claims: Mapping[str, Any], expectation: Expectation) -> Step:
-    """Hold `orig` and `dest` to the call."""
+    """Hold `orig` and `dest` to the call, or see whether they could be."""
+    if expectation.orig is not None:
+        return _parties_of_call(claims, expectation)
+    dest = claims.get("dest")
+    if not destinations(dest):
+        return Step(f"dest is {_shown(dest)}, which names nobody", 438)
+    passed = Step("orig and dest name who calls whom; there is no call to hold them to")
+    return _stranger(claims, expectation) or passed
+
+
+def _parties_of_call(claims: Mapping[str, Any], expectation: Expectation) -> Step:
     if (failed := _stranger(claims, expectation)) is not None:
         return failed
     orig, dest, course = expectation.orig, claims.get("dest"), expectation.course
@@ -268,6 +270,11 @@ def _parties(claims: Mapping[str, Any], expectation: Expectation) -> Step:
 def _stranger(claims: Mapping[str, Any], expectation: Expectation) -> Step | None:
     """Say what is wrong with `orig`, None: it is the caller."""
     orig = claims.get("orig")
+    if expectation.orig is None:
+        named = next(iter(orig.values()), None) if isinstance(orig, dict) else None
+        if isinstance(named, str) and orig in ({"tn": named}, {"uri": named}):
+            return None
+        return Step(f"orig is {_shown(orig)}, which names nobody", 438)
     # RFC 8225 §5.2.1: orig names one identity, by one member.
     if orig in ({"tn": expectation.orig}, {"uri": expectation.orig}):
         return None
@@ -296,7 +303,8 @@ def _check_diversion(claims: Mapping[str, Any], expectation: Expectation) -> Ite
         yield Step(f"div and dest are no diversion from one to others: {div}, {dest}", 438)
     if isinstance(expectation.course, str):
         yield Step(expectation.course, 438)
-    yield Step(f"the call of {expectation.orig} was diverted {link}")
+    whose = "the call" if expectation.orig is None else f"the call of {expectation.orig}"
+    yield Step(f"{whose} was diverted {link}")
 
 
 def _check_priority(claims: Mapping[str, Any], expectation: Expectation) -> Iterator[Step]:

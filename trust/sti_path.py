@@ -120,10 +120,6 @@ class JudgedPath:
         leaf, root = self.path[0], self.path[-1]
         return PathNames(subject_of(leaf), issuer_of(leaf), subject_of(root))
 
-    def holds_at(self, at: datetime) -> bool:
-        """Whether the judgement holds for the moment `at` (aware)."""
-        return self.valid_from <= at <= self.valid_until
-
 
 def judge_path(
     certificate: Certificate,

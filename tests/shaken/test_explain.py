@@ -77,7 +77,7 @@ def test_a_header_is_explained_line_by_line() -> None:
         "  ok           the token is a PASSporT",
         f"  ok           info and x5u both name {X5U}",
         "  ok           iat is 0 s before now",
-        "  ok           orig and dest are those of the call: 12155550100 to 12155559999",
+        "  ok           orig and dest name who calls whom; there is no call to hold them to",
         "  ok           attest is A",
         "  next         certificate (436, 437) and signature (438): see `shaken verify`",
     ]
@@ -175,7 +175,7 @@ def test_a_diversion_is_explained() -> None:
         "  ok           the token is a PASSporT",
         f"  ok           info and x5u both name {X5U}",
         "  ok           iat is 0 s before now",
-        "  ok           the call of 12155550100 was diverted from 12155550123 to 12155559999",
+        "  ok           the call was diverted from 12155550123 to 12155559999",
         "  next         certificate (436, 437) and signature (438): see `shaken verify`",
     ]
 

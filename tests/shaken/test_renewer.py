@@ -202,3 +202,27 @@ def test_an_authority_that_does_not_answer_is_a_warning_and_the_order_waits(
     assert line.getMessage().startswith("no certificate for pbx.example.com: ")
     with due.reading() as connection:
         assert not acme_orders.due(connection, now=int(time.time()), limit=9)
+
+
+def test_a_program_that_is_allowed_no_more_holds_up_no_order_that_does_without(
+    due: Database, master: MasterKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    with due.changing() as change:
+        settings = AcmeSettings(
+            "https://127.0.0.1:1/directory",
+            terms_agreed=True,
+            dns={"type": "hook", "command": ["/usr/local/bin/dns-hook"]},
+        )
+        acme_settings.save(change, master, settings)
+        acme_orders.add(
+            change.connection,
+            new_order(CertificateKind.SYSTEM, ("*.example.com",), tenant=None, now=0),
+        )
+
+    renewer(due, master)._round()
+
+    said = sorted(each.getMessage() for each in caplog.records if each.name == module.__name__)
+    assert [line.split(": ")[0] for line in said] == [
+        "no certificate for *.example.com",
+        "no certificate for pbx.example.com",
+    ]
