@@ -89,6 +89,8 @@ class AcmeListener(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where challenges are answered, as in 0.0.0.0:80, and nothing else."""
     authority_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 80
     """Where the authority looks for challenges (RFC 8555 §8.3); another port is for labs."""
+    examine_hours: Annotated[int, msgspec.Meta(ge=1, le=168)] = 24
+    """How often all certificates are examined; those of short life are more often."""
     resolvers: tuple[str, ...] = ()
     """DNS resolvers (address:port) that the check before an order asks; none: the machine's."""
     hooks: tuple[str, ...] = ()

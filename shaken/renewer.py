@@ -10,12 +10,13 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 
 from shaken.aftercare import Aftercare
 from shaken.audit import Action, record_event
 from shaken.config import Config
+from shaken.examination import Examination
 from shaken.renewing import Keeper, Schedule, Unusable, allowed_dns, plan_of, self_check
 from trust.acme.challenges import Publisher
 from trust.acme.dns.reading import DnsSettingsError
@@ -75,6 +76,9 @@ class Renewer:
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="renewer", daemon=True)
         self._fence: Fence | None = None
+        self._examination = Examination(
+            database, interval=timedelta(hours=config.acme.examine_hours), clock=clock
+        )
         self._aftercare = Aftercare(database, master, roots=self._roots, clock=clock)
 
     def start(self) -> None:
@@ -115,6 +119,8 @@ class Renewer:
 
     def _round(self) -> float:
         """Do what is due; return how many seconds to wait before the next round."""
+        if self._examination.is_due():
+            self._examination.run(holder=self._holder)
         # Orders come first: no certificate expires because a former one cannot be looked after.
         pause = self._move_orders()
         if self._aftercare.is_due():

@@ -1,0 +1,65 @@
+"""The examination of all certificates in service: is what the store says of renewal still so.
+
+When an order is due is kept with it, and found by an index. Rules change with a new version, and
+clocks are set; so each start, and each day, what is kept is held against the plan.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from shaken.renewing import plan_of
+from trust.acme.fence import Busy, alone
+from trust.acme.order import Order, State
+from trust.acme.renewal import MIN_LOOK, next_look
+from trust.store import acme_orders
+from trust.store.acme_orders import Filter
+from trust.store.database import Database
+
+PAGE = 500
+"""Orders that are read at a time."""
+
+
+class Examination:
+    """Examines orders at first, and again in time."""
+
+    def __init__(
+        self, database: Database, *, interval: timedelta, clock: Callable[[], datetime]
+    ) -> None:
+        """Take the store, and how long an examination is good for at most."""
+        self._database = database
+        self._interval = interval
+        self._clock = clock
+        self._next: datetime | None = None
+
+    def is_due(self) -> bool:
+        """Say whether it is time."""
+        return self._next is None or self._clock() >= self._next
+
+    def run(self, *, holder: str) -> None:
+        """Bring each order's next try up to date, unless another worker is at work.
+
+        Short-lived certificates bring the next examination nearer. Raises LeaseLost, StoreError.
+        """
+        now = self._clock()
+        after, again = "", now + self._interval
+        try:
+            with alone(self._database, holder=holder, clock=self._clock) as fence:
+                while page := self._page(after):
+                    for order in page:
+                        plan = plan_of(order, now=now)
+                        again = min(again, next_look(plan, interval=self._interval))
+                        due = int(plan.next_try.timestamp())
+                        if due != order.next_try and order.managed:
+                            with fence.recording() as connection:
+                                acme_orders.save(connection, replace(order, next_try=due))
+                    after = page[-1].id
+        except Busy:
+            return
+        self._next = max(again, now + MIN_LOOK)
+
+    def _page(self, after: str) -> list[Order]:
+        with self._database.reading() as connection:
+            return list(
+                acme_orders.find(connection, Filter(state=State.ISSUED), after=after, limit=PAGE)
+            )
