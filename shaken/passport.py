@@ -78,6 +78,14 @@ class Passport(msgspec.Struct, frozen=True):
     signature: bytes
 
     @property
+    def once(self) -> str:
+        """What this PASSporT has in common with no other, however its signature is written.
+
+        Of the signature only r: whoever has (r, s) has (r, n - s) too, which fits as well.
+        """
+        return f"{self.token.rpartition('.')[0]}.{self.signature[:32].hex()}"
+
+    @property
     def x5u(self) -> str | None:
         """The URL of the signer's certificate, when the header names one."""
         value = self.header.get("x5u")

@@ -168,7 +168,7 @@ class Verifier:
             return Outcome(decision, None, tuple(judged), diversions=tuple(diversions))
         best = min(originals, key=_rank) if len(originals) > 1 else originals[0]
         replays = self._settings.replays if policy.replays is None else policy.replays
-        replayed = best.verdict.code is None and self._is_replay(best, call, replays)
+        replayed = best.verdict.code is None and self._is_replay((best, *diversions), call, replays)
         if replayed and replays is Replays.FAIL:
             failed = _with(best, Step("this PASSporT was seen before, for another call", 438))
             judged = [failed if each is best else each for each in judged]
@@ -180,15 +180,19 @@ class Verifier:
             decision = decide_passed(policy, _claim(best, "attest"))
         return Outcome(decision, best, tuple(judged), replayed, tuple(diversions))
 
-    def _is_replay(self, best: Judged, call: InboundCall, replays: Replays) -> bool:
-        passport = best.verdict.passport
-        if replays is Replays.OFF or passport is None:
+    def _is_replay(self, presented: Sequence[Judged], call: InboundCall, replays: Replays) -> bool:
+        """Say whether another call had the caller's PASSporT, with the same diversions behind it.
+
+        A call that is diverted presents the caller's again, and its own diversion (RFC 8946 §4.1).
+        """
+        passports = [each.verdict.passport for each in presented]
+        first = passports[0]
+        if replays is Replays.OFF or first is None:
             return False
+        once = "|".join(each.once for each in passports if each is not None)
         # Another trunk may believe it for longer than this one.
-        until = int(passport.claims["iat"]) + MAX_FRESHNESS
-        return self._replay.seen(
-            passport.token, call.name, now=call.now, until=until, scope=call.scope
-        )
+        until = int(first.claims["iat"]) + MAX_FRESHNESS
+        return self._replay.seen(once, call.name, now=call.now, until=until, scope=call.scope)
 
 
 def _course(presented: Presented, call: InboundCall) -> Chain | str:

@@ -87,11 +87,6 @@ class StreamConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    def abort(self) -> None:
-        """Close the connection at once."""
-        if self._transport is not None:
-            self._transport.abort()
-
     def _read(self) -> None:
         """Take what is whole, as fast as it may come."""
         self._resume = None

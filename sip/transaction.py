@@ -8,7 +8,7 @@ A request that is answered without being remembered (RFC 3261 §8.2.7) never com
 absorbed like any other.
 """
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, NamedTuple, TypeVar
@@ -70,7 +70,7 @@ class Transaction(Generic[Destination]):
         "request",
         "response",
         "state",
-        "timer",
+        "timers",
     )
 
     def __init__(
@@ -90,7 +90,8 @@ class Transaction(Generic[Destination]):
         self.response: bytes | None = None
         self.interval = 0.0  # of timer G, in seconds
         self.elapsed = 0.0  # what timer H has counted when timer G ends
-        self.timer = 0  # of the timers that were started for it, the one that counts
+        self.timers: OrderedDict[Key, tuple[float, Transaction[Destination]]] | None = None
+        # The queue that its timer stands in: one runs at most.
 
 
 class ServerTransactions(Generic[Destination]):
@@ -112,7 +113,7 @@ class ServerTransactions(Generic[Destination]):
         self._answered: OrderedDict[Key, Transaction[Destination]] = OrderedDict()
         # Timers of one duration end in the order in which they begin. So each duration has a
         # queue, and no timer costs more than another, however many there are.
-        self._queues: dict[float, deque[tuple[float, int, Transaction[Destination]]]] = {}
+        self._queues: dict[float, OrderedDict[Key, tuple[float, Transaction[Destination]]]] = {}
 
     def __len__(self) -> int:
         return len(self._transactions)
@@ -170,7 +171,7 @@ class ServerTransactions(Generic[Destination]):
         transaction.response = data
         if response.status < 200:
             transaction.state = State.PROCEEDING
-            transaction.timer += 1
+            _stop(transaction)
         else:
             transaction.request = None
             self._finish(transaction, response, now)
@@ -199,16 +200,16 @@ class ServerTransactions(Generic[Destination]):
 
     def next_due(self) -> float | None:
         """Say when `run` has something to do, or None. It may turn out to be nothing."""
-        return min((queue[0][0] for queue in self._queues.values() if queue), default=None)
+        return min((_first(queue)[0] for queue in self._queues.values() if queue), default=None)
 
     def run(self, now: float) -> tuple[Outgoing[Destination], ...]:
         """Do what is due: retransmit responses, send 100, forget what is over."""
         out: list[Outgoing[Destination]] = []
         for queue in tuple(self._queues.values()):
-            while queue and queue[0][0] <= now:
-                _, timer, transaction = queue.popleft()
-                if timer == transaction.timer:
-                    self._fire(transaction, now, out)
+            while queue and _first(queue)[0] <= now:
+                transaction = _first(queue)[1]
+                _stop(transaction)
+                self._fire(transaction, now, out)
         return tuple(out)
 
     def _add(
@@ -294,11 +295,12 @@ class ServerTransactions(Generic[Destination]):
 
     def _start(self, transaction: Transaction[Destination], duration: float, now: float) -> None:
         """Start a timer in the place of the one that runs."""
-        transaction.timer += 1
+        _stop(transaction)
         queue = self._queues.get(duration)
         if queue is None:
-            queue = self._queues[duration] = deque()
-        queue.append((now + duration, transaction.timer, transaction))
+            queue = self._queues[duration] = OrderedDict()
+        queue[transaction.key] = (now + duration, transaction)
+        transaction.timers = queue
 
     def _fire(
         self,
@@ -339,11 +341,24 @@ class ServerTransactions(Generic[Destination]):
         if transaction.state is State.TERMINATED:
             return
         transaction.state = State.TERMINATED
-        transaction.timer += 1
+        _stop(transaction)
         self._forget_response(transaction)
         transaction.request = None
         del self._transactions[transaction.key]
         self._answered.pop(transaction.key, None)
+
+
+def _stop(transaction: Transaction[Destination]) -> None:
+    """End the timer that runs, if one does; nothing of it stays in memory."""
+    if transaction.timers is not None:
+        del transaction.timers[transaction.key]
+        transaction.timers = None
+
+
+def _first(
+    queue: OrderedDict[Key, tuple[float, Transaction[Destination]]],
+) -> tuple[float, Transaction[Destination]]:
+    return next(iter(queue.values()))
 
 
 def _answered_tag(transaction: Transaction[Destination]) -> str | None:

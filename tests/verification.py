@@ -150,7 +150,6 @@ class Lists:
 
 def fetched(certificate: Certificate, *, url: str = X5U, stale: bool = False) -> Fetched:
     """Return a certificate as a repository's file."""
-    key = certificate.leaf.public_key()
     return Fetched(
         url=url,
         fetched_at=0,
@@ -158,7 +157,6 @@ def fetched(certificate: Certificate, *, url: str = X5U, stale: bool = False) ->
         size=1000,
         stale=stale,
         certificate=certificate,
-        key=key,
     )
 
 

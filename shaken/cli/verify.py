@@ -278,7 +278,6 @@ class _AtHand:
             expires_at=inf,
             size=0,
             certificate=self._certificate,
-            key=None,
         )
 
     async def get(self, url: str, *, now: float) -> Fetched:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from shaken.x5u.exchange import FetchError, Reason
@@ -64,7 +63,7 @@ def holds_private_key(body: bytes) -> bool:
         load_der_private_key(body, None, unsafe_skip_rsa_key_validation=True)
     except TypeError:
         return True  # it is encrypted
-    except (*UNREADABLE,):
+    except UNREADABLE:
         return False
     return True
 
@@ -84,7 +83,7 @@ def read_crl(body: bytes) -> CrlIndex:
 def _read_der(body: bytes) -> Sequence[x509.Certificate]:
     try:
         return (x509.load_der_x509_certificate(body),)
-    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise FetchError(
             Reason.NOT_CERTIFICATES, "the file is neither PEM nor one certificate in DER"
         ) from None

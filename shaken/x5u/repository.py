@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from shaken.addresses import UrlPolicy
@@ -28,7 +26,7 @@ from shaken.x5u.exchange import (
 )
 from shaken.x5u.freshness import lifetime, validators
 from shaken.x5u.shelf import Shelf
-from trust.certificate import UNREADABLE, Certificate
+from trust.certificate import Certificate
 
 ACCEPT = "application/pem-certificate-chain, application/pkix-cert, */*;q=0.1"
 
@@ -38,11 +36,10 @@ class Fetched(Kept):
     """What a URL holds: the whole chain, leaf first, as the file has it.
 
     The same objects answer until the file changes, so that what was read of them is read once:
-    `certificate` keeps its names and TNAuthList, `key` is the leaf's, None: it cannot be read.
+    `certificate` keeps its names and TNAuthList.
     """
 
     certificate: Certificate
-    key: CertificatePublicKeyTypes | None
 
     @property
     def chain(self) -> Chain:
@@ -177,7 +174,6 @@ class Repository:
                 size=before.size,
                 known=known,
                 certificate=before.certificate,
-                key=before.key,
             )
         return fetched_chain(url, chain, fetched_at=now, expires_at=expires_at, known=known)
 
@@ -198,15 +194,7 @@ def fetched_chain(
         size=sum(len(each.public_bytes(Encoding.DER)) for each in chain),
         known=known,
         certificate=Certificate(chain),
-        key=_key_of(chain[0]),
     )
-
-
-def _key_of(leaf: x509.Certificate) -> CertificatePublicKeyTypes | None:
-    try:
-        return leaf.public_key()
-    except UNREADABLE:
-        return None
 
 
 def _row(fetched: Fetched) -> FetchedRow:

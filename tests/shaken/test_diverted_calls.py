@@ -613,3 +613,17 @@ def test_any_passports_get_a_verdict_of_the_table(
         assert all(step.words.isprintable() for step in judged.verdict.steps)
     if outcome.decision.verstat is Verstat.PASSED and outcome.diversions:
         assert all(judged.verdict.code is None for judged in outcome.diversions)
+
+
+def test_a_call_that_is_diverted_is_no_replay_of_itself_but_its_diversion_may_be_replayed(
+    desk: Desk, calls: Calls
+) -> None:
+    original, diversion = calls.chain(1)
+
+    def replayed(*headers: str, name: str, **changes: Any) -> bool:
+        return desk.at_once(*headers, name=name, **changes).replayed
+
+    assert not replayed(original, name="leg 1", dest=(CALLED,))
+    assert not replayed(original, diversion, name="leg 2", target=(B,))
+    assert replayed(diversion, original, name="leg 3", target=(B,))
+    assert replayed(original, name="leg 4", dest=(CALLED,))

@@ -1,5 +1,6 @@
 """Calls and their Identity headers: which header decides, and every outcome of RFC 8224 §6.2.2."""
 
+import base64
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -681,3 +682,29 @@ def test_a_trunk_that_believes_for_longer_sees_a_replay_of_what_another_saw(
     later = desk.at_once(header, name="call 2", now=desk.now + 600, policy=patient)
 
     assert (first.replayed, later.replayed) == (False, True)
+
+
+def test_a_replay_whose_signature_is_written_in_its_other_form_is_seen(
+    desk: Desk, issued: Issued
+) -> None:
+    desk.publish(issued)
+    header = identity(issued, desk.now)
+
+    first = desk.at_once(header, name="call 1")
+    again = desk.at_once(with_the_other_s(header), name="call 2")
+
+    assert (code_of(first), code_of(again)) == (None, None)
+    assert (first.replayed, again.replayed) == (False, True)
+
+
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+def with_the_other_s(header: str) -> str:
+    """Return a header with the other signature that fits: (r, n - s), which anybody can write."""
+    token, _, parameters = header.partition(";")
+    signed, _, text = token.rpartition(".")
+    signature = base64.urlsafe_b64decode(text + "==")
+    s = P256_ORDER - int.from_bytes(signature[32:])
+    other = base64.urlsafe_b64encode(signature[:32] + s.to_bytes(32)).rstrip(b"=").decode()
+    return f"{signed}.{other};{parameters}"

@@ -1,9 +1,18 @@
+import gc
+
 import pytest
 
 from sip.message import Request, Response
 from sip.parsing import parse
 from sip.response import respond
-from sip.transaction import Outgoing, ServerTransactions, Timers, TransactionsFullError
+from sip.transaction import (
+    Outgoing,
+    ServerTransactions,
+    State,
+    Timers,
+    Transaction,
+    TransactionsFullError,
+)
 from tests.sip.messages import request
 
 PEER = "192.0.2.1"
@@ -330,6 +339,15 @@ def test_past_the_limit_the_one_that_was_answered_first_goes() -> None:
     assert clocked.receive(request(branch="z9hG4bK-0")) == ()
     assert clocked.receive(request(branch="z9hG4bK-1")) is None
     assert len(clocked.receive(request(branch="z9hG4bK-2")) or ()) == 1
+
+
+def test_nothing_is_kept_of_what_went_past_the_limit() -> None:
+    clocked = Clocked(limit=2)
+    for number in range(100):
+        clocked.answer(request(branch=f"z9hG4bK-{number}"))
+
+    kept = [each for each in gc.get_objects() if isinstance(each, Transaction)]
+    assert not [each for each in kept if each.state is State.TERMINATED]
 
 
 def test_when_all_wait_for_their_answer_there_is_no_room() -> None:
