@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from cryptography import x509
+
 from shaken.audit import SYSTEM, Action, Unchanged, changing
 from shaken.certificates import facts_of
 from trust.acme.account import Accounts
@@ -74,6 +76,11 @@ class Aftercare:
         with self._database.reading() as connection:
             pending = acme_revocations.ready(connection, now=now, limit=BATCH)
         for each in pending:
+            fence.keep()
+            leaf = x509.load_pem_x509_certificates(each.chain.encode())[0]
+            if leaf.not_valid_after_utc < self._clock():
+                self._forget(each, fence)  # what has expired need not be revoked
+                continue
             try:
                 reason = Reason(each.reason)
                 revoke(accounts, directory=each.directory, chain=each.chain, reason=reason)
@@ -84,16 +91,15 @@ class Aftercare:
                     acme_revocations.postpone(connection, each.certificate, until=until)
             else:
                 _log.info("revoked certificate %s, which was replaced", each.certificate)
-                self._forget(each)
+                self._forget(each, fence)
 
-    def _forget(self, revoked: Pending) -> None:
+    def _forget(self, revoked: Pending, fence: Fence) -> None:
         # What is revoked goes first: killed in between, it is revoked again, and never presented.
         self._remove(revoked.certificate)
-        with self._database.recording() as connection:
+        with fence.recording() as connection:
             acme_revocations.remove(connection, revoked.certificate)
 
     def _remove_expired(self, fence: Fence) -> None:
-        self._next_sweep = self._clock() + SWEEP
         with self._database.reading() as connection:
             replaced = acme_orders.replaced(
                 connection, expired_by=_expired_by(self._clock()), limit=BATCH
@@ -101,6 +107,8 @@ class Aftercare:
         for certificate in replaced:
             fence.keep()
             self._remove(certificate)
+        if len(replaced) < BATCH:
+            self._next_sweep = self._clock() + SWEEP
 
     def _remove(self, certificate: str) -> None:
         now = int(self._clock().timestamp())

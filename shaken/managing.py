@@ -75,6 +75,7 @@ def place(
 def stop(change: AuditedChange, order: Order) -> None:
     """Have an order's certificate no longer renewed; the certificate stays."""
     acme_orders.stop(change.connection, order.id)
+    acme_revocations.remove_of(change.connection, order.id)
     change.audit(
         Action.ORDER_STOP,
         order.id,
@@ -97,7 +98,8 @@ def renew(change: AuditedChange, certificate: str, *, revoke: Reason | None) -> 
             "this certificate is not renewed by the service: order one for its names with"
             " POST /api/v1/acme/orders, or import the new one",
         )
-    acme_orders.demand(change.connection, order.id, Demand.REQUESTED, now=change.at)
+    demand = Demand.REQUESTED if revoke is None else Demand.REVOKED
+    acme_orders.demand(change.connection, order.id, demand, now=change.at)
     if revoke is not None and order.certified is not None:
         pending = Pending(
             certificate,
@@ -107,15 +109,19 @@ def renew(change: AuditedChange, certificate: str, *, revoke: Reason | None) -> 
             revoke.value,
         )
         acme_revocations.add(change.connection, pending, now=change.at)
-    asked = replace(order, demand=Demand.REQUESTED)
+    asked = replace(order, demand=demand)
     change.audit(
         Action.ORDER_RENEW,
         order.id,
         tenant=order.tenant,
         before={**facts_of(order), "revoke": None},
-        after={**facts_of(asked), "revoke": None if revoke is None else revoke.name.lower()},
+        after={**facts_of(asked), "revoke": None if revoke is None else _word(revoke)},
     )
     return asked
+
+
+def _word(reason: Reason) -> str:
+    return reason.name.lower().replace("_", "-")
 
 
 def follow_tenant(change: AuditedChange, before: Tenant | None, after: Tenant | None) -> None:
@@ -187,8 +193,9 @@ def _hold_to_ours(
     """Refuse names that are no tenant's address and not that of this service."""
     management = _management_name(config)
     for name in names:
-        owner = owner_of(change.connection, name)
-        if owner is None and name != management:
+        address = name.removeprefix("*.")
+        owner = owner_of(change.connection, address)
+        if owner is None and address != management:
             raise OrderRefused(
                 "not-ours",
                 f"{name} is neither a tenant's address nor this service's own (public_url): create"

@@ -119,10 +119,10 @@ class Renewer:
 
     def _round(self) -> float:
         """Do what is due; return how many seconds to wait before the next round."""
-        if self._examination.is_due():
-            self._examination.run(holder=self._holder)
         # Orders come first: no certificate expires because a former one cannot be looked after.
         pause = self._move_orders()
+        if self._examination.is_due():
+            self._examination.run(holder=self._holder)
         if self._aftercare.is_due():
             self._aftercare.run(holder=self._holder)
         return pause

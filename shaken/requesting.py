@@ -120,6 +120,7 @@ def keep(change: AuditedChange, master: MasterKeys, drafted: Drafted) -> StoredR
         sealed_key=stored.seal_key(current, drafted.private_key, request.id),
         created_at=change.at,
     )
+    stored.hold_room(change.connection, tenant)
     stored.add(change, row)
     change.audit(Action.REQUEST_CREATE, row.id, tenant=tenant, after=facts_of(row))
     return row

@@ -10,12 +10,26 @@ import click
 from shaken.cli.administration import Printer, client_options
 from shaken.cli.offline import READABLE, read_file
 from shaken.client import Client, ClientError, segment
+from trust.acme.settings import SettingsError, directory_url
 
 _SETTINGS = "/api/v1/acme/settings"
 _ORDERS = "/api/v1/acme/orders"
 
 LOOK_SECONDS = 1.0
 """How often `order --wait` looks how far the order is."""
+
+_OF_ONE_AUTHORITY = frozenset({"terms_agreed", "profile", "preferred_chain"})
+"""Settings that mean nothing to another authority."""
+
+_CLEARED: dict[str, tuple[str, Any]] = {
+    "contact": ("contact", []),
+    "dns-names": ("dns_names", []),
+    "dns": ("dns", None),
+    "eab": ("eab", None),
+    "preferred-chain": ("preferred_chain", None),
+    "profile": ("profile", None),
+}
+"""What `--unset` may name, and what is sent then."""
 
 _COLUMNS = ("id", "names", "state", "not_after", "next_try", "words")
 
@@ -68,6 +82,12 @@ def show_settings(client: Client, printer: Printer) -> None:
 @click.option(
     "--dns-file", type=READABLE, help="JSON file that says how DNS records are published."
 )
+@click.option(
+    "--unset",
+    multiple=True,
+    type=click.Choice(list(_CLEARED)),
+    help="Have a setting as if it had never been given; repeatable.",
+)
 @client_options
 def set_settings(
     client: Client,
@@ -75,6 +95,7 @@ def set_settings(
     eab_kid: str | None,
     eab_key_file: Path | None,
     dns_file: Path | None,
+    unset: tuple[str, ...],
     **given: Any,  # noqa: ANN401 - click's way
 ) -> None:
     """Change the settings that are given; the others stay."""
@@ -89,7 +110,17 @@ def set_settings(
     changed = {name: value for name, value in given.items() if value not in {None, ()}}
     body.update({name: list(v) if isinstance(v, tuple) else v for name, v in changed.items()})
     if directory is not None:
-        body["directory_url"] = directory
+        try:
+            url = directory_url(directory)
+        except SettingsError as error:
+            raise click.UsageError(f"--directory: {error}") from error
+        if body.get("directory_url") not in {None, url}:
+            # Terms, external account and profile are those of the authority of before.
+            body = {name: v for name, v in body.items() if name not in _OF_ONE_AUTHORITY}
+            body.update({name: v for name, v in changed.items() if name in _OF_ONE_AUTHORITY})
+            body["eab"] = None
+        body["directory_url"] = url
+    body.update(_CLEARED[name] for name in unset)
     if "directory_url" not in body:
         raise click.UsageError("--directory is needed the first time, as in letsencrypt-staging")
     if eab_kid is not None and eab_key_file is not None:
@@ -178,7 +209,7 @@ def renew(
     if wait:
         record = _settled(client, record)
     printer.record(record)
-    if wait and record["certificate"] == certificate_id:
+    if wait and record["certificate"] == certificate_id.lower():
         raise SystemExit(1)
 
 
@@ -196,7 +227,8 @@ def _settled(client: Client, record: dict[str, Any]) -> dict[str, Any]:
             return record
         if record["failures"] is not None and record["failures"] != first["failures"]:
             return record
-        put_off = record["state"] == "failed" and record["next_try"] != first["next_try"]
+        settled = record["state"] in {"failed", "issued"}
+        put_off = settled and record["next_try"] != first["next_try"]
         if put_off or not record["managed"]:
             return record
         time.sleep(LOOK_SECONDS)

@@ -104,6 +104,17 @@ async def test_an_address_among_other_names_is_forced_into_one_certificate(world
 DNS = {"type": "rfc2136", "server": "192.0.2.1", "key_name": "acme", "key_secret": "c2VjcmV0"}
 
 
+async def test_a_wildcard_below_a_tenants_address_needs_no_force(world: World) -> None:
+    body = {"directory_url": URL, "terms_agreed": True, "dns": DNS}
+    assert (await world.admin("PUT", "/api/v1/acme/settings", body)).status == 200
+
+    below = await order(world, f"*.{OWN}", kind="system")
+    beside = await order(world, "*.elsewhere.test", kind="system")
+
+    assert (below.status, beside.status) == (201, 400)
+    assert beside.json()["type"] == "not-ours"
+
+
 async def test_a_name_is_spelled_as_the_dns_has_it_and_asked_for_once(world: World) -> None:
     answer = await order(world, "BÜRO.test", "büro.test", "x.TEST", kind="system", force=True)
 

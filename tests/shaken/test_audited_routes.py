@@ -82,7 +82,7 @@ def changes(world: World) -> dict[str, Change]:
             [(f"/api/v1/certificates/{spare}/renew", {}, 404)],
             {
                 "before": {"demand": None, "revoke": None},
-                "after": {"demand": "requested", "revoke": "superseded"},
+                "after": {"demand": "revoked", "revoke": "superseded"},
             },
         ),
         "PUT /api/v1/acme/settings": Change(

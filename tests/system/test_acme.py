@@ -216,6 +216,28 @@ def test_a_wildcard_is_proven_by_dns_with_a_program_of_the_site(site: Site, tmp_
     assert site.pebble.texts("_acme-challenge.example.net") == set()
 
 
+def test_settings_are_taken_back_and_do_not_follow_to_another_authority(
+    site: Site, tmp_path: Path
+) -> None:
+    def told(*options: str) -> dict[str, Any]:
+        done = site.command("acme", "settings", "set", *options, "--json")
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    (tmp_path / "key").write_text("c2VjcmV0")
+    own = ("--directory", site.pebble.directory, "--agree-terms")
+    account = ("--eab-kid", "kid", "--eab-key-file", str(tmp_path / "key"))
+    given = told(*own, *account, "--profile", "short", "--contact", "a@example.com")
+    moved = told("--directory", "letsencrypt-staging")
+    back = told(*own, "--unset", "contact", "--unset", "dns")
+
+    assert (given["eab_kid"], given["profile"], given["terms_agreed"]) == ("kid", "short", True)
+    assert (moved["eab_kid"], moved["profile"], moved["terms_agreed"]) == (None, None, False)
+    assert moved["contact"] == ["a@example.com"]
+    assert (back["contact"], back["dns"], back["terms_agreed"]) == ([], None, True)
+
+
 def test_only_programs_that_the_machine_allows_publish_dns_records(
     site: Site, tmp_path: Path
 ) -> None:

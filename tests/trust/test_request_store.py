@@ -55,6 +55,7 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Databa
 def put(database: Database, *rows: StoredRequest) -> None:
     with database.changing() as change:
         for row in rows:
+            requests.hold_room(change.connection, row.tenant)
             requests.add(change, row)
 
 

@@ -96,6 +96,14 @@ class Accounts:
             if account is not None and account.state is AccountState.DEACTIVATED:
                 stored.remove(change, directory)
 
+    def forget_url(self, directory: str) -> None:
+        """Have the account registered anew: the authority knows it no more. Its key stays."""
+        with self.fence.changing() as change:
+            account = stored.get(change.connection, self.keys, directory)
+            if account is not None and account.state is AccountState.VALID:
+                lost = replace(account, url=None, state=AccountState.NEW)
+                stored.save(change, self.keys, lost)
+
     def _client(self, account: StoredAccount) -> AuthorityClient:
         return AuthorityClient(account.directory, account.key, roots=self.roots(), clock=self.clock)
 

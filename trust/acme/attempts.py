@@ -10,12 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from trust.acme.means import Means
 from trust.acme.order import Attempt, Order, State
-from trust.acme.problems import AcmeError, Problem
 from trust.keys import MasterKeyError, SealError, unseal_private_key
 from trust.request import CertificateRequest, RequestKey, Subject, new_key, tls_request
-from trust.store import acme_orders, certificates, master_key, requests
+from trust.store import acme_orders, acme_revocations, certificates, master_key, requests
 from trust.store.database import Change
-from trust.store.requests import StoredRequest, TooManyPending
+from trust.store.requests import StoredRequest
 
 
 def begin(means: Means, order: Order, *, account: str) -> Order:
@@ -28,10 +27,7 @@ def begin(means: Means, order: Order, *, account: str) -> Order:
     with means.fence.changing() as change:
         # A key that is used again may wait already, for an order that was lost.
         requests.remove(change, request.id)
-        try:
-            requests.add(change, _row(means, change, order, request, key))
-        except TooManyPending as error:
-            raise AcmeError(Problem("too-many-requests", str(error))) from error
+        requests.add(change, _row(means, change, order, request, key))
         return acme_orders.save(change.connection, prepared)
 
 
@@ -55,10 +51,12 @@ def lose(means: Means, order: Order, *, state: State) -> Order:
 
 
 def _former_key(means: Means, order: Order) -> RequestKey | None:
-    """Return the key of the certificate in service; None: there is none."""
+    """Return the key of the certificate in service; None: there is none, or it is to be revoked."""
     if order.certified is None:
         return None
     with means.fence.database.reading() as connection:
+        if acme_revocations.is_pending(connection, order.certified.certificate):
+            return None
         row = certificates.get(connection, order.certified.certificate)
     if row is None or row.sealed_key is None:
         return None

@@ -39,6 +39,12 @@ ABANDONED_AFTER = 8 * 24 * 3600
 GONE = frozenset({404, 410})
 """Statuses by which an authority says that it has no such order."""
 
+NO_SUCH_ACCOUNT = "accountDoesNotExist"
+"""What an authority says that has lost an account (RFC 8555 §6.7)."""
+
+TIDY_AGAIN = 3600
+"""Seconds after which records are withdrawn again that could not be."""
+
 REPLACES_REFUSED = frozenset({"alreadyReplaced", "malformed", "unauthorized"})
 """Refusals that may be about the certificate that is replaced (RFC 9773 §5)."""
 
@@ -136,6 +142,8 @@ class Ordering:
         if placed.status == "ready":
             csr = x509.load_pem_x509_csr(request.csr.encode())
             placed = self._handed_in(order, placed, csr, session)
+        elif placed.status == "processing":  # it was handed in before
+            placed = self._decided(order, session)
         if placed.status == "pending":  # an authorization is valid no more
             return self.means.save(replace(order, state=State.AUTHORIZING))
         if placed.certificate is None:
@@ -237,11 +245,11 @@ class Ordering:
             )
             retry_after = found.retry_after
         again = self.means.schedule.next_inquiry(order, now=now, retry_after=retry_after)
-        asked = replace(
-            order,
-            window=window,
-            next_inquiry=None if again is None else int(again.timestamp()),
-        )
+        next_inquiry = None if again is None else int(again.timestamp())
+        if order.records:  # what could not be withdrawn is tried sooner
+            soon = self.means.now + TIDY_AGAIN
+            next_inquiry = soon if next_inquiry is None else min(next_inquiry, soon)
+        asked = replace(order, window=window, next_inquiry=next_inquiry)
         return self._planned(self.means.save(asked))
 
     def _certificate(self, order: Order) -> x509.Certificate | None:
@@ -255,6 +263,8 @@ class Ordering:
 
     def _failed(self, order: Order, error: AcmeError) -> Order:
         """Keep why an order did not get further, and when it is tried again."""
+        if error.problem.type == NO_SUCH_ACCOUNT:
+            self._accounts.forget_url(self.means.settings.directory_url)
         count = 1 if order.failures is None else order.failures.count + 1
         order = replace(order, failures=Failures(count, self.means.now, error.problem))
         if isinstance(error, OrderLost):
@@ -269,16 +279,16 @@ class Ordering:
         if order.state in UNDER_WAY:
             order = attempts.lose(self.means, order, state=State.WAITING)
         order = tidy(self.means, order)
-        return self.means.save(
-            replace(order, state=State.STOPPED, next_try=None, next_inquiry=None)
-        )
+        with self.means.fence.recording() as connection:
+            return acme_orders.end(connection, order, now=self.means.now)
 
     def _try_to_tidy(self, order: Order) -> Order:
-        """Take back what was published; what cannot be is tried again with each run."""
+        """Take back what was published; what cannot be is tried again later."""
         try:
             return tidy(self.means, order)
         except PublicationError:
-            return order
+            again = self.means.now + TIDY_AGAIN
+            return self.means.save(replace(order, next_inquiry=again))
 
     def _planned(self, order: Order) -> Order:
         """Bring the time of the next try up to date."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
 
 from trust.acme.challenges import TxtRecord
 from trust.acme.order import Attempt, Certified, Failures, Order, State, Window
@@ -46,7 +46,7 @@ def add(connection: Connection, order: Order) -> bool:
         return True
     again = {"managed": True, "next_try": order.next_try, "tenant": order.tenant}
     if known.state is State.STOPPED:
-        again["state"] = State.WAITING.value
+        again |= _resumed(known, now=order.created_at)
     connection.execute(update(orders).where(orders.c.id == order.id).values(again))
     return False
 
@@ -96,10 +96,7 @@ def overdue(connection: Connection, *, before: int) -> int:
 
 def due(connection: Connection, *, now: int, limit: int) -> Sequence[Order]:
     """List at most `limit` orders for which something is to be done, the longest due first."""
-    not_stopped = and_(orders.c.managed.is_(False), orders.c.state != State.STOPPED.value)
-    forgotten = and_(orders.c.records.is_not(None), orders.c.state != State.AUTHORIZING.value)
-    time_has_come = or_(orders.c.next_try <= now, orders.c.next_inquiry <= now)
-    query = select(orders).where(or_(time_has_come, not_stopped, forgotten))
+    query = select(orders).where(or_(orders.c.next_try <= now, orders.c.next_inquiry <= now))
     rows = connection.execute(query.order_by(orders.c.next_try).limit(limit))
     return [_read(row) for row in rows]
 
@@ -125,13 +122,8 @@ def demand(connection: Connection, identity: str, why: Demand, *, now: int) -> b
 def stop(connection: Connection, identity: str) -> bool:
     """Have an order no longer renewed; say whether it is there. Its certificate stays."""
     which = orders.c.id == identity
-    return connection.execute(update(orders).where(which).values(managed=False)).rowcount == 1
-
-
-def remove(connection: Connection, identity: str) -> bool:
-    """Forget an order that is stopped; say whether it was."""
-    which = and_(orders.c.id == identity, orders.c.state == State.STOPPED.value)
-    return connection.execute(delete(orders).where(which)).rowcount == 1
+    wanted = {"managed": False, "next_try": 0}  # to be ended at once
+    return connection.execute(update(orders).where(which).values(wanted)).rowcount == 1
 
 
 def save(connection: Connection, order: Order) -> Order:
@@ -144,6 +136,24 @@ def save(connection: Connection, order: Order) -> Order:
     if asked is not None and asked.demand not in {None, order.demand}:
         progress["next_try"] = asked.next_try
     return _write(connection, order, progress)
+
+
+def end(connection: Connection, order: Order, *, now: int) -> Order:
+    """Write that an order is stopped; one that is managed again by now goes on instead."""
+    values = {**_progress(order), "state": State.STOPPED.value}
+    values |= {"next_try": None, "next_inquiry": None}
+    unwanted = and_(orders.c.id == order.id, orders.c.managed.is_(False))
+    if connection.execute(update(orders).where(unwanted).values(values)).rowcount == 1:
+        return get(connection, order.id) or order
+    return _write(connection, order, {**values, **_resumed(order, now=now)})
+
+
+def _resumed(order: Order, *, now: int) -> dict[str, Any]:
+    """Return what a stopped order is when it is managed again."""
+    if order.certified is None:
+        return {"state": State.WAITING.value, "next_try": now}
+    # It has what it is for: whether that is to be renewed is seen when it is looked at.
+    return {"state": State.ISSUED.value, "next_try": now, "next_inquiry": now}
 
 
 def settle(connection: Connection, order: Order) -> Order:

@@ -33,6 +33,18 @@ def add(connection: Connection, pending: Pending, *, now: int) -> None:
     connection.execute(insert(acme_revocations), row)
 
 
+def is_pending(connection: Connection, certificate: str) -> bool:
+    """Say whether a certificate is to be revoked."""
+    which = acme_revocations.c.certificate == certificate
+    query = select(acme_revocations.c.certificate).where(which)
+    return connection.execute(query).first() is not None
+
+
+def remove_of(connection: Connection, order: str) -> None:
+    """Forget what was to be revoked of an order."""
+    connection.execute(delete(acme_revocations).where(acme_revocations.c.of_order == order))
+
+
 def ready(connection: Connection, *, now: int, limit: int) -> Sequence[Pending]:
     """List certificates whose order has led to another one by now."""
     query = (

@@ -68,16 +68,20 @@ def open_key(master: MasterKeys, request: StoredRequest) -> PrivateKey:
     return unseal_private_key(master, request.sealed_key, record=name)
 
 
-def add(change: Change, request: StoredRequest) -> None:
-    """Write a request with its key. Raises TooManyPending."""
-    if request.tenant is not None:
-        of_this_tenant = _count(change.connection, requests.c.tenant == request.tenant)
+def hold_room(connection: Connection, tenant: str | None) -> None:
+    """See whether one more request is kept that somebody makes by hand. Raises TooManyPending."""
+    if tenant is not None:
+        of_this_tenant = _count(connection, requests.c.tenant == tenant)
         if of_this_tenant >= MAX_PENDING_OF_TENANT:
             raise TooManyPending(
-                f"{MAX_PENDING_OF_TENANT} requests of {request.tenant} wait for their certificates"
+                f"{MAX_PENDING_OF_TENANT} requests of {tenant} wait for their certificates"
             )
-    if _count(change.connection) >= MAX_PENDING:
+    if _count(connection) >= MAX_PENDING:
         raise TooManyPending(f"{MAX_PENDING} requests wait for their certificates")
+
+
+def add(change: Change, request: StoredRequest) -> None:
+    """Write a request with its key."""
     row = {
         "id": request.id,
         "kind": request.kind.value,

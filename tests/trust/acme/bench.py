@@ -213,8 +213,13 @@ class Bench:
         return key.public_key() == self.leaf(identity).public_key()
 
     def waiting_keys(self) -> int:
+        return len(self.keys_that_wait())
+
+    def keys_that_wait(self) -> list[str]:
+        """Return the keys that wait for certificates, by the SHA-256 of each (SPKI)."""
         with self.database.reading() as connection:
-            return len(requests.find(connection, requests.Filter(), after=0, limit=1000))
+            found = requests.find(connection, requests.Filter(), after=0, limit=1000)
+        return [each.id for each in found]
 
     def answer(self, token: str) -> str | None:
         """Answer http-01 as a worker does."""
