@@ -22,7 +22,7 @@ from trust.authority import Authority
 
 PUBLIC = ip_address("8.8.8.8")
 CONTEXT = ssl.create_default_context()
-GUARDED = msgspec.structs.replace(LAB, allow_private=False, seconds=0.5)
+GUARDED = msgspec.structs.replace(LAB, allow_private=False)
 
 
 class Names:

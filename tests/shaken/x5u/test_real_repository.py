@@ -17,7 +17,7 @@ from tests.shaken.x5u.web import LAB, Web, fetching
 from trust.authority import Authority
 
 HOUR = 3600.0
-BRISK = msgspec.structs.replace(LAB, seconds=0.5)
+BRISK = msgspec.structs.replace(LAB, seconds=2)
 
 
 class World:
