@@ -1,19 +1,12 @@
-"""Who did what: the audit of administrative changes and events, and the record of every call.
+"""Who did what: the audit of administrative changes and events.
 
 A change is opened here, with who makes it; it names each thing it changes, and its audit is written
 in the same transaction. A change that names nothing is undone, so that none can be forgotten. What
 a thing looks like is the caller's to say, without secrets and keys. What an admin should know of
 though nobody changed anything is an event: the service reports it, as an entry like the others.
-
-Records of calls do not delay an answer: a recorder takes them at once into bounded memory; a
-thread writes them to the store in batches. What does not fit is dropped, counted and said.
 """
 
-import logging
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -22,22 +15,10 @@ from typing import Any
 import msgspec
 
 from shaken.store.audit import AuditEntry, add_entries, has_entry
-from shaken.store.calls import CallRecord, add_calls, forget_calls
-from trust.store.database import Change, Database, StoreError
+from trust.store.database import Change, Database
 
 MAX_PEER = 64
 """Characters kept of a peer's address; the longest IPv6 address with a zone has fewer."""
-
-BATCH = 5_000
-"""Records of one transaction: large enough to be cheap, small enough not to lock others out."""
-
-INTERVAL_SECONDS = 0.5
-"""How long a record waits in memory at most, while the store can be written."""
-
-CLEANING_SECONDS = 3600
-"""How often records past their time are removed."""
-
-_log = logging.getLogger(__name__)
 
 
 class Action(StrEnum):
@@ -196,90 +177,3 @@ def _without_common(old: object, new: object) -> tuple[object, object]:
 
 def _only(members: Mapping[str, object], names: Sequence[str]) -> dict[str, object]:
     return {name: members[name] for name in names if name in members}
-
-
-class CallRecorder:
-    """Records of calls on their way to the store. `start`, then `close`."""
-
-    def __init__(
-        self,
-        database: Database,
-        *,
-        capacity: int,
-        keep_seconds: int,
-        conceal: Callable[[CallRecord], CallRecord] | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        """Hold at most `capacity` records in memory; forget stored ones after `keep_seconds`.
-
-        `conceal` is what is done with each before it is stored.
-        """
-        self._database = database
-        self._capacity = capacity
-        self._keep_seconds = keep_seconds
-        self._conceal = conceal
-        self._clock = clock
-        self._waiting: deque[CallRecord] = deque()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="call-recorder", daemon=True)
-        self.dropped = 0
-
-    def add(self, call: CallRecord) -> None:
-        """Take a record; never waits."""
-        if len(self._waiting) >= self._capacity:
-            self.dropped += 1
-            return
-        self._waiting.append(call)
-
-    def start(self) -> None:
-        """Begin to write."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Write what waits, then end."""
-        self._stopping.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        said = 0
-        cleaned = 0.0
-        while True:
-            stopping = self._stopping.wait(INTERVAL_SECONDS)
-            self._write_waiting()
-            if self.dropped != said:
-                said = self.dropped
-                _log.error("records of calls dropped since start: %d", said)
-            if self._clock() - cleaned >= CLEANING_SECONDS:
-                more = self._forget(int(self._clock()) - self._keep_seconds)
-                cleaned = cleaned if more else self._clock()
-            if stopping:
-                self._write_waiting()
-                if self._waiting:
-                    _log.error("records of %d calls are lost", len(self._waiting))
-                return
-
-    def _write_waiting(self) -> None:
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-            try:
-                add_calls(self._database, self._concealed(batch))
-            except Exception as error:
-                # The store may be busy or full for a while: keep what fits and try again. And
-                # whatever else goes wrong, without this thread no record is written any more.
-                _log.error("cannot write the records of %d calls: %s", len(batch), error)
-                self._waiting.extendleft(reversed(batch))
-                while len(self._waiting) > self._capacity:
-                    self._waiting.popleft()
-                    self.dropped += 1
-                return
-
-    def _concealed(self, batch: list[CallRecord]) -> list[CallRecord]:
-        return batch if self._conceal is None else [self._conceal(call) for call in batch]
-
-    def _forget(self, before: int) -> bool:
-        """Remove some old records; say whether there may be more. New ones are not kept waiting."""
-        try:
-            return forget_calls(self._database, before=before, limit=BATCH) == BATCH
-        except StoreError as error:
-            _log.error("cannot remove old records of calls: %s", error)
-            return False

@@ -28,7 +28,7 @@ from shaken.api.stir import SIGNING_PATH, VERIFICATION_PATH, StirApi
 from shaken.api.stir_signing import Signing
 from shaken.api.stir_verification import Verification
 from shaken.api.stir_wire import StirWires
-from shaken.audit import CallRecorder
+from shaken.call_recorder import CallRecorder
 from shaken.config import ClientCertificates, Config, NumbersOnRecord
 from shaken.https import CLIENT_ROOTS, HttpsListener, quiet
 from shaken.inbound import Inbound

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, select, text
 
-from shaken.audit import BATCH, CallRecorder
+from shaken.call_recorder import BATCH, CallRecorder
 from shaken.concealment import NumberHash
 from shaken.store import HISTORY as SERVICE_HISTORY
 from shaken.store.calls import CallRecord, add_calls
@@ -167,9 +167,9 @@ class FirstError(logging.Handler):
 def first_error() -> Iterator[threading.Event]:
     """An event that is set when the recorder logs an error."""
     handler = FirstError()
-    logging.getLogger("shaken.audit").addHandler(handler)
+    logging.getLogger("shaken.call_recorder").addHandler(handler)
     yield handler.seen
-    logging.getLogger("shaken.audit").removeHandler(handler)
+    logging.getLogger("shaken.call_recorder").removeHandler(handler)
 
 
 def rename(database: Database, before: str, after: str) -> None:
