@@ -103,6 +103,16 @@ class AcmeListener(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple((each.host, each.port) for each in read)
 
 
+class SipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[sip]`: listeners for PBXs that ask by SIP (address:port); none: there are none."""
+
+    udp: tuple[str, ...] = ()
+    tcp: tuple[str, ...] = ()
+    tls: tuple[str, ...] = ()
+    client_certificates: ClientCertificates = ClientCertificates.OFF
+    """Whether clients of the TLS listeners are asked for a certificate."""
+
+
 class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[database]`: an SQLAlchemy URL; empty is `shaken.sqlite` in the data folder."""
 
@@ -179,6 +189,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     http: HttpSettings = HttpSettings()
     https: HttpsSettings = HttpsSettings()
     acme: AcmeListener = AcmeListener()
+    sip: SipSettings = SipSettings()
     database: DatabaseSettings = DatabaseSettings()
     keys: KeysSettings = KeysSettings()
     signing: SigningSettings = SigningSettings()
@@ -230,7 +241,7 @@ def _overlay(document: dict[str, Any], environment: Mapping[str, str]) -> None:
         target[name or section] = _listed(value) if name in _LISTS else value
 
 
-_LISTS = frozenset({"trusted_proxies", "resolvers", "hooks"})
+_LISTS = frozenset({"trusted_proxies", "resolvers", "hooks", "udp", "tcp", "tls"})
 """Settings that the environment holds with commas between."""
 
 
@@ -278,6 +289,9 @@ def _check_addresses(config: Config) -> None:
         "[https] address": config.https.address,
         "[acme] http_address": config.acme.http_address,
     }
+    for name in ("udp", "tcp", "tls"):
+        listed = getattr(config.sip, name)
+        addresses |= {f"[sip] {name} {place}": each for place, each in enumerate(listed, start=1)}
     for setting, address in addresses.items():
         try:
             if address or setting == "[http] address":

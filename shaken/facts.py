@@ -10,6 +10,7 @@ import msgspec
 from shaken.acceptance import VerificationPolicy
 from shaken.attestation import Attest, ForeignAttest
 from shaken.credentials import Credential, Role
+from shaken.redirection import Redirection
 from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
 from trust.roots import Plan
 from trust.selection import Fallback
@@ -38,6 +39,7 @@ class TrunkRecord(msgspec.Struct, frozen=True):
     country: str | None
     answer: AnswerForm
     verification: VerificationPolicy
+    sip: Redirection
 
 
 class CredentialRecord(msgspec.Struct, frozen=True):
@@ -78,6 +80,7 @@ def trunk_record(trunk: Trunk) -> TrunkRecord:
         country=trunk.country,
         answer=trunk.answer,
         verification=trunk.verification,
+        sip=trunk.sip,
     )
 
 

@@ -1,4 +1,4 @@
-"""The service's own HTTPS listener: what it presents, and whom it knows by a client certificate.
+"""The service's own TLS listeners: what they present, and whom they know by a client certificate.
 
 The rules of choice are those of every TLS listener (`trust.selection`), read from the snapshot;
 chain and key are read from the store when a name is first asked for. What is spoken inside of TLS
@@ -8,6 +8,7 @@ is the business of the protocol that the listener is started with.
 import asyncio
 import logging
 import socket
+import ssl
 import sys
 import time
 from asyncio import AbstractServer, BaseProtocol
@@ -35,26 +36,23 @@ CLOSE_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
-class HttpsListener:
-    """A listening socket that presents certificates of the store. `start`, `follow`, `close`."""
+class Presenter:
+    """Presents certificates of the store in handshakes. `follow` the snapshots, `close` at last."""
 
     def __init__(
         self,
-        listener: socket.socket,
         database: Database,
         master: MasterKeys,
         snapshot: Snapshot,
         *,
         client_roots: Path | None,
     ) -> None:
-        """Take the socket, and what chains and keys are read from.
+        """Take what chains and keys are read from.
 
-        The database is closed with the listener, and nobody else may use it: it is read within
+        The database is closed at the end, and nobody else may use it: it is read within
         handshakes, which must not wait. `client_roots` is the folder for registered client
         certificates; None: clients are not asked for one. Raises OSError when it cannot be made.
         """
-        self._listener = listener
-        self._server: AbstractServer | None = None
         self._database = database
         self._master = master
         self._snapshot = snapshot
@@ -74,20 +72,12 @@ class HttpsListener:
             self._contexts.forget()
         self._contexts.keep(snapshot.certificate_rows.revisions)
 
-    async def start(self, protocol: Callable[[], BaseProtocol]) -> None:
-        """Accept connections; each gets a protocol of its own."""
-        self._server = await asyncio.get_running_loop().create_server(
-            protocol,
-            sock=self._listener,
-            ssl=self._contexts.listener(),
-            ssl_handshake_timeout=HANDSHAKE_SECONDS,
-            ssl_shutdown_timeout=CLOSE_SECONDS,
-        )
+    def context(self) -> ssl.SSLContext:
+        """Make the context that a listener is opened with."""
+        return self._contexts.listener()
 
     def close(self) -> None:
-        """Accept no more connections; those that are open stay."""
-        if self._server is not None:
-            self._server.close()
+        """Present no more."""
         self._database.close()
 
     def choose(self, server_name: str | None) -> Presentable | None:
@@ -136,6 +126,31 @@ class HttpsListener:
             return False
         self._registered = bound
         return True
+
+
+class HttpsListener:
+    """The socket of HTTPS, and what it presents. `start`, then `close`."""
+
+    def __init__(self, listener: socket.socket, presenter: Presenter) -> None:
+        """Take the socket, and what presents certificates on it."""
+        self._listener = listener
+        self._presenter = presenter
+        self._server: AbstractServer | None = None
+
+    async def start(self, protocol: Callable[[], BaseProtocol]) -> None:
+        """Accept connections; each gets a protocol of its own."""
+        self._server = await asyncio.get_running_loop().create_server(
+            protocol,
+            sock=self._listener,
+            ssl=self._presenter.context(),
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=CLOSE_SECONDS,
+        )
+
+    def close(self) -> None:
+        """Accept no more connections; those that are open stay."""
+        if self._server is not None:
+            self._server.close()
 
 
 def quiet(

@@ -65,6 +65,15 @@ class ShakenClaims(msgspec.Struct, frozen=True):
     origid: str
 
 
+class DivClaims(msgspec.Struct, frozen=True):
+    """The claims of a `div` PASSporT, in the order they are serialized (RFC 8946 §3)."""
+
+    dest: Parties
+    div: Party
+    iat: int
+    orig: Party
+
+
 class Passport(msgspec.Struct, frozen=True):
     """A decoded, not verified PASSporT. `header` and `claims` hold what JSON held.
 

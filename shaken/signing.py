@@ -13,7 +13,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest, OwnNumbers, attest_for
-from shaken.passport import Parties, Party, ShakenClaims, header_segment, sign
+from shaken.passport import DivClaims, Parties, Party, ShakenClaims, header_segment, sign
 from shaken.snapshot import Snapshot, sti_candidate
 from shaken.tenants import Tenant, Trunk
 from sip.identity import Identity
@@ -77,6 +77,14 @@ class Signed(msgspec.Struct, frozen=True):
     chosen: Chosen
 
 
+class SignedDiversion(msgspec.Struct, frozen=True):
+    """A signed diversion: the Identity header's value, what it claims, and which certificate."""
+
+    identity: str
+    claims: DivClaims
+    certificate: str
+
+
 @dataclass(frozen=True, slots=True)
 class SigningPolicy:
     """What holds for all calls: the fallback, and how far `iat` may lie from now, in seconds."""
@@ -92,6 +100,7 @@ class _Pen:
 
     row: StoredCertificate
     key: ec.EllipticCurvePrivateKey = field(repr=False)
+    x5u: str
     header: str
     parameters: str
 
@@ -148,6 +157,31 @@ class Signer:
         token = sign(pen.header, claims, pen.key)
         return Signed(token + pen.parameters, claims, pen.row.id, line.chosen)
 
+    def sign_diversion(
+        self,
+        orig: Party,
+        diverted: Party,
+        dest: Parties,
+        *,
+        iat: int | None,
+        snapshot: Snapshot,
+        tenant: Tenant | None,
+        now: int,
+    ) -> SignedDiversion:
+        """Sign that a call from `orig` was diverted from one party to another (RFC 8946 §4.1).
+
+        Raises InvalidClaim, NotConfigured.
+        """
+        claims = DivClaims(dest=dest, div=diverted, iat=self._fresh(iat, now), orig=orig)
+        pen = self._line(snapshot, tenant, now).pen
+        header = header_segment(x5u=pen.x5u, ppt="div")
+        identity = sign(header, claims, pen.key) + _parameters(pen.x5u, "div")
+        return SignedDiversion(identity, claims, pen.row.id)
+
+    def is_fresh(self, iat: int, *, now: int) -> bool:
+        """Say whether an `iat` lies near enough to now, both in Unix seconds."""
+        return now - self._policy.freshness <= iat <= now + self._policy.skew
+
     def x5u_of(self, row: StoredCertificate) -> str | None:
         """Return the URL a signature names for this certificate, None: there is none."""
         if row.x5u is not None:
@@ -176,8 +210,7 @@ class Signer:
     def _fresh(self, iat: int | None, now: int) -> int:
         if iat is None:
             return now
-        oldest, newest = now - self._policy.freshness, now + self._policy.skew
-        if not oldest <= iat <= newest:
+        if not self.is_fresh(iat, now=now):
             raise InvalidClaim(
                 "iat",
                 f"{iat} is not within {self._policy.freshness} s before and"
@@ -228,7 +261,7 @@ class Signer:
             raise NotConfigured(_NO_X5U)
         # A leaf has one key, however it is sealed: a row written anew brings no other.
         key = self._open(row.id, row.sealed_key) if pen is None else pen.key
-        pen = _Pen(row, key, header_segment(x5u=x5u, ppt="shaken"), _parameters(x5u))
+        pen = _Pen(row, key, x5u, header_segment(x5u=x5u, ppt="shaken"), _parameters(x5u, "shaken"))
         self._pens[row.id] = pen
         return pen
 
@@ -248,10 +281,10 @@ _NO_X5U = (
 )
 
 
-def _parameters(x5u: str) -> str:
+def _parameters(x5u: str, ppt: str) -> str:
     """Return what follows a token of this certificate in an Identity header: `;info=` and so on."""
     placeholder = "e30.e30.e30"
-    header = str(Identity(token=placeholder, info=x5u, alg="ES256", ppt="shaken"))
+    header = str(Identity(token=placeholder, info=x5u, alg="ES256", ppt=ppt))
     return header.removeprefix(placeholder)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from shaken.credentials import Credential, CredentialIndex
+from shaken.redirection import SourceIndex
 from shaken.store import tables, tenants
 from shaken.store.credentials import CREDENTIAL_COLUMNS, read_credential
 from shaken.tenants import Tenant, Trunk
@@ -50,6 +51,11 @@ class Snapshot:
     def trunks(self) -> Mapping[str, Trunk]:
         """Trunks by name."""
         return self.trunk_rows.rows
+
+    @cached_property
+    def sources(self) -> SourceIndex[Trunk]:
+        """Trunks whose PBX asks by SIP, by the addresses they call from."""
+        return SourceIndex((trunk.sip.sources, trunk) for trunk in self.trunks.values())
 
     @cached_property
     def credentials(self) -> CredentialIndex:
@@ -136,6 +142,6 @@ def take_snapshot(database: Database, previous: Snapshot | None = None) -> Snaps
             standing=before.standing if same_roots else Standing(root_rows.rows.values()),
         )
     # What is made from the rows is made here, not by the first call that needs them.
-    _ = taken.tenants, taken.credentials, taken.sti, taken.tls
+    _ = taken.tenants, taken.sources, taken.credentials, taken.sti, taken.tls
     taken.standing.certificates(Purpose.STI)
     return taken

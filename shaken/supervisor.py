@@ -15,7 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from shaken.config import Address
+from shaken.config import Address, SipSettings
+from shaken.redirect.listener import SipSockets
 from shaken.service import Prepared, StartError
 from shaken.worker import BACKLOG, Sockets, serve
 
@@ -27,6 +28,9 @@ STEADY_SECONDS = 10.0
 
 READY_SECONDS = 30.0
 """How long workers may take until they serve."""
+
+RECEIVE_BYTES = 4 * 1024 * 1024
+"""What the kernel holds of datagrams that wait for a worker: a second of 2,000 INVITEs."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,16 +45,54 @@ def listen(address: Address, *, section: str, name: str = "address") -> socket.s
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise StartError(
-            f"cannot listen on {address}: {error.strerror}; choose another address with"
-            f" [{section}] {name} or SHAKEN_{section.upper()}__{name.upper()}"
-        ) from error
+        raise _cannot_listen(address, error, section, name) from error
     listener.settimeout(0)
     return listener
 
 
+def sip_sockets(settings: SipSettings, *, workers: int) -> SipSockets:
+    """Bind the sockets for SIP that the settings ask for. Raises StartError."""
+    udp: list[list[socket.socket]] = [[] for _ in range(workers)]
+    for text in settings.udp:
+        address = Address.parse(text)
+        # One that may not be shared comes first: it finds who else has the port.
+        _datagrams(address, is_shared=False).close()
+        for group in udp:
+            group.append(_datagrams(address, is_shared=True))
+    streams = {
+        name: tuple(listen(Address.parse(text), section="sip", name=name) for text in listed)
+        for name, listed in (("tcp", settings.tcp), ("tls", settings.tls))
+    }
+    groups = tuple(map(tuple, udp)) if settings.udp else ()
+    return SipSockets(groups, streams["tcp"], streams["tls"])
+
+
+def _datagrams(address: Address, *, is_shared: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        if is_shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # Of what the kernel does not grant, it gives what it has.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+        bound.bind((address.host, address.port))
+    except OSError as error:
+        bound.close()
+        raise _cannot_listen(address, error, "sip", "udp") from error
+    bound.settimeout(0)
+    return bound
+
+
+def _cannot_listen(address: Address, error: OSError, section: str, name: str) -> StartError:
+    return StartError(
+        f"cannot listen on {address}: {error.strerror}; choose another address with"
+        f" [{section}] {name} or SHAKEN_{section.upper()}__{name.upper()}"
+    )
+
+
 @dataclass
 class _Worker:
+    slot: int
     started: float
     deaths: int
 
@@ -75,8 +117,8 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         ready, ready_end = os.pipe()
-        for _ in range(self._wanted):
-            self._start(deaths=0, ready=ready_end)
+        for slot in range(self._wanted):
+            self._start(slot, deaths=0, ready=ready_end)
         os.close(ready_end)
         try:
             if self._all_ready(ready):
@@ -108,7 +150,7 @@ class Supervisor:
         os.close(ready)
         return seen == self._wanted
 
-    def _start(self, *, deaths: int, ready: int | None) -> None:
+    def _start(self, slot: int, *, deaths: int, ready: int | None) -> None:
         blocked = {signal.SIGTERM, signal.SIGINT}
         # A signal between fork and the child's own handlers would run the supervisor's.
         signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
@@ -121,16 +163,17 @@ class Supervisor:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
             os.close(self._held)
-            self._be_worker(ready)
-        self._workers[pid] = _Worker(time.monotonic(), deaths)
+            self._be_worker(slot, ready)
+        self._workers[pid] = _Worker(slot, time.monotonic(), deaths)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
 
-    def _be_worker(self, ready: int | None) -> None:
+    def _be_worker(self, slot: int, ready: int | None) -> None:
         code = 1
         try:
             serve(
                 self._prepared,
                 self._sockets,
+                slot=slot,
                 lifeline=self._lifeline,
                 on_ready=lambda: _tell(ready),
             )
@@ -162,7 +205,7 @@ class Supervisor:
         while not self._stopping and time.monotonic() < resume:
             time.sleep(0.05)
         if not self._stopping:
-            self._start(deaths=deaths, ready=None)
+            self._start(worker.slot, deaths=deaths, ready=None)
 
     def _stop(self, _number: int, _frame: object) -> None:
         self._stopping = True

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from shaken.acceptance import DEFAULT_POLICY, VerificationPolicy
 from shaken.attestation import AttestPolicy, NumberRule
+from shaken.redirection import NO_REDIRECTION, Redirection
 from trust.selection import Fallback
 
 Network = IPv4Network | IPv6Network
@@ -64,6 +65,7 @@ class Trunk:
     country: str | None
     answer: AnswerForm
     verification: VerificationPolicy = DEFAULT_POLICY
+    sip: Redirection = NO_REDIRECTION
 
 
 def within(networks: tuple[Network, ...], peer: str) -> bool:

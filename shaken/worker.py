@@ -7,13 +7,14 @@ import asyncio
 import contextlib
 import gc
 import logging
+import secrets
 import signal
 import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from ipaddress import ip_network
 
@@ -30,8 +31,10 @@ from shaken.api.stir_verification import Verification
 from shaken.api.stir_wire import StirWires
 from shaken.call_recorder import CallRecorder
 from shaken.config import ClientCertificates, Config, NumbersOnRecord
-from shaken.https import CLIENT_ROOTS, HttpsListener, quiet
+from shaken.https import CLIENT_ROOTS, HttpsListener, Presenter, quiet
 from shaken.inbound import Inbound
+from shaken.redirect.handler import Redirect
+from shaken.redirect.listener import SipSockets, sip_server
 from shaken.renewer import Renewer
 from shaken.replay import ReplayMemory
 from shaken.service import Prepared, signer_for
@@ -39,6 +42,7 @@ from shaken.signing import Signer
 from shaken.snapshot import Snapshot, take_snapshot
 from shaken.snapshots import SnapshotFollower
 from shaken.throttle import FailureThrottle
+from sip.server import SipServer
 from trust.store.database import Database
 
 DRAIN_SECONDS = 15
@@ -64,29 +68,37 @@ class Sockets:
     https: socket.socket | None
     challenges: socket.socket | None = None
     """Where authorities look for challenges of ACME, and nothing else is."""
+    sip: SipSockets = field(default_factory=SipSockets)
 
     def close(self) -> None:
         """Close them in this process."""
         for each in (self.http, self.https, self.challenges):
             if each is not None:
                 each.close()
+        self.sip.close()
 
 
 def serve(
-    prepared: Prepared, sockets: Sockets, *, lifeline: int, on_ready: Callable[[], None]
+    prepared: Prepared,
+    sockets: Sockets,
+    *,
+    slot: int,
+    lifeline: int,
+    on_ready: Callable[[], None],
 ) -> None:
     """Run one worker on the listening sockets, then finish what is begun.
 
+    `slot` is its place among the workers, from 0, and that of the one that takes its place.
     It ends on SIGTERM, on SIGINT, and when `lifeline` (a pipe's end) can be read: the supervisor
     is gone. Raises StoreError when the store cannot be read at start.
     """
     # While ten thousand tenants are read nothing is garbage; `_serve` turns it on again.
     gc.disable()
-    uvloop.run(_serve(prepared, sockets, lifeline, on_ready))
+    uvloop.run(_serve(prepared, sockets, slot, lifeline, on_ready))
 
 
 async def _serve(
-    prepared: Prepared, sockets: Sockets, lifeline: int, on_ready: Callable[[], None]
+    prepared: Prepared, sockets: Sockets, slot: int, lifeline: int, on_ready: Callable[[], None]
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -98,14 +110,12 @@ async def _serve(
     signer = signer_for(prepared)
     recorder = _recorder(prepared, database)
     snapshot = take_snapshot(database)
-    secure = None
-    if sockets.https is not None:
-        secure = _https_listener(prepared, sockets.https, snapshot)
+    presenters = _presenters(prepared, sockets, snapshot)
 
     async def follow(snapshot: Snapshot) -> None:
         signer.forget_all_but(snapshot.certificates)
-        if secure is not None:
-            await secure.follow(snapshot)
+        for presenter in presenters.values():
+            await presenter.follow(snapshot)
 
     follower = SnapshotFollower(database, snapshot, on_change=follow)
     agent = f"shaken/{version('shaken')}"
@@ -126,7 +136,16 @@ async def _serve(
     renewer.start()
     await inbound.start()
     following = asyncio.create_task(follower.run())
-    async with _listening(api, sockets, secure):
+    redirect = Redirect(
+        signer,
+        inbound.verifier,
+        recorder.add,
+        lambda: follower.current,
+        secret=secrets.token_bytes(32),
+    )
+    tls_context = presenters["sip"].context() if "sip" in presenters else None
+    server = sip_server(redirect, sockets.sip, slot=slot, tls_context=tls_context)
+    async with _listening(api, sockets, presenters.get("https"), server):
         # What was loaded stays: the collector need not look at ten thousand tenants each time.
         gc.collect()
         gc.freeze()
@@ -142,6 +161,8 @@ async def _serve(
         await following
     await asyncio.to_thread(recorder.close)
     await asyncio.to_thread(renewer.close)
+    for presenter in presenters.values():
+        presenter.close()
     database.close()
 
 
@@ -191,9 +212,9 @@ def _recorder(prepared: Prepared, database: Database) -> CallRecorder:
 
 @asynccontextmanager
 async def _listening(
-    api: HttpApi, sockets: Sockets, secure: HttpsListener | None
+    api: HttpApi, sockets: Sockets, presenter: Presenter | None, sip: SipServer
 ) -> AsyncIterator[None]:
-    """Serve the routes; at the end accept no more, and answer what was asked."""
+    """Serve the routes, and SIP; at the end accept no more, and answer what was asked."""
     application = api.application()
     logging.getLogger("aiohttp.server").addFilter(GarbageFilter())
     runner = web.AppRunner(
@@ -215,9 +236,12 @@ async def _listening(
         api.answer_stir, _library(runner), loop=loop, keep_alive_seconds=KEEP_ALIVE_SECONDS
     )
     server = await loop.create_server(wires, sock=sockets.http, backlog=BACKLOG)
-    if secure is not None:
+    secure = None
+    if sockets.https is not None and presenter is not None:
+        secure = HttpsListener(sockets.https, presenter)
         await secure.start(wires)
-    yield
+    async with sip:
+        yield
     server.close()
     if secure is not None:
         secure.close()
@@ -237,19 +261,29 @@ def _library(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
     return runner.server
 
 
-def _https_listener(
-    prepared: Prepared, listener: socket.socket, snapshot: Snapshot
-) -> HttpsListener:
-    """Build what presents certificates, with a database that nobody else keeps busy."""
-    asked = prepared.config.https.client_certificates is ClientCertificates.OPTIONAL
-    sys.unraisablehook = quiet(sys.unraisablehook)
-    return HttpsListener(
-        listener,
-        prepared.open_database(),
-        prepared.master,
-        snapshot,
-        client_roots=prepared.folder / CLIENT_ROOTS if asked else None,
-    )
+def _presenters(prepared: Prepared, sockets: Sockets, snapshot: Snapshot) -> dict[str, Presenter]:
+    """Build what presents certificates over `https` and over `sip`, where that is spoken in TLS.
+
+    Each has a database that nobody else keeps busy.
+    """
+    config = prepared.config
+    asked = {}
+    if sockets.https is not None:
+        asked["https"] = config.https.client_certificates
+    if sockets.sip.tls:
+        asked["sip"] = config.sip.client_certificates
+    if asked:
+        sys.unraisablehook = quiet(sys.unraisablehook)
+    roots = prepared.folder / CLIENT_ROOTS
+    return {
+        name: Presenter(
+            prepared.open_database(),
+            prepared.master,
+            snapshot,
+            client_roots=roots if wanted is ClientCertificates.OPTIONAL else None,
+        )
+        for name, wanted in asked.items()
+    }
 
 
 def _warn_when_not_ready(config: Config, signer: Signer, follower: SnapshotFollower) -> None:

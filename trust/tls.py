@@ -201,11 +201,12 @@ def client_spki(connection: ssl.SSLObject) -> str | None:
     64 lower-case hex digits; None when it showed no certificate.
     """
     der = connection.getpeercert(binary_form=True)
-    return None if der is None else _spki_of(der)
+    return None if der is None else spki_of(der)
 
 
 @lru_cache(maxsize=MAX_PEERS)
-def _spki_of(der: bytes) -> str | None:
+def spki_of(der: bytes) -> str | None:
+    """Return the SHA-256 of the key of a certificate (DER), as `client_spki` does; None: none."""
     try:
         return Certificate((x509.load_der_x509_certificate(der),)).spki_sha256
     except UNREADABLE:

@@ -16,6 +16,7 @@ import msgspec
 
 from shaken.api.authenticator import Authenticator, Stranger
 from shaken.api.stir_errors import StirError, StirFault
+from shaken.call_records import Asker
 from shaken.credentials import Credential, Role
 from shaken.snapshot import Snapshot
 from shaken.strictjson import JsonError, parse_object
@@ -72,6 +73,11 @@ class StirCall:
     document: dict[str, object]
     snapshot: Snapshot
     now: int
+
+    def asker(self, tenant: str | None) -> Asker:
+        """Say who asked, for the record; `tenant` is whose call it is."""
+        trunk = self.trunk.name if self.trunk else None
+        return Asker(self.now, self.credential.name, tenant, trunk, self.request_id)
 
     def answer(self, body: msgspec.Struct, **headers: str) -> StirAnswer:
         """Return the answer of success."""

@@ -16,10 +16,11 @@ from shaken.api.signing_messages import (
 )
 from shaken.api.stir import StirAnswer, StirCall, StirRequest, StirRoute
 from shaken.api.stir_errors import StirError, StirFault
+from shaken.call_records import signed_record
 from shaken.credentials import Credential, Role
 from shaken.signing import InvalidClaim, MissingClaim, NotAllowed, NotConfigured, Signed, Signer
 from shaken.snapshot import Snapshot
-from shaken.store.calls import CallRecord, destinations_text
+from shaken.store.calls import CallRecord
 from shaken.tenants import AnswerForm, Direction, Tenant
 from trust.names import DnsNameError, dns_name
 
@@ -65,7 +66,7 @@ class Signing:
         except NotConfigured as error:
             _log.error("request %s is not signed: %s", asked.request_id, error)
             raise StirError(StirFault.INTERNAL, detail=str(error)) from error
-        self._record(_record_of(signed, asked, tenant))
+        self._record(signed_record(signed, asked.asker(tenant.address if tenant else None)))
         return _success(signed, message, asked)
 
 
@@ -78,21 +79,6 @@ def _success(signed: Signed, message: SigningMessage, asked: StirCall) -> StirAn
     )
     chosen = f"{signed.certificate}; chosen={signed.chosen.value}"
     return asked.answer(SigningResponse(result), **{"X-Certificate": chosen})
-
-
-def _record_of(signed: Signed, asked: StirCall, tenant: Tenant | None) -> CallRecord:
-    return CallRecord(
-        at=asked.now,
-        credential=asked.credential.name,
-        tenant=tenant.address if tenant else None,
-        trunk=asked.trunk.name if asked.trunk else None,
-        orig=str(signed.claims.orig),
-        dest=destinations_text(signed.claims.dest.all()),
-        attest=signed.claims.attest,
-        origid=signed.claims.origid,
-        certificate=signed.certificate,
-        request_id=asked.request_id,
-    )
 
 
 def _tenant(asked: StirCall) -> Tenant | None:

@@ -24,11 +24,10 @@ from shaken.api.verification_messages import (
     target,
 )
 from shaken.api.verification_results import result_of
-from shaken.concealment import ANONYMOUS
+from shaken.call_records import verified_record
 from shaken.credentials import Role
-from shaken.store.calls import MAX_RECORDED, CallRecord, destinations_text
+from shaken.store.calls import CallRecord
 from shaken.tenants import AnswerForm, Direction
-from shaken.verification import Verdict
 from shaken.verifier import InboundCall, Outcome, Verifier
 from trust.roots import Purpose
 
@@ -84,7 +83,7 @@ class Verification:
     def _conclude(
         self, outcome: Outcome, call: InboundCall, message: VerificationMessage, asked: StirCall
     ) -> StirAnswer:
-        self._record(_record_of(outcome, call, asked))
+        self._record(verified_record(outcome, call, asked.asker(_tenant_of(asked))))
         form = asked.trunk.answer if asked.trunk else AnswerForm.BOTH
         result = result_of(outcome, form, request_id=message.request_id)
         return asked.answer(VerificationResponse(result))
@@ -103,28 +102,3 @@ def _name_of(message: VerificationMessage) -> str:
         return f"request {message.request_id}"
     # Not the X-RequestID: there are clients that send the same one always.
     return uuid4().hex
-
-
-def _record_of(outcome: Outcome, call: InboundCall, asked: StirCall) -> CallRecord:
-    best = outcome.best
-    verdict: Verdict | None = best.verdict if best else None
-    passed = verdict is not None and verdict.code is None
-    claims = verdict.passport.claims if verdict is not None and verdict.passport else {}
-    words = outcome.decision.words
-    return CallRecord(
-        kind="verified",
-        at=asked.now,
-        credential=asked.credential.name,
-        tenant=_tenant_of(asked),
-        trunk=asked.trunk.name if asked.trunk else None,
-        orig=call.orig or ANONYMOUS,
-        dest=destinations_text(call.dest),
-        attest=str(claims.get("attest"))[:1] if passed else "",
-        origid=str(claims.get("origid"))[:64] if passed else "",
-        certificate=best.identity.info[:MAX_RECORDED] if best and best.identity else "",
-        request_id=asked.request_id,
-        verstat=outcome.decision.verstat.value,
-        code=outcome.decision.code,
-        action=outcome.decision.action.value,
-        reason=words[:MAX_RECORDED] if words is not None else None,
-    )

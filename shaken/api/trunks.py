@@ -15,6 +15,7 @@ from shaken.attestation import Attest, AttestPolicy, ForeignAttest
 from shaken.audit import Action
 from shaken.credentials import Role
 from shaken.facts import TrunkRecord, trunk_record
+from shaken.redirection import Redirection
 from shaken.store import tenants as stored
 from shaken.tenants import AnswerForm, Direction, Network, Trunk
 from sip.number import is_country
@@ -31,7 +32,8 @@ class TrunkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `attest` is used where a request names none; `foreign_attest` bounds it for numbers the tenant
     does not list; `origid` left out is made once and kept; `country` (ISO 3166) reads national
     numbers; `networks` are the only ones it may call from; `answer` names the member that holds
-    the Identity; `verification` is the policy for calls that come in.
+    the Identity; `verification` is the policy for calls that come in; `sip` is how its PBX is
+    answered by SIP redirect.
     """
 
     attest: Attest = Attest.A
@@ -42,6 +44,7 @@ class TrunkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     country: Annotated[str, Meta(max_length=2)] | None = None
     answer: AnswerForm = AnswerForm.BOTH
     verification: VerificationPolicy = VerificationPolicy()
+    sip: Redirection = Redirection()
 
 
 class TrunkReplacement(TrunkSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -156,6 +159,10 @@ def _hold_attestation(call: ApiCall, wanted: ForeignAttest, before: ForeignAttes
 def _trunk(name: str, tenant: str, body: TrunkSettings, *, origid: UUID) -> Trunk:
     if body.country is not None and not is_country(body.country):
         raise invalid("country", "an ISO 3166 country code is expected, as in US")
+    try:
+        body.sip.check()
+    except ValueError as error:
+        raise invalid("sip", str(error)) from error
     return Trunk(
         name=name,
         tenant=tenant,
@@ -166,6 +173,7 @@ def _trunk(name: str, tenant: str, body: TrunkSettings, *, origid: UUID) -> Trun
         country=body.country,
         answer=body.answer,
         verification=body.verification,
+        sip=body.sip,
     )
 
 

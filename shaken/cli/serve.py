@@ -15,7 +15,7 @@ from shaken.demo import Demo, demo_config, prepare_demo, sign_demo_call
 from shaken.first_admin import ensure_admin
 from shaken.home import Home, HomeError
 from shaken.service import StartError, prepare
-from shaken.supervisor import Supervisor, listen
+from shaken.supervisor import Supervisor, listen, sip_sockets
 from shaken.worker import Sockets
 from trust.store.database import StoreError
 
@@ -74,6 +74,7 @@ def _run(config: Config, data_dir: Path, workers: int, *, demo: bool) -> int:
         )
         if config.acme.http_address
         else None,
+        sip=sip_sockets(config.sip, workers=workers),
     )
     home = Home(config, data_dir)
     home.make_folder()

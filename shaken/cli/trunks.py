@@ -84,6 +84,42 @@ _TRUNK_SETTINGS = (
         type=click.Choice(["off", "report", "fail", UNSET]),
         help="What another call had before; default: as the service does.",
     ),
+    click.option(
+        "--sip-source",
+        "sources",
+        multiple=True,
+        help="Network that INVITEs come from, as in 192.0.2.7 or 192.0.2.0/24; repeatable.",
+    ),
+    click.option(
+        "--sip-status", "status", type=click.Choice(["302", "300"]), help="Code of a redirect."
+    ),
+    click.option(
+        "--sip-form",
+        "form",
+        type=click.Choice(["headers", "contact"]),
+        help="Where a redirect's headers stand: in it, or in the URI of its Contact.",
+    ),
+    click.option(
+        "--sip-origin",
+        "origin",
+        type=click.Choice(["asserted", "from"]),
+        help="Who calls: by P-Asserted-Identity, else From; or by From alone.",
+    ),
+    click.option(
+        "--sip-destination",
+        "destination",
+        type=click.Choice(["to", "request-uri"]),
+        help="Who is called: by To, or by the Request-URI.",
+    ),
+    click.option(
+        "--sip-contact", "contact", help="Host of a redirect's Contact; empty: as in the INVITE."
+    ),
+    click.option(
+        "--sip-divert/--no-sip-divert",
+        "divert",
+        default=None,
+        help="Sign a div PASSporT for a call that is diverted.",
+    ),
 )
 
 _POLICY = (
@@ -101,20 +137,30 @@ _POLICY = (
 """The settings that are members of `verification`."""
 
 
+_REDIRECTION = ("sources", "status", "form", "origin", "destination", "contact", "divert")
+"""The settings that are members of `sip`."""
+
+
 def _trunk_settings(command: Callable[P, R]) -> Callable[P, R]:
     for option in reversed(_TRUNK_SETTINGS):
         command = option(command)
     return command
 
 
-def _with_policy(settings: Mapping[str, object], before: Mapping[str, object]) -> dict[str, object]:
-    """Gather the settings of the policy under the API's name, over those of before."""
-    given = {name: settings[name] for name in _POLICY if settings[name] is not None}
-    others = {name: value for name, value in settings.items() if name not in _POLICY}
-    if not given:
-        return others
-    policy = {name: None if value == UNSET else value for name, value in given.items()}
-    return {**others, "verification": {**before, **policy}}
+def _gathered(settings: Mapping[str, object], before: Mapping[str, Any]) -> dict[str, object]:
+    """Gather the settings of the policy and of SIP under the API's names, over those of before."""
+    policy = {name: settings[name] for name in _POLICY if settings[name] is not None}
+    sip = given_settings(**{name: settings[name] for name in _REDIRECTION})
+    inner = (*_POLICY, *_REDIRECTION)
+    gathered = {name: value for name, value in settings.items() if name not in inner}
+    if policy:
+        given = {name: None if value == UNSET else value for name, value in policy.items()}
+        gathered["verification"] = {**before.get("verification", {}), **given}
+    if "status" in sip:
+        sip["status"] = int(str(sip["status"]))
+    if sip:
+        gathered["sip"] = {**before.get("sip", {}), **sip}
+    return gathered
 
 
 @click.group()
@@ -137,7 +183,7 @@ def list_trunks(client: Client, printer: Printer) -> None:
 @client_options
 def create_trunk(client: Client, printer: Printer, name: str, **settings: object) -> None:
     """Add a trunk to a tenant."""
-    body = given_settings(name=name, **_with_policy(settings, {}))
+    body = given_settings(name=name, **_gathered(settings, {}))
     printer.record(client.call("POST", "/api/v1/trunks", body))
 
 
@@ -156,12 +202,11 @@ def show_trunk(client: Client, printer: Printer, name: str) -> None:
 def update_trunk(client: Client, printer: Printer, name: str, **settings: object) -> None:
     """Change some settings of a trunk.
 
-    Networks that are given replace the old ones; `--network ""` allows all.
+    Networks that are given replace the old ones; `--network ""` allows all, `--sip-source ""` none.
     """
     path = f"/api/v1/trunks/{segment(name)}"
     before = client.call("GET", path)
-    changed = _with_policy(settings, before["verification"])
-    printer.record(client.call("PUT", path, merged_settings(before, changed)))
+    printer.record(client.call("PUT", path, merged_settings(before, _gathered(settings, before))))
 
 
 @trunks.command("delete")

@@ -67,6 +67,7 @@ trunks = Table(
     Column("answer", Text, nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("verification", JSON, nullable=False, server_default="{}"),
+    Column("sip", JSON, nullable=False, server_default="{}"),
 )
 
 credentials = Table(

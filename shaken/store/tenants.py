@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import ip_network
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -12,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from shaken.acceptance import VerificationPolicy
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest, parse_number_rule
+from shaken.redirection import Redirection
 from shaken.store.tables import tenant_addresses, tenants, trunks
 from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
 from trust.selection import Fallback
@@ -150,25 +152,29 @@ def read_trunk(row: Row[tuple[object, ...]]) -> Trunk:
         networks=tuple(ip_network(text) for text in row.networks),
         country=row.country,
         answer=AnswerForm(row.answer),
-        verification=_read_policy(row.name, row.verification),
+        verification=_read_settings(row.name, row.verification, VerificationPolicy),
+        sip=_read_settings(row.name, row.sip, Redirection),
     )
 
 
-def _read_policy(trunk: str, stored: object) -> VerificationPolicy:
-    """Read a trunk's policy. A member that cannot be read is as if left out, and it is said.
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def _read_settings(trunk: str, stored: object, kind: type[S]) -> S:
+    """Read settings of a trunk. A member that cannot be read is as if left out, and it is said.
 
     One trunk that another version wrote must not keep all others out of the snapshot.
     """
     try:
-        return msgspec.convert(stored, VerificationPolicy)
+        return msgspec.convert(stored, kind)
     except msgspec.ValidationError as error:
-        _log.error("trunk %s: its policy is not wholly known here: %s", trunk, error)
-    policy = VerificationPolicy()
+        _log.error("trunk %s: its settings are not wholly known here: %s", trunk, error)
+    settings = kind()
     for name, value in stored.items() if isinstance(stored, dict) else ():
         with suppress(msgspec.ValidationError):
-            read = msgspec.convert({name: value}, VerificationPolicy)
-            policy = msgspec.structs.replace(policy, **{name: getattr(read, name)})
-    return policy
+            read = msgspec.convert({name: value}, kind)
+            settings = msgspec.structs.replace(settings, **{name: getattr(read, name)})
+    return settings
 
 
 def _write_addresses(change: Change, tenant: Tenant) -> None:
@@ -202,5 +208,6 @@ def _trunk_row(change: Change, trunk: Trunk) -> dict[str, object]:
         "country": trunk.country,
         "answer": trunk.answer.value,
         "verification": msgspec.to_builtins(trunk.verification),
+        "sip": msgspec.to_builtins(trunk.sip),
         "revision": change.revision,
     }

@@ -73,6 +73,29 @@ POLICY = {
     "an unknown way with replays": {"replays": "flag"},
 }
 
+REDIRECTION = {
+    "a number": 5,
+    "a truth": True,
+    "a text": "text",
+    "a list": [],
+    "nothing": None,
+    "an unknown member": {"nonsense": True},
+    "sources that are no list": {"sources": "192.0.2.1"},
+    "a source that is no network": {"sources": ["pbx.example.com"]},
+    "a source with host bits": {"sources": ["192.0.2.1/24"]},
+    "a lone surrogate": {"sources": [LONE_SURROGATE]},
+    "more sources than are taken": {"sources": ["192.0.2.1"] * 101},
+    "a status that redirects for ever": {"status": 301},
+    "a status that does not redirect": {"status": 200},
+    "an unknown form": {"form": "body"},
+    "an unknown origin": {"origin": "to"},
+    "an unknown destination": {"destination": "from"},
+    "a contact that is no host": {"contact": "a host"},
+    "a contact with a user": {"contact": "user@host"},
+    "a contact with parameters": {"contact": "host;lr"},
+    "a text for a truth": {"divert": "yes"},
+}
+
 TRUTH = {"a number": 1, "a text": "true", "nothing": None, "a list": [], "an object": {}}
 
 
@@ -100,6 +123,7 @@ TRUNK = {
     "country": OPTIONAL,
     "answer": WORD,
     "verification": Field(POLICY),
+    "sip": Field(REDIRECTION),
 }
 OBJECT = {
     "a number": 5,

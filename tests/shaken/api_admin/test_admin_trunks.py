@@ -60,6 +60,15 @@ def test_a_trunk_is_made_shown_changed_and_removed(admin: Caller, tenant: str) -
             "skew": 0,
             "replays": "fail",
         },
+        "sip": {
+            "sources": ["192.0.2.7", "2001:db8::/64"],
+            "status": 300,
+            "form": "contact",
+            "origin": "from",
+            "destination": "request-uri",
+            "contact": "carrier.example.com:5080",
+            "divert": True,
+        },
     }
 
     made = admin.post(BASE, {"name": name, "tenant": "B\u00dcCHER.example", **settings})

@@ -1,0 +1,84 @@
+"""What the record of a call says, whichever way the call was asked about. Pure."""
+
+from dataclasses import dataclass
+
+from shaken.concealment import ANONYMOUS
+from shaken.signing import Signed, SignedDiversion
+from shaken.store.calls import MAX_RECORDED, CallKind, CallRecord, destinations_text
+from shaken.verification import Verdict
+from shaken.verifier import InboundCall, Outcome
+
+MAX_REQUEST_ID = 128
+"""Characters kept of what a client calls its request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asked, and how the request is known: `at` is Unix seconds.
+
+    `credential` is its name, or `sip:` and an address where a PBX is known by that.
+    """
+
+    at: int
+    credential: str
+    tenant: str | None
+    trunk: str | None
+    request_id: str
+
+
+def signed_record(signed: Signed, asker: Asker) -> CallRecord:
+    """Record a call that was signed."""
+    return CallRecord(
+        at=asker.at,
+        credential=asker.credential,
+        tenant=asker.tenant,
+        trunk=asker.trunk,
+        orig=str(signed.claims.orig),
+        dest=destinations_text(signed.claims.dest.all()),
+        attest=signed.claims.attest,
+        origid=signed.claims.origid,
+        certificate=signed.certificate,
+        request_id=asker.request_id[:MAX_REQUEST_ID],
+    )
+
+
+def diversion_record(signed: SignedDiversion, asker: Asker) -> CallRecord:
+    """Record a call whose diversion was signed: attestation is its caller's provider's."""
+    return CallRecord(
+        at=asker.at,
+        credential=asker.credential,
+        tenant=asker.tenant,
+        trunk=asker.trunk,
+        orig=str(signed.claims.orig),
+        dest=destinations_text(signed.claims.dest.all()),
+        attest="",
+        origid="",
+        certificate=signed.certificate,
+        request_id=asker.request_id[:MAX_REQUEST_ID],
+    )
+
+
+def verified_record(outcome: Outcome, call: InboundCall, asker: Asker) -> CallRecord:
+    """Record a call that was verified."""
+    best = outcome.best
+    verdict: Verdict | None = best.verdict if best else None
+    passed = verdict is not None and verdict.code is None
+    claims = verdict.passport.claims if verdict is not None and verdict.passport else {}
+    words = outcome.decision.words
+    return CallRecord(
+        kind=CallKind.VERIFIED.value,
+        at=asker.at,
+        credential=asker.credential,
+        tenant=asker.tenant,
+        trunk=asker.trunk,
+        orig=call.orig or ANONYMOUS,
+        dest=destinations_text(call.dest),
+        attest=str(claims.get("attest"))[:1] if passed else "",
+        origid=str(claims.get("origid"))[:64] if passed else "",
+        certificate=best.identity.info[:MAX_RECORDED] if best and best.identity else "",
+        request_id=asker.request_id[:MAX_REQUEST_ID],
+        verstat=outcome.decision.verstat.value,
+        code=outcome.decision.code,
+        action=outcome.decision.action.value,
+        reason=words[:MAX_RECORDED] if words is not None else None,
+    )

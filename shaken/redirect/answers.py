@@ -1,0 +1,141 @@
+"""The responses to INVITEs: what the PBX is to put into its own, or why there is nothing. Pure.
+
+`Reason` says what was found wrong (RFC 9410 of verdicts, RFC 3326 of what is refused).
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from urllib.parse import quote as escape
+
+from shaken.acceptance import REASONS, Action, Decision
+from shaken.redirect.invite import Invite
+from shaken.redirection import HeaderForm, Redirection
+from sip.address import Address
+from sip.grammar import quote
+from sip.message import HeaderFields, Request, Response
+from sip.response import respond
+from sip.uri import SipUri, TelUri, UriError, parse_uri
+
+ALLOWED = "INVITE, ACK, CANCEL, OPTIONS"
+"""The methods that are answered otherwise than with 405."""
+
+KNOWN_METHODS = frozenset(
+    {
+        "BYE", "REGISTER", "PRACK", "SUBSCRIBE", "NOTIFY",
+        "PUBLISH", "INFO", "REFER", "MESSAGE", "UPDATE",
+    }
+)  # fmt: skip
+"""Methods of the RFCs that this server does not allow; others are not implemented."""
+
+_URI_SAFE = "-_.!~*'()"  # RFC 3261 §25.1: mark
+_MAX_REASON = 200
+"""Characters of a sentence in a header field: some PBXs cut lines off, or drop them."""
+
+
+def options(request: Request, *, to_tag: str) -> Response:
+    """Answer an OPTIONS: PBXs ask so whether the trunk is alive."""
+    headers = (("Allow", ALLOWED), ("Accept", "application/sdp"))
+    return respond(request, 200, to_tag=to_tag, headers=headers)
+
+
+def not_allowed(request: Request, *, to_tag: str) -> Response:
+    """Answer what is neither INVITE nor OPTIONS."""
+    status = 405 if request.method in KNOWN_METHODS else 501
+    return respond(request, status, to_tag=to_tag, headers=(("Allow", ALLOWED),))
+
+
+def refusal(request: Request, status: int, words: str, *, to_tag: str) -> Response:
+    """Answer with a final response that says why there is nothing else."""
+    reason = f"SIP;cause={status};text={quote(_short(words))}"
+    return respond(request, status, to_tag=to_tag, headers=(("Reason", reason),))
+
+
+def signed(request: Request, identity: str, settings: Redirection, *, to_tag: str) -> Response:
+    """Redirect with an Identity header."""
+    return _redirect(request, settings, (("Identity", identity),), (), to_tag=to_tag)
+
+
+def verified(
+    request: Request,
+    invite: Invite,
+    decision: Decision,
+    claims: tuple[str, str] | None,
+    settings: Redirection,
+    *,
+    to_tag: str,
+) -> Response:
+    """Redirect with the verdict, or end the call where the policy says so.
+
+    `claims` are attest and origid of a PASSporT that holds, None: none does.
+    """
+    reasons: HeaderFields = ()
+    if decision.code is not None:
+        phrase = REASONS.get(decision.code, "")
+        reasons = (("Reason", f"STIR;cause={decision.code};text={quote(phrase)}"),)
+        if decision.action is Action.REJECT:
+            return respond(request, decision.code, to_tag=to_tag, reason=phrase, headers=reasons)
+    wanted: list[tuple[str, str]] = []
+    if invite.origin is not None:
+        uri = with_verstat(invite.caller.uri, decision.verstat.value)
+        wanted.append(("P-Asserted-Identity", str(Address(invite.caller.display_name, uri))))
+    if claims is not None:
+        attest, origid = claims
+        wanted += [("P-Attestation-Indicator", attest), ("P-Origination-ID", origid)]
+    return _redirect(request, settings, wanted, reasons, to_tag=to_tag)
+
+
+def with_verstat(uri: str, verstat: str) -> str:
+    """Put a verstat into a URI (3GPP TS 24.229 §7.2A.20), in place of one that is there.
+
+    It is a parameter of the telephone number: in a SIP URI it stands in the user part.
+    """
+    parsed = parse_uri(uri)
+    if isinstance(parsed, TelUri):
+        others = tuple(each for each in parsed.parameters if each[0] != "verstat")
+        return str(replace(parsed, parameters=(*others, ("verstat", verstat))))
+    user, *parameters = (parsed.user or "").split(";")
+    kept = [each for each in parameters if not each.lower().startswith("verstat")]
+    others = tuple(each for each in parsed.parameters if each[0] != "verstat")
+    return str(
+        replace(parsed, user=";".join((user, *kept, f"verstat={verstat}")), parameters=others)
+    )
+
+
+def _redirect(
+    request: Request,
+    settings: Redirection,
+    wanted: Iterable[tuple[str, str]],
+    others: HeaderFields,
+    *,
+    to_tag: str,
+) -> Response:
+    """Build the redirect; `wanted` is for the PBX's own INVITE."""
+    uri = _contact(request, settings)
+    headers: HeaderFields
+    if settings.form is HeaderForm.CONTACT and isinstance(uri, SipUri):
+        escaped = tuple((name, escape(value, safe=_URI_SAFE)) for name, value in wanted)
+        headers = (("Contact", f"<{replace(uri, headers=escaped)}>"), *others)
+    else:
+        headers = (("Contact", f"<{uri}>"), *wanted, *others)
+    return respond(request, settings.status, to_tag=to_tag, headers=headers)
+
+
+def _contact(request: Request, settings: Redirection) -> SipUri | TelUri | str:
+    """Return where the PBX is to send the call: where it was going, or to the trunk's host."""
+    try:
+        uri = parse_uri(request.uri)
+    except UriError:
+        return request.uri
+    if not settings.contact:
+        return uri
+    host = parse_uri(f"sip:{settings.contact}")
+    if not isinstance(host, SipUri):
+        raise TypeError("a sip URI is parsed as one")
+    if isinstance(uri, TelUri):
+        return replace(host, user=uri.number, parameters=(("user", "phone"),))
+    return replace(uri, host=host.host, port=host.port)
+
+
+def _short(words: str) -> str:
+    plain = words.encode("ascii", "replace").decode("ascii")
+    return plain if len(plain) <= _MAX_REASON else f"{plain[: _MAX_REASON - 3]}..."

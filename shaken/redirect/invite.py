@@ -1,0 +1,171 @@
+"""What an INVITE says of its call: who calls whom, since when, by which diversion (RFC 8224 §4.1).
+
+Pure. Numbers come out canonical (RFC 8224 §8.3).
+"""
+
+import re
+from calendar import timegm
+from dataclasses import dataclass
+from email.utils import parsedate_tz
+
+from shaken.attestation import Attest
+from shaken.passport import Parties, Party
+from shaken.redirection import DestinationFrom, OriginFrom, Redirection
+from sip.address import Address
+from sip.grammar import HeaderError
+from sip.message import Request
+from sip.number import NumberError, canonical_number
+from sip.uri import SipUri, UriError, canonical_uri, parse_uri, telephone_number
+
+WANTED_HEADERS = ("Attestation", "P-Attestation-Indicator")
+"""Header fields in which a PBX may ask for a lower attestation than its trunk's."""
+
+PROTECTED_HEADERS = ("Resource-Priority", "Call-Info")
+"""Header fields that PASSporTs vouch for (RFC 8443 §4, RFC 9795 §6)."""
+
+_DIGITS = re.compile(r"\+?[0-9*#]{1,24}")
+_ANONYMOUS = re.compile(r"(?i)sips?:(?:anonymous|unavailable|restricted)?(?:@[^;?]*)?(?:[;?].*)?")
+_HISTORY_INDEX = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){0,15}")
+
+
+class InviteError(ValueError):
+    """An INVITE that says nothing that could be signed or verified; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """A call. `origin` None: the caller is anonymous. `date` is Unix seconds, None: not told.
+
+    `caller` is the address that names who calls. `target` is where the Request-URI leads, None: to
+    nothing that a PASSporT could name. `diverted` is from whom the call came here last, None: it
+    was not diverted.
+    """
+
+    caller: Address
+    origin: Party | None
+    destination: Party
+    target: Party | None
+    identities: tuple[str, ...]
+    protected: tuple[str, ...]
+    wanted: Attest | None
+    date: int | None
+    diverted: Party | None
+
+
+def read_invite(request: Request, settings: Redirection, *, country: str | None) -> Invite:
+    """Read an INVITE by the settings of its trunk; `country` reads national numbers.
+
+    Raises InviteError.
+    """
+    try:
+        caller = _caller(request, settings.origin)
+        called = request.to.uri if settings.destination is DestinationFrom.TO else request.uri
+        anonymous = _ANONYMOUS.fullmatch(caller.uri) is not None
+        return Invite(
+            caller=caller,
+            origin=None if anonymous else _party(caller.uri, country, "the caller"),
+            destination=_party(called, country, "who is called"),
+            target=_party_or_none(request.uri, country),
+            identities=request.lines("Identity"),
+            protected=tuple(
+                f"{name}: {value}" for name in PROTECTED_HEADERS for value in request.lines(name)
+            ),
+            wanted=_wanted(request),
+            date=_date(request.header("Date")),
+            diverted=_diverted(request, country) if settings.divert else None,
+        )
+    except HeaderError as error:
+        raise InviteError(str(error)) from error
+
+
+def parties_of(party: Party) -> Parties:
+    """Make a destination of a party."""
+    if isinstance(party.tn, str):
+        return Parties(tn=(party.tn,))
+    return Parties(uri=(str(party.uri),))
+
+
+def _caller(request: Request, origin: OriginFrom) -> Address:
+    """Find the address that names who calls: of several asserted ones, one with a number."""
+    if origin is OriginFrom.ASSERTED:
+        asserted = request.addresses("P-Asserted-Identity")
+        if asserted:
+            return next((each for each in asserted if _number(each.uri) is not None), asserted[0])
+    return request.from_
+
+
+def _number(uri: str) -> str | None:
+    """Return the telephone number that a URI names as PBXs write it, None: it names none.
+
+    Many leave `user=phone` out; a user part of digits is a number whatever they say.
+    """
+    try:
+        number = telephone_number(uri)
+        if number is not None:
+            return number
+        parsed = parse_uri(uri)
+    except UriError:
+        return None
+    if not isinstance(parsed, SipUri) or parsed.user is None:
+        return None
+    user = parsed.user.partition(";")[0]
+    return user if _DIGITS.fullmatch(user) else None
+
+
+def _party(uri: str, country: str | None, who: str) -> Party:
+    try:
+        number = _number(uri)
+        if number is not None:
+            return Party(tn=canonical_number(number, country=country))
+        return Party(uri=canonical_uri(uri))
+    except (NumberError, UriError) as error:
+        raise InviteError(f"{who} cannot be told from {uri[:64]!a}: {error}") from error
+
+
+def _party_or_none(uri: str, country: str | None) -> Party | None:
+    try:
+        return _party(uri, country, "")
+    except InviteError:
+        return None
+
+
+def _wanted(request: Request) -> Attest | None:
+    """Read which attestation the PBX asks for; the lowest, where several fields say so."""
+    asked = []
+    for name in WANTED_HEADERS:
+        value = request.header(name)
+        if value is None:
+            continue
+        try:
+            asked.append(Attest(value.strip().upper()))
+        except ValueError as error:
+            raise InviteError(f"{name} is A, B or C, not {value[:16]!a}") from error
+    return max(asked, default=None)
+
+
+def _date(value: str | None) -> int | None:
+    """Read a Date (RFC 3261 §20.17). What cannot be read is as if it were not there."""
+    parsed = None if value is None else parsedate_tz(value)
+    if parsed is None:
+        return None
+    try:
+        return timegm(parsed[:9]) - (parsed[9] or 0)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _diverted(request: Request, country: str | None) -> Party | None:
+    """Return from whom the call was diverted last (RFC 5806 §3, RFC 7044 §5)."""
+    diversions = request.addresses("Diversion")
+    if diversions:
+        # "The first Diversion header field value is the most recent": each is put on top.
+        return _party(diversions[0].uri, country, "who diverted the call")
+    history = [
+        (tuple(map(int, index.split("."))), address.uri)
+        for address in request.addresses("History-Info")
+        for name, index in address.parameters
+        if name == "index" and index is not None and _HISTORY_INDEX.fullmatch(index)
+    ]
+    # The last entry is where the call goes now, the one before it who sent it there.
+    history.sort(key=lambda entry: entry[0])
+    return _party(history[-2][1], country, "who diverted the call") if len(history) > 1 else None
