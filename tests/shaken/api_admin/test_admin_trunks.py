@@ -30,6 +30,16 @@ POLICY = {
     "replays": None,
 }
 """What a trunk does with calls that come in, unless it is told otherwise."""
+REDIRECTION = {
+    "sources": [],
+    "status": 302,
+    "form": "headers",
+    "origin": "asserted",
+    "destination": "to",
+    "contact": "",
+    "divert": False,
+}
+"""How a trunk is answered by SIP, unless it is told otherwise."""
 ORIGID = "de305d54-75b4-431b-adb2-eb6b9e546014"
 
 
@@ -89,6 +99,7 @@ def test_a_trunk_is_made_shown_changed_and_removed(admin: Caller, tenant: str) -
         "country": None,
         "answer": "both",
         "verification": POLICY,
+        "sip": REDIRECTION,
     }
     assert (removed.status, removed.body) == (204, b"")
     problem(admin.get(f"{BASE}/{name}"), 404, "not-found")
