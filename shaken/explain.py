@@ -1,6 +1,6 @@
 """Headers, tokens and certificates in words that a support engineer understands. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from shaken.identities import open_with_held
 from shaken.passport import Passport, PassportError, decode
 from shaken.rich_call_data import CLAIMS, DigestStatus, RichCallData, examine_rich_call_data
 from shaken.verification import Opened, foresee
-from sip.identity import Identity, IdentityError, parse_identities, strip_header_name
+from sip.identity import Identity, IdentityError, parse_each, strip_header_name
 from trust.certificate import UNREADABLE, Certificate, CertificateRefused
 from trust.pem import read_pem
 from trust.profiles import check_sti
@@ -64,11 +64,11 @@ def explain(text: str, *, now: datetime) -> Iterator[str]:
         return map(_printable, _certificates(stripped, now))
     if ";" not in stripped and stripped.count(".") == 2:
         return map(_printable, _passport(_decoded(stripped), now))
-    try:
-        identities = parse_identities(strip_header_name(stripped))
-    except IdentityError as error:
-        raise NotExplained(f"this is no Identity header: {error}") from error
-    return map(_printable, _identities(identities, now))
+    found = parse_each(strip_header_name(stripped))
+    if all(isinstance(each, IdentityError) for each in found):
+        why = found[0] if found else "it is empty"
+        raise NotExplained(f"this is no Identity header: {why}")
+    return map(_printable, _identities(found, now))
 
 
 def explain_certificate(certificate: Certificate, *, now: datetime) -> Iterator[str]:
@@ -87,10 +87,13 @@ def explain_certificate(certificate: Certificate, *, now: datetime) -> Iterator[
         yield "  It is fit to sign SHAKEN calls, where its issuer is trusted."
 
 
-def _identities(identities: tuple[Identity, ...], now: datetime) -> Iterator[str]:
-    for number, identity in enumerate(identities, start=1):
-        if len(identities) > 1:
-            yield f"Identity header {number} of {len(identities)}"
+def _identities(found: Sequence[Identity | IdentityError], now: datetime) -> Iterator[str]:
+    for number, identity in enumerate(found, start=1):
+        if len(found) > 1:
+            yield f"Identity header {number} of {len(found)}"
+        if isinstance(identity, IdentityError):
+            yield f"  It cannot be read: {identity}"
+            continue
         yield f"  info         {identity.info}: where the signer's certificate is fetched"
         yield from _url_doubts(identity.info)
         yield f"  alg          {identity.alg or 'left out, which means ES256'}"

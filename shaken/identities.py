@@ -21,7 +21,7 @@ MAX_OTHERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """A call's PASSporTs, those of a kind in the order in which they came.
+    """A call's PASSporTs, those of a kind in the order in which they came, unreadable ones last.
 
     `originals` are for `shaken`, or of a type that cannot be told. Of `diversions` there may be one
     more than is followed, by which it is seen that there are too many.
@@ -54,10 +54,11 @@ def read_headers(values: Iterable[str]) -> Presented:
     """
     presented = Presented([], [], [])
     held: list[Opened] = []
+    unreadable: list[Opened] = []
     for value in values:
         for identity in parse_each(value):
             if isinstance(identity, IdentityError):
-                presented.add(_unreadable(identity))
+                unreadable.append(_unreadable(identity))
             elif (rules := rules_of(identity)) is not None:
                 opened = open_header(identity, rules)
                 if rules is DIV_O:
@@ -66,6 +67,9 @@ def read_headers(values: Iterable[str]) -> Presented:
                 presented.add(opened)
     if held:
         _add_held(presented, held)
+    # Behind those that can be read: they must not take the places of any.
+    for opened in unreadable[:MAX_ORIGINALS]:
+        presented.add(opened)
     return presented
 
 

@@ -19,7 +19,7 @@ from shaken.tenants import Tenant, Trunk
 from sip.identity import Identity
 from trust.certificate import CertificateKind
 from trust.keys import MasterKeys, SealError, unseal_private_key
-from trust.selection import Chosen, Fallback, StiCandidate, StiIndex
+from trust.selection import Chosen, Fallback, StiCandidate
 from trust.store.certificates import StoredCertificate
 
 CHAIN_PATH = "/certificates/{fingerprint}.pem"
@@ -128,7 +128,7 @@ class Signer:
         self._policy = policy
         self._pens: dict[str, _Pen] = {}
         self._lines: dict[str | None, _Line] = {}
-        self._lines_of: StiIndex | None = None
+        self._lines_of: Snapshot | None = None
         self._lines_period = (math.inf, math.inf)
 
     def sign(
@@ -220,9 +220,9 @@ class Signer:
 
     def _line(self, snapshot: Snapshot, tenant: Tenant | None, now: int) -> _Line:
         begin, end = self._lines_period
-        if self._lines_of is not snapshot.sti or not begin <= now < end:
+        if self._lines_of is not snapshot or not begin <= now < end:
             self._lines = {}
-            self._lines_of = snapshot.sti
+            self._lines_of = snapshot
             self._lines_period = snapshot.sti.period(now)
         address = None if tenant is None else tenant.address
         line = self._lines.get(address)

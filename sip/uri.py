@@ -83,6 +83,11 @@ Parameters = tuple[tuple[str, str | None], ...]
 Headers = tuple[tuple[str, str], ...]
 
 
+# RFC 5031 §4:
+#   URN-service       = "URN:service:" service-identifier
+#   service-identifier= service-name *( "." service-name )
+_SERVICE_URN = re.compile(r"(?i)urn:service:[a-z0-9][a-z0-9.-]{0,126}")
+
 _TELEPHONE_USER = re.compile(r"\+?[0-9*#().-]+")
 
 
@@ -197,6 +202,11 @@ def telephone_number(text: str) -> str | None:
     user = "" if uri.user is None else uri.user.partition(";")[0]
     # PBXs put user=phone behind names of people too.
     return user if is_phone and _TELEPHONE_USER.fullmatch(user) else None
+
+
+def service_urn(text: str) -> str | None:
+    """Return the URN of a service (RFC 5031) in lower case, None: the text is none."""
+    return text.lower() if _SERVICE_URN.fullmatch(text) else None
 
 
 def canonical_uri(text: str) -> str:

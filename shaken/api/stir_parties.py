@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from shaken.api.stir_errors import StirError, StirFault
 from shaken.passport import Party
 from sip.number import NumberError, canonical_number
-from sip.uri import UriError, canonical_uri, telephone_number
+from sip.uri import UriError, canonical_uri, service_urn, telephone_number
 
 MAX_DESTINATIONS = 64
 """Destinations of one call; a call list of a conference bridge has some dozen."""
@@ -46,14 +46,20 @@ def read_origin(member: str, orig: OrigMessage, country: str | None) -> Party:
 
 
 def read_destinations(member: str, dest: DestMessage, country: str | None) -> list[Party]:
-    """Read the called in a member; `country` reads national numbers. Raises StirError."""
+    """Read the called in a member; `country` reads national numbers. Raises StirError.
+
+    Emergency calls are to the URN of a service (RFC 5031).
+    """
     numbers, uris = _each(dest.tn), _each(dest.uri)
     if not numbers and not uris:
         raise missing(member, f"{member} needs at least one tn or uri")
     if len(numbers) + len(uris) > MAX_DESTINATIONS:
         raise invalid(member, f"more than {MAX_DESTINATIONS} destinations")
     called = [Party(tn=_number(member, text, country)) for text in numbers]
-    return called + [_party(member, text, country) for text in uris]
+    return called + [
+        _party(member, text, country) if (urn := service_urn(text)) is None else Party(uri=urn)
+        for text in uris
+    ]
 
 
 def missing(member: str, detail: str = "") -> StirError:

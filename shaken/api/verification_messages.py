@@ -36,9 +36,6 @@ _ANONYMOUS = re.compile(
 )
 """What stands for a caller who is not named (RFC 3323 §4.1.1.3, RFC 3325)."""
 
-_SERVICE = re.compile(r"urn:service:", re.IGNORECASE)
-"""What a Request-URI holds that leads to a service and not to a number (RFC 5031)."""
-
 
 class VerificationMessage(msgspec.Struct, frozen=True, rename="camel"):
     """A call that came in.
@@ -222,8 +219,6 @@ def target(message: VerificationMessage, *, country: str | None) -> tuple[str, .
     dest = message.dest
     if dest is UNSET:
         return ()
-    if isinstance(dest.uri, str) and _SERVICE.match(dest.uri):
-        return (dest.uri.lower(),)
     return tuple(str(each) for each in read_destinations("dest", dest, country))
 
 

@@ -15,7 +15,7 @@ from sip.address import Address
 from sip.grammar import HeaderError
 from sip.message import Request
 from sip.number import NumberError, canonical_number
-from sip.uri import SipUri, UriError, canonical_uri, parse_uri, telephone_number
+from sip.uri import SipUri, UriError, canonical_uri, parse_uri, service_urn, telephone_number
 
 WANTED_HEADERS = ("Attestation", "P-Attestation-Indicator")
 """Header fields in which a PBX may ask for a lower attestation than its trunk's."""
@@ -117,7 +117,7 @@ def _party(uri: str, country: str | None, who: str) -> Party:
         number = _number(uri)
         if number is not None:
             return Party(tn=canonical_number(number, country=country))
-        return Party(uri=canonical_uri(uri))
+        return Party(uri=service_urn(uri) or canonical_uri(uri))
     except (NumberError, UriError) as error:
         raise InviteError(f"{who} cannot be told from {uri[:64]!a}: {error}") from error
 

@@ -61,6 +61,15 @@ def words(text: str) -> str:
 GOOD = f"{token()};info=<{X5U}>;alg=ES256;ppt=shaken"
 
 
+def test_of_several_headers_one_that_cannot_be_read_spoils_no_other() -> None:
+    said = lines(f"x,{GOOD}")
+
+    assert said[0] == "Identity header 1 of 2"
+    assert said[1].startswith("  It cannot be read: ")
+    assert said[2] == "Identity header 2 of 2"
+    assert said[3:] == lines(GOOD)
+
+
 def test_a_header_is_explained_line_by_line() -> None:
     assert lines(GOOD) == [
         f"  info         {X5U}: where the signer's certificate is fetched",

@@ -592,6 +592,17 @@ async def test_a_request_uri_is_canonical_before_it_is_compared(
     assert verdict["verstat"] == "TN-Validation-Passed"
 
 
+@pytest.mark.parametrize("to", [{"uri": "URN:Service:SOS"}, {"uri": ["urn:service:sos"]}], ids=str)
+async def test_an_emergency_call_is_to_the_urn_of_a_service(
+    stir: Stir, issued: Issued, to: dict[str, Any]
+) -> None:
+    header = identity(issued, stir.now, dest={"uri": ["urn:service:sos"]})
+
+    verdict = await stir.ask(header, to=to)
+
+    assert verdict["verstat"] == "TN-Validation-Passed"
+
+
 # Replays, and old copies
 
 
