@@ -34,6 +34,8 @@ from shaken.api import (
 )
 from shaken.api.authenticator import Authenticator, Stranger
 from shaken.api.bodies import ARRIVALS, MAX_API_BODY, Arrivals, body_of, small_body
+from shaken.api.dialplan import SIGN_PATH, VERIFY_PATH
+from shaken.api.dialplan_route import DialplanRoute
 from shaken.api.openapi import openapi_document
 from shaken.api.peer import Peer, Tls, peer_of
 from shaken.api.problems import CONTENT_TYPE, Problem, unauthorized
@@ -131,6 +133,9 @@ class HttpApi:
         app.router.add_route("*", VERIFICATION_PATH, self._answer_stir)
         app.router.add_route("*", "/stir", self._answer_stir)
         app.router.add_route("*", "/stir/{rest:.*}", self._answer_stir)
+        dialplan = DialplanRoute(self.answer_stir, tls_of)
+        for path in (SIGN_PATH, VERIFY_PATH):
+            app.router.add_route("*", path, dialplan.answer)
         app.router.add_get("/openapi.json", self._answer_openapi)
         self._add(app, self._routes)
         app.router.add_route("*", "/{rest:.*}", self._answer_unknown)
@@ -167,7 +172,7 @@ class HttpApi:
         headers = request.headers
         body = await small_body(request) if 0 < body_length(headers) <= MAX_BODY else b""
         url = request.rel_url
-        tls = _tls(request)
+        tls = tls_of(request)
         answer = self.answer_stir(
             StirRequest(
                 method=request.method,
@@ -285,7 +290,7 @@ class HttpApi:
             raise unauthorized(stranger.retry_after) from stranger
 
     def _peer(self, request: web.Request) -> Peer:
-        return peer_of(request.remote or "", request.headers, self._trusted, tls=_tls(request))
+        return peer_of(request.remote or "", request.headers, self._trusted, tls=tls_of(request))
 
     def _wrong_method(self, allowed: Sequence[str]) -> _Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -313,7 +318,7 @@ class HttpApi:
         return _problem(problem, **headers)
 
 
-def _tls(request: web.Request) -> Tls | None:
+def tls_of(request: web.Request) -> Tls | None:
     """Say what is known of the TLS that the request came over; None: it came in plain."""
     transport = request.transport
     connection = None if transport is None else transport.get_extra_info("ssl_object")

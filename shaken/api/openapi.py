@@ -6,12 +6,15 @@ from typing import Any
 
 import msgspec
 
+from shaken.api.dialplan import PARAMETERS as DIALPLAN_PARAMETERS
+from shaken.api.dialplan import SIGN_PATH
 from shaken.api.forms import FORM_TYPE
 from shaken.api.problems import CONTENT_TYPE, ProblemDocument
 from shaken.api.routes import Form, Route
 from shaken.api.signing_messages import SigningRequest, SigningResponse
 from shaken.api.stir import SIGNING_PATH, VERIFICATION_PATH
 from shaken.api.verification_messages import VerificationRequest, VerificationResponse
+from shaken.credentials import Role
 
 _STIR_MESSAGES = (SigningRequest, SigningResponse, VerificationRequest, VerificationResponse)
 _REFERENCE = "#/components/schemas/{name}"
@@ -27,6 +30,7 @@ def openapi_document(routes: Sequence[Route], *, version: str) -> dict[str, Any]
     paths: dict[str, dict[str, Any]] = {
         SIGNING_PATH: {"post": _signing(schema_of)},
         VERIFICATION_PATH: {"post": _verification(schema_of)},
+        **{path: _dialplan(path) for path in DIALPLAN_PARAMETERS},
     }
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schema_of)
@@ -124,6 +128,29 @@ def _verification(schema_of: dict[Any, Any]) -> dict[str, Any]:
             "default": _STIR_ERROR,
         },
     }
+
+
+def _dialplan(path: str) -> dict[str, Any]:
+    verb = path.rpartition("/")[2]
+    role = Role.SIGNER if path == SIGN_PATH else Role.VERIFIER
+    operation = {
+        "summary": f"{verb.capitalize()} a call, in one line of text",
+        "description": f"Role: {role.value}. Parameters may stand in the URL or in a form; an"
+        " answer that begins with `error:` is one.",
+        "security": [{"bearer": []}, {"basic": []}],
+        "parameters": [_parameter(name, "query") for name in DIALPLAN_PARAMETERS[path]],
+        "responses": {
+            "200": {"description": "The Identity, or the verdict", "content": _LINE},
+            "default": {"description": "What is wrong, and what to do", "content": _LINE},
+        },
+    }
+    return {
+        method: {**operation, "operationId": f"dialplan_{method}_{verb}"}
+        for method in ("get", "post")
+    }
+
+
+_LINE = {"text/plain": {"schema": {"type": "string"}}}
 
 
 def _content(schema: Any) -> dict[str, Any]:  # noqa: ANN401 - a JSON schema is any JSON

@@ -58,6 +58,10 @@ GET    /api/v1/calls                    200 200 own  200 200 own  -            -
 GET    /metrics                         200 403 403  200 403 403  -            -         -
 POST   /stir/v1/signing                 -            -            200 200 400  -         -
 POST   /stir/v1/verification            -            -            -            200 200 200  -
+GET    /dialplan/v1/sign                -            -            200 200 400  -         -
+POST   /dialplan/v1/sign                -            -            200 200 400  -         -
+GET    /dialplan/v1/verify              -            -            -            200 200 200  -
+POST   /dialplan/v1/verify              -            -            -            200 200 200  -
 GET    /certificates/{fingerprint}.pem  anybody 200
 GET    /.well-known/acme-challenge/{token}  anybody 200
 GET    /healthz                         anybody 200
@@ -144,6 +148,9 @@ async def request(
         "/api/v1/audit": "?subject={address}",
         "/api/v1/calls": "?tenant={address}",
         "/stir/v1/signing": "?tenant={address}",
+        "/dialplan/v1/sign": "?orig=12155550100&dest=12155550199&attest=A&tenant={address}"
+        "&origid=de305d54-75b4-431b-adb2-eb6b9e546014",
+        "/dialplan/v1/verify": "?orig=12155550100&dest=12155550199",
         "DELETE /api/v1/certificates/{id}": "?force=true",
         "POST /api/v1/certificates/delete": "?force=true",
     }
@@ -233,7 +240,7 @@ async def test_a_route_is_for_its_roles_and_their_tenants_from_their_networks(
     [
         path
         for method, path in map(str.split, GUARDED)
-        if method == "GET" and "listeners" not in path and "acme/settings" not in path
+        if method == "GET" and not re.search("listeners|acme/settings|dialplan", path)
     ],
 )
 async def test_whoever_may_read_may_ask_for_the_head_alone(world: World, path: str) -> None:

@@ -11,6 +11,7 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 import shaken.api
+from shaken.api import dialplan
 from shaken.api.routes import Route
 from tests.system.caller import Caller
 from tests.system.process import Service, read_demo, running, until
@@ -74,6 +75,7 @@ def test_every_registered_route_is_described(document: dict[str, Any]) -> None:
         *routes,
         ("POST", "/stir/v1/signing"),
         ("POST", "/stir/v1/verification"),
+        *((method, path) for path in dialplan.PARAMETERS for method in ("GET", "POST")),
     }
 
 

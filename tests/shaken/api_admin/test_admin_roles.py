@@ -74,6 +74,11 @@ ROUTES: dict[str, tuple[set[str], int]] = {
     "GET /api/v1/calls": (READERS, 200),
     "POST /stir/v1/signing": ({"signer"}, 400),
     "POST /stir/v1/verification": ({"verifier"}, 400),
+    # One who sends a good request has other rows in tests/shaken/test_roles.py.
+    "GET /dialplan/v1/sign": (ANYBODY, 400),
+    "POST /dialplan/v1/sign": (ANYBODY, 415),
+    "GET /dialplan/v1/verify": (ANYBODY, 400),
+    "POST /dialplan/v1/verify": (ANYBODY, 415),
     f"GET /certificates/{ID}.pem": (ANYBODY, 404),
     # Whoever calls from the machine itself, without a proxy, need not be a viewer.
     "GET /metrics": (ANYBODY - {"no credential", "a wrong secret"}, 200),
