@@ -30,6 +30,9 @@ PARAMETERS: Mapping[str, Sequence[str]] = {
 }
 """What each of the routes takes."""
 
+ANONYMOUS_CALLER = "sip:anonymous@anonymous.invalid"
+"""Who calls without a number (RFC 3323 §4.1.1.3)."""
+
 _SEVERAL = frozenset({"dest", "identity"})
 _NUMBERS = {"iat", "time"}
 _NAMES_HERE = {"'from'": "'orig'", "'to'": "'dest'", "'callId'": "'call_id'"}
@@ -102,14 +105,18 @@ def _text(body: bytes) -> str:
 
 
 def _gathered(path: str, pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
-    """Gather the values of each parameter; an empty one is as if it were not there."""
+    """Gather the values of each parameter; an empty one is as if it were not there.
+
+    But an empty caller of a call that came in is one who withholds the number.
+    """
     given: dict[str, list[str]] = {}
     for name, value in pairs:
         if name not in PARAMETERS[path]:
             known = ", ".join(PARAMETERS[path])
             raise DialplanError(400, f"there is no parameter {ascii_only(name)}; there are {known}")
-        if value.strip():
-            given.setdefault(name, []).append(value)
+        withheld = ANONYMOUS_CALLER if (path, name) == (VERIFY_PATH, "orig") else ""
+        if used := value.strip() or withheld:
+            given.setdefault(name, []).append(used)
     for name, values in given.items():
         if len(values) > 1 and name not in _SEVERAL:
             raise DialplanError(400, f"{name} is there twice")

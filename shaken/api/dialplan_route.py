@@ -39,11 +39,11 @@ class DialplanRoute:
             kind = request.headers.get("Content-Type", "")
             message = read_parameters(url.path, request.method, url.raw_query_string, body, kind)
         except DialplanError as error:
-            return web.Response(status=error.status, text=f"{error_line(str(error))}\n")
+            return web.Response(status=error.status, text=error_line(str(error)))
         answer = await self._answer(request, message)
         headers = {each: answer.headers[each] for each in _PASSED_ON if each in answer.headers}
         status, line = line_of(url.path, answer)
-        return web.Response(status=status, headers=headers, text=f"{line}\n")
+        return web.Response(status=status, headers=headers, text=line)
 
     async def _answer(self, request: web.Request, message: StirMessage) -> StirAnswer:
         headers = request.headers.copy()
