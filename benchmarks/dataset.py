@@ -11,6 +11,7 @@ from shaken.audit import SYSTEM, Action, AuditedChange, changing
 from shaken.config import load_config
 from shaken.credentials import Credential, Role, digest_of, new_secret
 from shaken.importing import Importer, Upload
+from shaken.redirection import Redirection
 from shaken.service import prepare
 from shaken.store.credentials import add_credential
 from shaken.store.tenants import add_tenant, add_trunk
@@ -20,6 +21,12 @@ from trust.certificate import CertificateKind, Source
 from trust.roots import Purpose, read_root
 from trust.selection import Fallback
 from trust.store import roots
+
+
+def trunk_address(index: int) -> str:
+    """Return the address on loopback that a trunk calls from by SIP."""
+    return f"127.{16 + (index >> 16)}.{index >> 8 & 255}.{index & 255}"
+
 
 NUMBERS = ("+12155550100", "+12155550200-+12155550299", "+1215777*")
 
@@ -58,7 +65,17 @@ def _add_tenant(change: AuditedChange, importer: Importer, authority: Authority,
     policy = AttestPolicy(Attest.A, ForeignAttest.B)
     add_trunk(
         change,
-        Trunk(trunk, address, policy, uuid4(), Direction.SIGN, (), None, AnswerForm.BOTH),
+        Trunk(
+            trunk,
+            address,
+            policy,
+            uuid4(),
+            Direction.SIGN,
+            (),
+            None,
+            AnswerForm.BOTH,
+            sip=Redirection(sources=(trunk_address(index),)),
+        ),
     )
     credential = Credential(f"signer{index}", Role.SIGNER, digest_of(secret), address, trunk, ())
     add_credential(change, credential, now=change.at)

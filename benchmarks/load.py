@@ -33,6 +33,7 @@ class Service:
     secrets: Path
     worker: int
     https_port: int
+    sip_port: int
 
     def load(self, seconds: int, *, in_turn: bool = False) -> float:
         """Sign with wrk for some seconds and return requests per second.
@@ -67,13 +68,14 @@ class Service:
 @contextlib.contextmanager
 def serving(dataset: Dataset, settings: Mapping[str, str] | None = None) -> Iterator[Service]:
     """Run the service on a dataset, its one worker pinned to one core; settings add to usual."""
-    port, https_port = _free_port(), _free_port()
+    port, https_port, sip_port = _free_port(), _free_port(), _free_port()
     secrets = dataset.folder / "secrets.txt"
     secrets.write_text("\n".join(dataset.secrets) + "\n")
     environment = {
         **os.environ,
         "SHAKEN_HTTP__ADDRESS": f"127.0.0.1:{port}",
         "SHAKEN_HTTPS__ADDRESS": f"127.0.0.1:{https_port}",
+        "SHAKEN_SIP__UDP": f"127.0.0.1:{sip_port}",
         "SHAKEN_PUBLIC_URL": "https://sti.example.com",
         "SHAKEN_LOG__LEVEL": "WARNING",
         **(settings or {}),
@@ -86,7 +88,9 @@ def serving(dataset: Dataset, settings: Mapping[str, str] | None = None) -> Iter
         _wait_until_it_serves(process)
         took = time.monotonic() - began
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        yield Service(f"http://127.0.0.1:{port}", took, secrets, int(children[0]), https_port)
+        yield Service(
+            f"http://127.0.0.1:{port}", took, secrets, int(children[0]), https_port, sip_port
+        )
     finally:
         process.terminate()
         process.wait(START_SECONDS)
