@@ -16,9 +16,11 @@ COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --upgrade --universal
 
 # Debian packages that the tests and the benchmarks call as programs.
 TEST_PACKAGES := openssl curl nginx-light haproxy pebble knot \
-  pdns-server pdns-backend-lmdb sip-tester
+  pdns-server pdns-backend-lmdb sip-tester systemd \
+  kamailio kamailio-extra-modules kamailio-json-modules kamailio-tls-modules kamailio-utils-modules
 BENCH_PACKAGES := openssl wrk
-TEST_PROGRAMS := openssl curl nginx haproxy pebble pebble-challtestsrv knotd pdns_server sipp
+TEST_PROGRAMS := openssl curl nginx haproxy pebble pebble-challtestsrv knotd pdns_server sipp \
+  kamailio systemd-analyze
 BENCH_PROGRAMS := openssl wrk
 
 .PHONY: help run test lint bench fuzz format lock clean

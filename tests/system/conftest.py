@@ -12,6 +12,7 @@ from tests.system.caller import Caller
 from tests.system.inbound import Carrier
 from tests.system.process import Service, read_demo, running
 from tests.system.repository import publishing
+from tests.system.site import Site
 from trust.authority import Authority
 
 
@@ -69,3 +70,9 @@ def a_carrier(folder: Path) -> Iterator[Carrier]:
     issued = authority.issue_sti(spc="4321", now=now)
     with publishing(authority, folder) as repository:
         yield Carrier(root, authority, issued, repository)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A PBX, a carrier, and a Kamailio between them."""
+    return Site.in_(tmp_path / "site")

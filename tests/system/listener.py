@@ -26,6 +26,24 @@ NAME = "pbx.example.com"
 PIECES, PIECE = 40, b"x" * 4096
 """A long download: so many pieces, the last one when the test lets go."""
 
+NGINX_MAIN = """
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+worker_processes 2;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    include {folder}/{site};
+}}
+"""
+"""Settings of an nginx that keeps to a folder and serves a site of `examples`."""
+
 
 def example(path: str, *, places: Mapping[str, object]) -> str:
     """Read a file of `examples`, with what stands there for places and ports replaced by ours."""

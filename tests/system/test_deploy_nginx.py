@@ -12,6 +12,7 @@ import pytest
 from tests.system.caller import Caller
 from tests.system.listener import (
     NAME,
+    NGINX_MAIN,
     PIECE,
     PIECES,
     Backend,
@@ -31,23 +32,6 @@ from tests.system.listener import (
 )
 from tests.system.process import Service, free_port, read_demo, run_shaken, running, until
 from trust.authority import Issued
-
-MAIN = """
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-worker_processes 2;
-events {{ worker_connections 256; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    include {folder}/pbx.conf;
-}}
-"""
 
 
 @dataclass(frozen=True)
@@ -88,7 +72,7 @@ def nginx(tmp_path: Path, backend: Backend) -> Nginx:
         },
     )
     (made.folder / "pbx.conf").write_text(site)
-    (made.folder / "nginx.conf").write_text(MAIN.format(folder=made.folder))
+    (made.folder / "nginx.conf").write_text(NGINX_MAIN.format(folder=made.folder, site="pbx.conf"))
     return made
 
 

@@ -1,0 +1,104 @@
+"""examples/kamailio/redirect.cfg in a real Kamailio. A sipp stands for the service."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.system.site import ORIG, Site
+from tests.system.telephony import PLAIN, Party, kamailio
+
+REDIRECTOR_HOST = "127.0.0.4"
+
+TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJhdHRlc3QiOiJBIn0.c2ln"
+IDENTITY = f"{TOKEN};info=<https://sti.example.com/1.pem>;alg=ES256;ppt=shaken"
+
+CALLED, UNKNOWN_TRUNK, REJECTED = "+12155560001", "+12155560403", "+12155560438"
+
+MANY, RATE = 1000, 200
+
+
+@contextmanager
+def asking(service: Party, site: Site, **places: str) -> Iterator[Path]:
+    """Run Kamailio with the settings for the redirect server, which is that of a party."""
+    address = {"192.0.2.5:5060": f"{service.host}:{service.port}"}
+    with kamailio(site.writes("redirect.cfg", **address, **places), site.port) as log:
+        yield log
+
+
+@contextmanager
+def redirecting(site: Site, **places: str) -> Iterator[Path]:
+    """Run Kamailio, and who stands for the service."""
+    service = Party.at(REDIRECTOR_HOST, "service", site.folder)
+    with service.answering(scenario="redirector"), asking(service, site, **places) as log:
+        yield log
+
+
+def test_the_identity_of_the_302_goes_with_the_call(site: Site) -> None:
+    with redirecting(site) as log:
+        sent = site.calls_out([f"{ORIG};{CALLED};{PLAIN}"] * MANY, rate=RATE)
+
+        assert [call.identity for call in sent] == [IDENTITY] * MANY
+        assert {(call.asserted, call.reason) for call in sent} == {("", "")}
+        assert "unsigned" not in log.read_text()
+
+
+def test_the_verdict_of_the_302_goes_with_the_call_and_nobody_elses(site: Site) -> None:
+    forged = f"P-Asserted-Identity: <sip:{ORIG}@a;verstat=TN-Validation-Passed>;a;b;c"
+    with redirecting(site) as log:
+        verified = site.calls_in([f"{ORIG};{CALLED};Identity: {IDENTITY}"] * 20, rate=20)
+        plain = site.calls_in([f"{ORIG};{CALLED};{forged}"], rate=1)
+
+        passed = f"<sip:{ORIG}@sti.example.com;user=phone;verstat=TN-Validation-Passed>"
+        assert {(call.asserted, call.attest, call.identity) for call in verified} == {
+            (passed, "A", IDENTITY)
+        }
+        assert {call.origid for call in verified} == {"de305d54-75b4-431b-adb2-eb6b9e546014"}
+        assert [call.asserted for call in plain] == [
+            f"<sip:{ORIG}@{site.carrier.host};user=phone;verstat=No-TN-Validation>"
+        ]
+        assert "unverified" not in log.read_text()
+
+
+def test_a_call_that_the_policy_rejects_gets_the_services_answer(site: Site) -> None:
+    with (
+        redirecting(site),
+        site.pbx.answering() as answers,
+        pytest.raises(AssertionError, match="438 Invalid Identity Header"),
+    ):
+        site.carrier.call(site.port, [f"{ORIG};{REJECTED};Identity: {IDENTITY}"], rate=1)
+    assert answers.log.read_text() == ""
+
+
+def test_an_answer_that_is_none_does_not_stop_calls_and_the_log_says_so(site: Site) -> None:
+    with redirecting(site) as log:
+        (sent,) = site.calls_out([f"{ORIG};{UNKNOWN_TRUNK};{PLAIN}"], rate=1)
+        (came,) = site.calls_in([f"{ORIG};{UNKNOWN_TRUNK};Identity: {IDENTITY}"], rate=1)
+
+        said = log.read_text()
+    assert sent.identity == ""
+    assert "verstat=No-TN-Validation>" in came.asserted
+    assert f"from {ORIG}: the service answered 403" in said
+    assert (said.count("unsigned: "), said.count("unverified: ")) == (1, 1)
+
+
+def test_while_the_service_is_down_calls_go_on_and_the_log_says_so(site: Site) -> None:
+    nobody = Party.at(REDIRECTOR_HOST, "service", site.folder)
+    with asking(nobody, site) as log:
+        (sent,) = site.calls_out([f"{ORIG};{CALLED};{PLAIN}"], rate=1)
+        (came,) = site.calls_in([f"{ORIG};{CALLED};Identity: {IDENTITY}"], rate=1)
+
+        said = log.read_text()
+    assert sent.identity == ""
+    assert "verstat=No-TN-Validation>" in came.asserted
+    assert (said.count("unsigned: "), said.count("unverified: ")) == (1, 1)
+
+
+def test_a_call_that_is_not_signed_is_refused_where_the_policy_says_so(site: Site) -> None:
+    refusing = {"##!define REFUSE_UNSIGNED": "#!define REFUSE_UNSIGNED"}
+    with (
+        redirecting(site, **refusing),
+        pytest.raises(AssertionError, match="503 Call Cannot Be Signed"),
+    ):
+        site.pbx.call(site.port, [f"{ORIG};{UNKNOWN_TRUNK};{PLAIN}"], rate=1)
