@@ -43,6 +43,7 @@ class Action(StrEnum):
     ROOTS_RESET = "roots.reset"
     ROOTS_FOLLOW = "roots.follow"
     ACME_SETTINGS = "acme.settings"
+    ACME_ACCOUNT = "acme.account"
     ORDER_CREATE = "order.create"
     ORDER_RENEW = "order.renew"
     ORDER_STOP = "order.stop"

@@ -4,12 +4,12 @@ When an order is due is kept with it, and found by an index. Rules change with a
 clocks are set; so each start, and each day, what is kept is held against the plan.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shaken.renewing import plan_of
-from trust.acme.fence import Busy, alone
+from trust.acme.fence import Busy, Fence, alone
 from trust.acme.order import Order, State
 from trust.acme.renewal import MIN_LOOK, next_look
 from trust.store import acme_orders
@@ -46,13 +46,14 @@ class Examination:
         try:
             with alone(self._database, holder=holder, clock=self._clock) as fence:
                 while page := self._page(after):
+                    changed = []
                     for order in page:
                         plan = plan_of(order, now=now)
                         again = min(again, next_look(plan, interval=self._interval))
                         due = int(plan.next_try.timestamp())
                         if due != order.next_try and order.managed:
-                            with fence.recording() as connection:
-                                acme_orders.save(connection, replace(order, next_try=due))
+                            changed.append(replace(order, next_try=due))
+                    _save(changed, fence)
                     after = page[-1].id
         except Busy:
             return
@@ -63,3 +64,12 @@ class Examination:
             return list(
                 acme_orders.find(connection, Filter(state=State.ISSUED), after=after, limit=PAGE)
             )
+
+
+def _save(changed: Sequence[Order], fence: Fence) -> None:
+    """Write orders in one transaction: after a new version they may be all."""
+    if not changed:
+        return
+    with fence.recording() as connection:
+        for order in changed:
+            acme_orders.save(connection, order)

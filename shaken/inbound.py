@@ -22,7 +22,7 @@ from shaken.snapshot import Snapshot
 from shaken.verifier import Verifier, VerifierSettings
 from shaken.x5u.cache import Bounds
 from shaken.x5u.crls import CrlCache
-from shaken.x5u.fetch import Fetcher
+from shaken.x5u.fetch import Fetcher, context_trusting
 from shaken.x5u.names import SystemResolver
 from shaken.x5u.own import OwnChains, OwnIntermediates
 from shaken.x5u.repository import Repository
@@ -132,15 +132,6 @@ class TlsRoots:
             pems = "".join(root.public_bytes(Encoding.PEM).decode("ascii") for root in roots)
             self._made = (roots, context_trusting(pems))
         return self._made[1]
-
-
-def context_trusting(pems: str) -> ssl.SSLContext:
-    """Return the TLS settings of a client that trusts the roots of a text of PEM blocks only."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if pems:
-        context.load_verify_locations(cadata=pems)
-    return context
 
 
 class Alarm:

@@ -17,27 +17,41 @@ from shaken.aftercare import Aftercare
 from shaken.audit import Action, record_event
 from shaken.config import Config
 from shaken.examination import Examination
-from shaken.renewing import Keeper, Schedule, Unusable, allowed_dns, plan_of, self_check
+from shaken.renewing import (
+    Keeper,
+    Schedule,
+    Unusable,
+    allowed_dns,
+    caa_check,
+    plan_of,
+    self_check,
+)
+from shaken.revoked import Revoked, list_fetcher
+from trust.acme.account import Accounts
 from trust.acme.challenges import Publisher
 from trust.acme.dns.reading import DnsSettingsError
 from trust.acme.events import Event, Failed, Issued, LeftBehind, Renewed, Stopped
-from trust.acme.fence import Fence
+from trust.acme.fence import Busy, Fence, alone
 from trust.acme.means import Means
 from trust.acme.order import Order
 from trust.acme.renewal import Plan, Urgency
 from trust.acme.runner import run_due
 from trust.acme.settings import AcmeSettings
+from trust.acme.wishes import Outcome, carry_out
 from trust.keys import MasterKeyError, MasterKeys
 from trust.roots import Purpose
-from trust.store import acme_orders, acme_settings, leases, roots
+from trust.store import acme_accounts, acme_orders, acme_settings, leases, roots
 from trust.store.database import Database, StoreError
 from trust.store.leases import LeaseLost
 
 POLL_SECONDS = 1.0
 """How often the store is asked for orders that are due."""
 
-BUSY_SECONDS = 15.0
-"""How long to wait where another worker is at work, or where something failed."""
+BUSY_SECONDS = 5.0
+"""How long to wait where another worker is at work: not long beside the lease of a killed one."""
+
+PAUSE_SECONDS = 15.0
+"""How long to wait where something failed, or cannot be done yet."""
 
 QUIET_SECONDS = 3600
 """How often the audit says of one order that it fails; the log says it each time."""
@@ -65,9 +79,13 @@ class Renewer:
         database: Database,
         master: MasterKeys,
         *,
+        agent: str,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
-        """Take the settings, the store and what opens and seals keys."""
+        """Take the settings, the store and what opens and seals keys.
+
+        `agent` is what the service calls itself to hosts of revocation lists.
+        """
         self._config = config
         self._database = database
         self._master = master
@@ -78,6 +96,13 @@ class Renewer:
         self._fence: Fence | None = None
         self._examination = Examination(
             database, interval=timedelta(hours=config.acme.examine_hours), clock=clock
+        )
+        self._revoked = Revoked(
+            database,
+            fetch=list_fetcher(config.fetch, roots=self._roots, agent=agent),
+            roots=self._roots,
+            interval=timedelta(hours=config.acme.examine_hours),
+            clock=clock,
         )
         self._aftercare = Aftercare(database, master, roots=self._roots, clock=clock)
 
@@ -108,24 +133,44 @@ class Renewer:
             except Ending:
                 return
             except (StoreError, MasterKeyError, LeaseLost) as error:
-                pause = BUSY_SECONDS
-                if str(error) != said:
+                pause = PAUSE_SECONDS
+                is_given_back = isinstance(error, LeaseLost) and self._ending.is_set()
+                if str(error) != said and not is_given_back:
                     said = str(error)
                     _log.error("certificates are not renewed: %s", error)
             except Exception:
                 # Without this thread no certificate is renewed any more.
-                pause = BUSY_SECONDS
+                pause = PAUSE_SECONDS
                 _log.exception("renewing certificates failed")
 
     def _round(self) -> float:
         """Do what is due; return how many seconds to wait before the next round."""
-        # Orders come first: no certificate expires because a former one cannot be looked after.
+        # What is asked of accounts comes before orders, which are made with them; then orders: no
+        # certificate expires because a former one cannot be looked after.
+        self._look_after_accounts()
         pause = self._move_orders()
         if self._examination.is_due():
             self._examination.run(holder=self._holder)
+        if self._revoked.is_due():
+            self._revoked.step()
         if self._aftercare.is_due():
             self._aftercare.run(holder=self._holder)
         return pause
+
+    def _look_after_accounts(self) -> None:
+        now = int(self._clock().timestamp())
+        with self._database.reading() as connection:
+            if not acme_accounts.wanted(connection, now=now):
+                return
+        try:
+            with alone(self._database, holder=self._holder, clock=self._clock) as fence:
+                self._fence = fence
+                for outcome in carry_out(Accounts(fence, self._master, self._roots, self._clock)):
+                    _tell(outcome)
+        except Busy:
+            return
+        finally:
+            self._fence = None
 
     def _move_orders(self) -> float:
         now = int(self._clock().timestamp())
@@ -140,8 +185,10 @@ class Renewer:
             report=self._report,
         )
         self._fence = None
-        if done is None or (done.orders == 0 and not done.is_more_due):
+        if done is None:
             return BUSY_SECONDS
+        if done.orders == 0 and not done.is_more_due:
+            return PAUSE_SECONDS
         return 0.0 if done.is_more_due else POLL_SECONDS
 
     def _equip(self, fence: Fence) -> Means | None:
@@ -164,6 +211,7 @@ class Renewer:
             self_check=self_check(
                 settings, nameservers=acme.nameservers(), http_port=acme.authority_port
             ),
+            caa_check=caa_check(settings, nameservers=acme.nameservers()),
         )
 
     def _publisher(self, settings: AcmeSettings) -> Publisher | None:
@@ -221,5 +269,20 @@ class Renewer:
                 self._record(event.order, problem.words, plan)
             case Stopped():
                 _log.info("the certificate for %s is managed no more", names)
-            case LeftBehind():
-                _log.warning("DNS records for %s cannot be withdrawn yet", names)
+            case LeftBehind(why=why):
+                _log.warning("DNS records for %s cannot be withdrawn yet: %s", names, why)
+
+
+def _tell(outcome: Outcome) -> None:
+    """Log what became of what was asked of an account."""
+    if outcome.problem is None:
+        _log.info("%s of the account at %s is done", outcome.wish, outcome.directory)
+        return
+    again = "it stays as it was" if outcome.again is None else "it is tried again"
+    _log.error(
+        "%s of the account at %s failed: %s; %s",
+        outcome.wish,
+        outcome.directory,
+        outcome.problem.words,
+        again,
+    )

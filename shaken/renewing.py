@@ -16,13 +16,13 @@ from shaken.audit import SYSTEM, changing
 from shaken.importing import Importer, Upload
 from trust.acme import renewal
 from trust.acme.caa import Issuer
-from trust.acme.challenges import PublicationError, TxtRecord
+from trust.acme.challenges import ChallengeType, PublicationError, TxtRecord
 from trust.acme.delivery import Delivery, NotKept
 from trust.acme.dns.reading import DnsSettingsError, read_dns_settings
 from trust.acme.dns.settings import DnsSettings, HookSettings
-from trust.acme.lookup import DnsResolver, LookupFailed, Nameserver
+from trust.acme.lookup import DnsResolver, LookupFailed, Nameserver, Resolver
 from trust.acme.order import Order, moment
-from trust.acme.reachability import Challenge, Vantage, check
+from trust.acme.reachability import Challenge, Vantage, check, check_caa
 from trust.acme.settings import DIRECTORIES, AcmeSettings
 from trust.certificate import CertificateRefused, Source
 from trust.keys import MasterKeys
@@ -161,17 +161,42 @@ class SelfCheck:
         return None if found.good else found.words
 
 
+@dataclass(frozen=True)
+class CaaCheck:
+    """Looks at CAA records as the authority will (`trust.acme.means.CaaCheck`)."""
+
+    resolver: Resolver
+    issuer: Issuer
+
+    def __call__(self, *, name: str) -> str | None:
+        """Say what forbids to certify a name, or a wildcard; None: nothing."""
+        found = check_caa(name, issuer=self.issuer, resolver=self.resolver)
+        return None if found is None else found.words
+
+
 def self_check(
     settings: AcmeSettings, *, nameservers: tuple[Nameserver, ...], http_port: int
 ) -> SelfCheck:
     """Build the check for an authority; a public one connects to public addresses only."""
     resolver = DnsResolver(nameservers)
-    named = settings.directory_url in DIRECTORIES.values()
+    named = _is_named(settings)
     reaches = is_public if named or _is_public_authority(settings, resolver) else _anywhere
-    issuer = Issuer(
-        frozenset({"letsencrypt.org"}) if named else frozenset(), account=None, method="http-01"
-    )
+    issuer = _issuer(settings, ChallengeType.HTTP)
     return SelfCheck(resolver, Vantage(reaches=reaches, issuer=issuer, http_port=http_port))
+
+
+def caa_check(settings: AcmeSettings, *, nameservers: tuple[Nameserver, ...]) -> CaaCheck:
+    """Build the check of names that are proven by dns-01."""
+    return CaaCheck(DnsResolver(nameservers), _issuer(settings, ChallengeType.DNS))
+
+
+def _is_named(settings: AcmeSettings) -> bool:
+    return settings.directory_url in DIRECTORIES.values()
+
+
+def _issuer(settings: AcmeSettings, method: ChallengeType) -> Issuer:
+    domains = frozenset({"letsencrypt.org"}) if _is_named(settings) else frozenset[str]()
+    return Issuer(domains, account=None, method=method.value)
 
 
 def _is_public_authority(settings: AcmeSettings, resolver: DnsResolver) -> bool:

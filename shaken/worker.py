@@ -132,7 +132,7 @@ async def _serve(
     )
     _warn_when_not_ready(config, signer, follower)
     recorder.start()
-    renewer = Renewer(config, database, prepared.master)
+    renewer = Renewer(config, database, prepared.master, agent=agent)
     renewer.start()
     await inbound.start()
     following = asyncio.create_task(follower.run())

@@ -19,6 +19,7 @@ from aiohttp.http import HttpProcessingError
 
 from shaken.api import (
     acme,
+    acme_account,
     audit,
     calls,
     certificates,
@@ -112,6 +113,7 @@ class HttpApi:
             *repository.ROUTES,
             *requests.ROUTES,
             *acme.ROUTES,
+            *acme_account.ROUTES,
             *tenants.ROUTES,
             *trunks.ROUTES,
             *credentials.ROUTES,

@@ -13,10 +13,11 @@ from shaken.client import Client, ClientError, segment
 from trust.acme.settings import SettingsError, directory_url
 
 _SETTINGS = "/api/v1/acme/settings"
+_ACCOUNT = "/api/v1/acme/account"
 _ORDERS = "/api/v1/acme/orders"
 
 LOOK_SECONDS = 1.0
-"""How often `order --wait` looks how far the order is."""
+"""How often it is looked how far something is that is waited for."""
 
 _OF_ONE_AUTHORITY = frozenset({"terms_agreed", "profile", "preferred_chain"})
 """Settings that mean nothing to another authority."""
@@ -133,6 +134,46 @@ def set_settings(
     printer.record(client.call("PUT", _SETTINGS, body))
 
 
+@acme.group()
+def account() -> None:
+    """See to the account at the authority: its key, its end, another one."""
+
+
+@account.command("show")
+@client_options
+def show_account(client: Client, printer: Printer) -> None:
+    """Show the account, and how far what was asked of it is."""
+    printer.record(client.call("GET", _ACCOUNT))
+
+
+@account.command("rollover")
+@client_options
+def roll_account_over(client: Client, printer: Printer) -> None:
+    """Give the account a new key."""
+    client.call("POST", f"{_ACCOUNT}/rollover")
+    printer.record(_carried_out(client))
+
+
+@account.command("deactivate")
+@click.confirmation_option(
+    prompt="The account cannot be taken back, and revokes no certificate any more. Go on?"
+)
+@client_options
+def deactivate_account(client: Client, printer: Printer) -> None:
+    """Give the account up for ever; its certificates stay valid."""
+    client.call("POST", f"{_ACCOUNT}/deactivate")
+    printer.record(_carried_out(client))
+
+
+@account.command("start-over")
+@click.option("--lost", is_flag=True, help="Also in place of one that is not deactivated.")
+@client_options
+def start_account_over(client: Client, printer: Printer, *, lost: bool) -> None:
+    """Have another account made with the next order, in place of a deactivated one."""
+    client.call("POST", f"{_ACCOUNT}/start-over", {"lost": lost})
+    printer.done("another account is made with the next order")
+
+
 @acme.command("order")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option(
@@ -233,3 +274,14 @@ def _settled(client: Client, record: dict[str, Any]) -> dict[str, Any]:
             return record
         time.sleep(LOOK_SECONDS)
         record = client.call("GET", f"{_ORDERS}/{segment(record['id'])}")
+
+
+def _carried_out(client: Client) -> dict[str, Any]:
+    """Wait until what was asked of the account is done; exit code 1 when that failed."""
+    while True:
+        record: dict[str, Any] = client.call("GET", _ACCOUNT)
+        if record["failure"] is not None:
+            raise ClientError(record["failure"]["detail"])
+        if record["wish"] is None:
+            return record
+        time.sleep(LOOK_SECONDS)

@@ -20,14 +20,14 @@ from cryptography import x509
 from shaken.acceptance import DEFAULT_POLICY, REASONS, Replays, Revocation
 from shaken.addresses import Address, FetchSettings
 from shaken.cli.offline import READABLE, assembled, pem_of, text_of
-from shaken.inbound import LISTS, NAME_SHARE, context_trusting
+from shaken.inbound import LISTS, NAME_SHARE
 from shaken.replay import ReplayMemory, shared_memory
 from shaken.signers import CertificateSource, Signers
 from shaken.verifier import InboundCall, Judged, Outcome, Verifier, VerifierSettings
 from shaken.x5u.cache import Bounds, Kept
 from shaken.x5u.crls import CrlCache, FetchedCrl
 from shaken.x5u.exchange import FetchError
-from shaken.x5u.fetch import Fetcher
+from shaken.x5u.fetch import Fetcher, context_trusting
 from shaken.x5u.names import SystemResolver
 from shaken.x5u.repository import Fetched, Repository
 from sip.identity import strip_header_name

@@ -265,3 +265,12 @@ def _reason(error: ClientSSLError | ssl.SSLError) -> str:
     cause = error.os_error if isinstance(error, ClientConnectorError) else error
     said = getattr(cause, "verify_message", "") or getattr(cause, "reason", "")
     return str(said or "it is not spoken there")
+
+
+def context_trusting(pems: str) -> ssl.SSLContext:
+    """Return the TLS settings of a client that trusts the roots of a text of PEM blocks only."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if pems:
+        context.load_verify_locations(cadata=pems)
+    return context

@@ -11,7 +11,10 @@ from shaken import renewer as module
 from shaken.aftercare import Aftercare
 from shaken.config import Config
 from shaken.renewer import Renewer
+from shaken.revoked import Revoked
 from shaken.store import HISTORY as SERVICE_HISTORY
+from trust.acme.authority_client import new_account_key
+from trust.acme.events import LeftBehind
 from trust.acme.fence import LEASE, Fence, alone
 from trust.acme.means import Means
 from trust.acme.order import State, new_order
@@ -19,7 +22,8 @@ from trust.acme.runner import Run
 from trust.acme.settings import AcmeSettings
 from trust.certificate import CertificateKind
 from trust.keys import MasterKey
-from trust.store import acme_orders, acme_settings, leases
+from trust.store import acme_accounts, acme_orders, acme_settings, leases
+from trust.store.acme_accounts import AccountState, StoredAccount, Wish
 from trust.store.database import HISTORY as TRUST_HISTORY
 from trust.store.database import Database, StoreError
 
@@ -48,7 +52,7 @@ def wait_for(event: threading.Event) -> None:
 
 def renewer(database: Database, master: MasterKey) -> Renewer:
     """Make what is tested."""
-    return Renewer(Config(), database, master)
+    return Renewer(Config(), database, master, agent="test")
 
 
 def test_a_store_that_fails_does_not_end_it_and_is_said_once(
@@ -67,7 +71,7 @@ def test_a_store_that_fails_does_not_end_it_and_is_said_once(
         raise StoreError("the disk is full")
 
     monkeypatch.setattr(module, "run_due", fail)
-    monkeypatch.setattr(module, "BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(module, "PAUSE_SECONDS", 0.01)
     tested = renewer(due, master)
     tested.start()
     wait_for(enough)
@@ -93,7 +97,7 @@ def test_an_error_that_nobody_thought_of_does_not_end_it(
         raise ZeroDivisionError
 
     monkeypatch.setattr(module, "run_due", fail)
-    monkeypatch.setattr(module, "BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(module, "PAUSE_SECONDS", 0.01)
     tested = renewer(due, master)
     tested.start()
     wait_for(again)
@@ -185,7 +189,7 @@ def test_an_order_is_left_as_it_is_while_no_authority_is_set(
     with due.changing() as change:
         acme_settings.remove(change)
 
-    assert renewer(due, master)._round() == module.BUSY_SECONDS
+    assert renewer(due, master)._round() == module.PAUSE_SECONDS
 
     with due.reading() as connection:
         (order,) = acme_orders.due(connection, now=1, limit=9)
@@ -226,3 +230,92 @@ def test_a_program_that_is_allowed_no_more_holds_up_no_order_that_does_without(
         "no certificate for *.example.com",
         "no certificate for pbx.example.com",
     ]
+
+
+DIRECTORY = "https://127.0.0.1:1/directory"
+
+
+def have_account(database: Database, master: MasterKey, *, wish: Wish) -> None:
+    """Store an account, of which something is asked."""
+    account = StoredAccount(
+        DIRECTORY, AccountState.VALID, 0, new_account_key(), url="https://127.0.0.1:1/account/1"
+    )
+    with database.changing() as change:
+        acme_accounts.save(change, master, account)
+        acme_accounts.ask(change, DIRECTORY, wish, now=0)
+
+
+def test_what_is_asked_of_the_account_is_done_before_orders(
+    due: Database,
+    master: MasterKey,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    have_account(due, master, wish=Wish.START_OVER)
+    caplog.set_level("INFO", logger=module.__name__)
+
+    def find_nothing(*_: object, **__: object) -> Run:
+        with due.reading() as connection:
+            assert acme_accounts.asked(connection, DIRECTORY) is None
+        return Run(0, is_more_due=False)
+
+    monkeypatch.setattr(module, "run_due", find_nothing)
+
+    renewer(due, master)._round()
+
+    said = [each.getMessage() for each in caplog.records if each.name == module.__name__]
+    assert said == [f"start-over of the account at {DIRECTORY} is done"]
+
+
+def test_why_something_asked_of_the_account_is_not_done_is_in_the_log(
+    due: Database, master: MasterKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    have_account(due, master, wish=Wish.ROLLOVER)
+
+    renewer(due, master)._look_after_accounts()
+
+    (line,) = [each for each in caplog.records if each.name == module.__name__]
+    assert line.levelname == "ERROR"
+    assert f"rollover of the account at {DIRECTORY} failed: " in line.getMessage()
+    with due.reading() as connection:
+        asked = acme_accounts.asked(connection, DIRECTORY)
+    assert asked is not None
+    assert (asked.wish, asked.failures and asked.failures.count) == (Wish.ROLLOVER, 1)
+
+
+def test_what_is_asked_of_the_account_waits_while_another_worker_is_at_work(
+    due: Database, master: MasterKey
+) -> None:
+    have_account(due, master, wish=Wish.START_OVER)
+
+    with alone(due, holder="another", clock=module._utc_now):
+        renewer(due, master)._look_after_accounts()
+
+    with due.reading() as connection:
+        assert acme_accounts.asked(connection, DIRECTORY) is not None
+
+
+def test_revoked_certificates_are_looked_for_one_step_a_round(
+    due: Database, master: MasterKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    monkeypatch.setattr(Revoked, "is_due", lambda _: True)
+    monkeypatch.setattr(Revoked, "step", lambda _: steps.append(1))
+    monkeypatch.setattr(module, "run_due", lambda *_, **__: None)
+    tested = renewer(due, master)
+
+    tested._round()
+    tested._round()
+
+    assert steps == [1, 1]
+
+
+def test_the_log_says_why_a_record_cannot_be_withdrawn(
+    due: Database, master: MasterKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    order = new_order(CertificateKind.SYSTEM, ("pbx.example.com",), tenant=None, now=0)
+
+    renewer(due, master)._report(LeftBehind(order, "the provider is down"))
+
+    said = "DNS records for pbx.example.com cannot be withdrawn yet: the provider is down"
+    assert said in caplog.text

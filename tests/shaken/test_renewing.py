@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from shaken.renewing import Keeper, Schedule, plan_of, self_check
+from shaken.renewing import Keeper, Schedule, caa_check, plan_of, self_check
 from shaken.store.tenants import add_tenant
 from shaken.tenants import Tenant
 from trust.acme.delivery import Delivery, NotKept
-from trust.acme.lookup import Address, DnsResolver, LookupFailed
+from trust.acme.lookup import Address, CaaRecord, DnsResolver, LookupFailed
 from trust.acme.order import Certified, Failures, Order, State, Window, moment, new_order
 from trust.acme.problems import Problem
 from trust.acme.renewal import Cause, Demand, Urgency
@@ -159,6 +159,44 @@ def test_the_check_says_what_is_wrong_with_a_private_address(
 
     assert said is not None
     assert "10.1.2.3" in said
+
+
+WILD = CaaRecord(0, "issuewild", "ca.example.net")
+PLAIN = CaaRecord(0, "issue", "letsencrypt.org; validationmethods=dns-01")
+
+
+@pytest.mark.parametrize(
+    ("name", "records", "said"),
+    [
+        ("*.example.com", (WILD, PLAIN), '0 issuewild "letsencrypt.org" to example.com'),
+        ("example.com", (WILD, PLAIN), None),
+        ("*.example.com", (PLAIN,), None),
+        ("example.com", (CaaRecord(0, "issue", ";"),), '0 issue "letsencrypt.org"'),
+        ("example.com", (), None),
+    ],
+)
+def test_caa_records_are_looked_at_for_names_that_dns_proves(
+    name: str, records: tuple[CaaRecord, ...], said: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        DnsResolver, "caa", lambda _, domain: records if domain == "example.com" else ()
+    )
+    check = caa_check(AcmeSettings(DIRECTORIES["letsencrypt"]), nameservers=())
+
+    found = check(name=name)
+
+    assert (found is None) is (said is None)
+    assert said is None or said in (found or "")
+
+
+def test_caa_records_that_cannot_be_looked_up_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> tuple[CaaRecord, ...]:
+        raise LookupFailed("SERVFAIL")
+
+    monkeypatch.setattr(DnsResolver, "caa", fail)
+    check = caa_check(AcmeSettings(DIRECTORIES["letsencrypt"]), nameservers=())
+
+    assert "mend the name server" in (check(name="example.com") or "")
 
 
 def refused(keeper: Keeper, **changes: Any) -> str:

@@ -28,6 +28,10 @@ GET    /api/v1/certificates/requests/{id}/csr  200 200 404  200 200 404  -     -
 POST   /api/v1/certificates/{id}/renew  200 200 404  -            -            -         -
 GET    /api/v1/acme/settings            200 403 403  -            -            -         -
 PUT    /api/v1/acme/settings            200 403 403  -            -            -         -
+GET    /api/v1/acme/account             200 403 403  -            -            -         -
+POST   /api/v1/acme/account/rollover    202 403 403  -            -            -         -
+POST   /api/v1/acme/account/deactivate  202 403 403  -            -            -         -
+POST   /api/v1/acme/account/start-over  202 403 403  -            -            -         -
 GET    /api/v1/acme/orders              200 200 own  200 200 own  -            -         -
 POST   /api/v1/acme/orders              201 201 404  -            -            -         -
 GET    /api/v1/acme/orders/{id}         200 200 404  200 200 404  -            -         -
@@ -185,6 +189,7 @@ def bodies(template: Template, estate: Estate) -> dict[str, object]:
         },
         "POST /api/v1/certificates/{id}/renew": {"revoke": "superseded"},
         "PUT /api/v1/acme/settings": {"directory_url": "letsencrypt", "terms_agreed": True},
+        "POST /api/v1/acme/account/start-over": {"lost": True},
         "POST /api/v1/acme/orders": {"names": [estate.address], "tenant": estate.address},
         "POST /api/v1/tenants": {"address": "new.example.com"},
         "PUT /api/v1/tenants/{address}": {"numbers": ["+12155550100"]},
@@ -240,7 +245,7 @@ async def test_a_route_is_for_its_roles_and_their_tenants_from_their_networks(
     [
         path
         for method, path in map(str.split, GUARDED)
-        if method == "GET" and not re.search("listeners|acme/settings|dialplan", path)
+        if method == "GET" and not re.search("listeners|acme/settings|acme/account|dialplan", path)
     ],
 )
 async def test_whoever_may_read_may_ask_for_the_head_alone(world: World, path: str) -> None:

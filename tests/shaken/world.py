@@ -39,6 +39,7 @@ from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
 from shaken.throttle import FailureThrottle
 from tests.signing import stir_api
 from tests.verification import Desk
+from trust.acme.authority_client import new_account_key
 from trust.acme.order import Certified, State, new_order
 from trust.acme.settings import AcmeSettings
 from trust.authority import Authority, Issued
@@ -46,7 +47,8 @@ from trust.certificate import CertificateKind
 from trust.keys import MasterKey
 from trust.roots import Purpose, read_root
 from trust.selection import Fallback
-from trust.store import acme_orders, acme_settings, acme_tokens, roots
+from trust.store import acme_accounts, acme_orders, acme_settings, acme_tokens, roots
+from trust.store.acme_accounts import AccountState, StoredAccount
 from trust.store.database import HISTORY as TRUST_HISTORY
 from trust.store.database import Change, Database
 
@@ -108,6 +110,14 @@ def make_template(folder: Path) -> Template:
         root = roots.add(change, read_root(trusted.root_pem, Purpose.STI))
         acme = AcmeSettings("https://ca.example.net/directory", terms_agreed=True)
         acme_settings.save(change, master, acme)
+        account = StoredAccount(
+            acme.directory_url,
+            AccountState.VALID,
+            0,
+            new_account_key(),
+            url="https://ca.example.net/account/1",
+        )
+        acme_accounts.save(change, master, account)
         waited_for = {Template.token: f"{Template.token}.thumbprint"}
         acme_tokens.put(change.connection, waited_for, order=own.order, expires=2**32)
     database.close()

@@ -1,27 +1,21 @@
 """Certificates that the service obtains and renews by itself, from a real authority."""
 
 import json
-import socket
 import sqlite3
-import ssl
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from hashlib import sha256
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from shaken.credentials import Role
-from tests.system.caller import Caller
-from tests.system.process import Service, free_port, run_shaken, running, seed_credential, until
-from tests.trust.acme.pebble import Pebble, running_pebble
+from tests.system.acme_site import ORDERS, Site, a_site
+from tests.system.process import free_port, run_shaken, until
+from tests.trust.acme.pebble import running_pebble
 
 NAME, ALIAS = "pbx.example.com", "sip.example.com"
-ORDERS = "/api/v1/acme/orders"
 SETTINGS = "/api/v1/acme/settings"
 
 HOOK = """#!{python}
@@ -32,87 +26,6 @@ path = {{"publish": "set-txt", "withdraw": "clear-txt"}}[verb]
 urllib.request.urlopen("{dns}/" + path, json.dumps(body).encode()).close()
 """
 """A program that sets TXT records at the authority's own DNS server."""
-
-
-@dataclass(frozen=True)
-class Site:
-    """A service with two workers, and the authority that it uses."""
-
-    service: Service
-    pebble: Pebble
-    admin: Caller
-    https_port: int
-    http_port: int
-    hook: Path
-    """The one program that the settings may name."""
-
-    def presented(self, name: str) -> str:
-        """Return the fingerprint of what the HTTPS listener presents for a name."""
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        with (
-            socket.create_connection(("127.0.0.1", self.https_port), timeout=5) as connection,
-            context.wrap_socket(connection, server_hostname=name) as secured,
-        ):
-            return sha256(secured.getpeercert(binary_form=True) or b"").hexdigest()
-
-    def await_presented(self, name: str, certificate: str) -> None:
-        """Wait until a certificate is in use: a second, and what a busy machine adds."""
-        for _ in until(f"{certificate} is presented", seconds=3):
-            if self.presented(name) == certificate:
-                return
-
-    def orders(self) -> dict[str, dict[str, Any]]:
-        """List the orders by their first name."""
-        return {each["names"][0]: each for each in self.admin.get(ORDERS).json()["items"]}
-
-    def issued(self, name: str, *, after: str | None = None) -> dict[str, Any]:
-        """Wait until there is another certificate for a name than `after`; return its order."""
-        for _ in until(f"a certificate for {name}"):
-            found = self.orders().get(name)
-            if found and found["state"] == "issued" and found["certificate"] != after:
-                return found
-            assert not (found and found["failures"]), found
-        raise AssertionError
-
-    def set_up(self) -> None:
-        """Trust the authority's TLS, and agree to its terms."""
-        root = {"purpose": "tls", "certificate": self.pebble.roots_file.read_text()}
-        assert self.admin.post("/api/v1/roots", root).status == 201
-        done = self.command(
-            "acme", "settings", "set", "--directory", self.pebble.directory, "--agree-terms"
-        )
-        assert done.returncode == 0, done.stderr
-
-    def command(self, *arguments: str) -> Any:
-        """Run a command against the service."""
-        return run_shaken(
-            *arguments,
-            folder=self.service.data,
-            SHAKEN_URL=self.service.url,
-            SHAKEN_TOKEN=self.admin.secret or "",
-        )
-
-
-@contextmanager
-def a_site(
-    folder: Path, pebble: Pebble, http_port: int, hook: Path, *, secret: str | None = None
-) -> Iterator[Site]:
-    """Run a service whose listener for challenges is where the authority looks.
-
-    `secret` is that of an administrator where there is a store already.
-    """
-    secret = secret or seed_credential(folder / "data", role=Role.ADMIN)
-    https_port = free_port()
-    settings = {
-        "SHAKEN_HTTPS__ADDRESS": f"127.0.0.1:{https_port}",
-        "SHAKEN_ACME__HTTP_ADDRESS": f"127.0.0.1:{http_port}",
-        "SHAKEN_ACME__AUTHORITY_PORT": str(http_port),
-        "SHAKEN_ACME__RESOLVERS": f"127.0.0.1:{pebble.resolver_port}",
-        "SHAKEN_ACME__HOOKS": str(hook),
-    }
-    with running(folder, "--workers", "2", settings=settings) as service:
-        yield Site(service, pebble, Caller(service.url, secret), https_port, http_port, hook)
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +191,45 @@ def test_settings_that_are_not_given_stay_as_they_are(site: Site, tmp_path: Path
     site.admin.call("PUT", SETTINGS, {**without_shown(begin), "eab": None})
 
 
+def account(site: Site, *arguments: str) -> dict[str, Any]:
+    """Run `shaken acme account …`; return what it shows."""
+    done = site.command("acme", "account", *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_the_account_gets_a_new_key_ends_and_is_followed_by_another(site: Site) -> None:
+    site.admin.post("/api/v1/tenants", {"address": "first.example.com", "managed": True})
+    site.issued("first.example.com")
+
+    before = account(site, "show")
+    rolled = account(site, "rollover")
+    ended = account(site, "deactivate", "--yes")
+    refused = site.command("acme", "account", "rollover")
+    begun = site.command("acme", "account", "start-over")
+    for _ in until("the account is forgotten"):
+        if site.admin.get("/api/v1/acme/account").status == 404:
+            break
+    site.admin.post("/api/v1/tenants", {"address": "second.example.com", "managed": True})
+    site.issued("second.example.com")
+    another = account(site, "show")
+
+    assert (before["state"], before["wish"], before["failure"]) == ("valid", None, None)
+    assert rolled["url"] == before["url"]
+    assert rolled["key_thumbprint"] != before["key_thumbprint"]
+    assert (ended["state"], ended["url"]) == ("deactivated", before["url"])
+    assert "account-deactivated" in refused.stderr
+    assert begun.returncode == 0, begun.stderr
+    assert (another["state"], another["url"] != before["url"]) == ("valid", True)
+    events = site.admin.get("/api/v1/audit?action=acme.account").json()["items"]
+    assert [each["detail"]["after"]["wish"] for each in events] == [
+        "start-over",
+        "deactivate",
+        "rollover",
+    ]
+
+
 def without_shown(record: dict[str, Any]) -> dict[str, Any]:
     """Return the settings as they are written: what stands for secrets is left out."""
     return {name: value for name, value in record.items() if name not in {"eab_kid", "dns_type"}}
@@ -388,6 +340,6 @@ def test_a_service_that_is_killed_amid_orders_ends_with_certificates(tmp_path: P
 
 
 def give_up_leases(file: Path) -> None:
-    """Let the two minutes pass that a killed worker keeps others waiting."""
+    """Let the time pass that a killed worker keeps others waiting."""
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("UPDATE leases SET expires = 0")

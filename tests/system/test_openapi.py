@@ -107,6 +107,9 @@ def test_answers_are_as_described(document: dict[str, Any], admin: Caller) -> No
     assert admin.put("/api/v1/acme/settings", acme).status == 200
     ordered = {"names": ["x.test"], "kind": "system", "force": True}
     order = admin.post("/api/v1/acme/orders", ordered).json()["id"]
+    for _ in until("the order has made a key for an account"):
+        if admin.get("/api/v1/acme/account").status == 200:
+            break
     made = admin.post("/api/v1/credentials", {"name": "presenter", "role": "listener"})
     listener = admin.having(made.json()["secret"])
     existing = {"address": "pbx.example.com", "name": "demo"}

@@ -53,6 +53,17 @@ def test_who_was_replaced_cannot_hold_or_release(database: Database) -> None:
     hold(database, second, now=162)
 
 
+def test_what_was_given_back_is_not_held_again(database: Database) -> None:
+    first = acquired(database, "a", now=100)
+    assert first is not None
+    with database.recording() as connection:
+        leases.release(connection, first)
+
+    with pytest.raises(LeaseLost):
+        hold(database, first, now=101)
+    assert acquired(database, "b", now=101) == Lease("work", "b", 2)
+
+
 def test_a_lease_that_is_held_lasts_on(database: Database) -> None:
     first = acquired(database, "a", now=100)
     hold(database, first, now=150)

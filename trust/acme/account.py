@@ -11,7 +11,7 @@ from datetime import datetime
 
 from trust.acme.authority_client import AuthorityClient, new_account_key
 from trust.acme.fence import Fence
-from trust.acme.problems import AcmeError, AuthorityRefused, Problem
+from trust.acme.problems import AcmeError, AuthorityRefused, Problem, is_transient
 from trust.acme.settings import AcmeSettings
 from trust.keys import MasterKeys
 from trust.store import acme_accounts as stored
@@ -22,7 +22,10 @@ class AccountGone(AcmeError):  # noqa: N818 - what is the case
     """The account is deactivated; `Accounts.start_over` makes another."""
 
     def __init__(self, directory: str) -> None:
-        words = f"the account at {directory} is deactivated: make a new one"
+        words = (
+            f"the account at {directory} is deactivated: `shaken acme account start-over` has"
+            " another made"
+        )
         super().__init__(Problem("account-deactivated", words))
 
 
@@ -49,10 +52,11 @@ class Accounts:
 
     @contextmanager
     def session(self, settings: AcmeSettings) -> Iterator[Session]:
-        """Speak as the settings' account, which is made, settled or brought up to date first."""
-        account = self._ours(settings.directory_url)
-        if account.next_key is not None:
-            account = self._settle(account)
+        """Speak as the settings' account, which is made or brought up to date first.
+
+        While it changes keys, it is spoken with the one that the authority has.
+        """
+        account = self._in_force(self._ours(settings.directory_url))
         with self._client(account) as client:
             account = self._registered(client, account, settings)
             yield Session(client, account.url or "", account.directory)
@@ -60,41 +64,50 @@ class Accounts:
     @contextmanager
     def existing(self, directory: str) -> Iterator[Session]:
         """Speak as the account that a directory has, whatever the settings are by now."""
-        account = self._known(directory)
-        if account.next_key is not None:
-            account = self._settle(account)
+        account = self._in_force(self._known(directory))
         with self._client(account) as client:
             client.use_account(account.url or "")
             yield Session(client, account.url or "", directory)
 
     def roll_over(self, directory: str) -> None:
-        """Give the account a new key; both are kept until the authority has taken it."""
+        """Give the account a new key; both are kept until it is known that the authority took it.
+
+        A change that was under way is finished instead. What was asked of the account is met. Where
+        the authority refuses for good, the former key stays.
+        """
         account = self._known(directory)
-        if account.next_key is not None:
-            account = self._settle(account)
-        account = self._save(replace(account, next_key=new_account_key()))
-        self._settle(account)
+        if account.next_key is None:
+            account = self._save(replace(account, next_key=new_account_key()))
+        following = self._in_force(account)
+        if following.next_key is not None:
+            following = self._changed_over(following)
+        self._finish(following)
 
     def deactivate(self, directory: str) -> None:
-        """Give the account up for ever; its certificates stay valid."""
+        """Give the account up for ever; its certificates stay valid. What was asked of it is met.
+
+        Where the authority refuses for good, it stays as it was.
+        """
         account = self._save(replace(self._known(directory), state=AccountState.DEACTIVATING))
-        if account.next_key is not None:
-            account = self._settle(account)
+        account = self._in_force(account)
         with self._client(account) as client:
             client.use_account(account.url or "")
             try:
                 client.deactivate()
-            except AuthorityRefused:
+            except AuthorityRefused as error:
                 if not _is_deactivated(client):
+                    if not is_transient(error):
+                        self._save(replace(account, state=AccountState.VALID))
                     raise
-        self._save(replace(account, state=AccountState.DEACTIVATED))
+        self._finish(replace(account, state=AccountState.DEACTIVATED, next_key=None))
 
     def start_over(self, directory: str) -> None:
-        """Forget a deactivated account, so that another is made. Does nothing for others."""
+        """Forget an account, in whatever state and though its key may not open.
+
+        Another is made with the next session.
+        """
         with self.fence.changing() as change:
-            account = stored.get(change.connection, self.keys, directory)
-            if account is not None and account.state is AccountState.DEACTIVATED:
-                stored.remove(change, directory)
+            stored.remove(change, directory)
 
     def forget_url(self, directory: str) -> None:
         """Have the account registered anew: the authority knows it no more. Its key stays."""
@@ -146,19 +159,36 @@ class Accounts:
             account = self._save(replace(account, contact=contact))
         return account
 
-    def _settle(self, account: StoredAccount) -> StoredAccount:
-        """Finish a change of keys: the authority has the new one, or gets it now."""
-        following = account.next_key
-        if following is None:
+    def _in_force(self, account: StoredAccount) -> StoredAccount:
+        """Return the account with the key that the authority has, while there are two."""
+        if account.next_key is None:
             return account
-        changed = replace(account, key=following, next_key=None)
+        changed = replace(account, key=account.next_key, next_key=None)
         with self._client(changed) as client:
             taken = client.find_account() is not None
-        if not taken:
-            with self._client(account) as client:
-                client.use_account(account.url or "")
+        return self._save(changed) if taken else account
+
+    def _changed_over(self, account: StoredAccount) -> StoredAccount:
+        """Have the authority take the key that waits."""
+        following = account.next_key or new_account_key()
+        with self._client(account) as client:
+            client.use_account(account.url or "")
+            try:
                 client.roll_over(following)
-        return self._save(changed)
+            except AuthorityRefused as error:
+                if is_transient(error):
+                    raise
+                # A request whose answer was lost may have been made a second time.
+                account = self._in_force(account)
+                if account.next_key is not None:
+                    self._save(replace(account, next_key=None))
+                    raise
+        return replace(account, key=following, next_key=None)
+
+    def _finish(self, account: StoredAccount) -> None:
+        with self.fence.changing() as change:
+            stored.save(change, self.keys, account)
+            stored.meet(change.connection, account.directory)
 
     def _save(self, account: StoredAccount) -> StoredAccount:
         with self.fence.changing() as change:

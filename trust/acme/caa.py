@@ -42,6 +42,8 @@ class Prohibition:
     """Where they stand: the name or one above it."""
     records: tuple[CaaRecord, ...]
     issuer: Issuer
+    tag: str
+    """The property that decides: `issue`, or `issuewild`."""
 
     @property
     def words(self) -> str:
@@ -51,8 +53,8 @@ class Prohibition:
         wanted = min(self.issuer.domains)
         return (
             f"the CAA records of {self.domain} ({shown}) do not let {wanted} certify this name by"
-            f' {self.issuer.method} for this account: add the record 0 issue "{wanted}" to'
-            f" {self.domain}, or take another authority"
+            f" {self.issuer.method} for this account: add the record"
+            f' 0 {self.tag} "{wanted}" to {self.domain}, or take another authority'
         )
 
 
@@ -69,23 +71,26 @@ def find_prohibition(name: str, *, issuer: Issuer, resolver: Resolver) -> Prohib
     while domain:
         records = resolver.caa(domain)
         if records:
-            allowed = _allow(records, issuer, wildcard=name.startswith("*."))
-            return None if allowed else Prohibition(domain, records, issuer)
+            tag = _deciding(records, wildcard=name.startswith("*."))
+            allowed = _allow(records, issuer, tag=tag)
+            return None if allowed else Prohibition(domain, records, issuer, tag)
         domain = domain.partition(".")[2]
     return None
 
 
-def _allow(records: Iterable[CaaRecord], issuer: Issuer, *, wildcard: bool) -> bool:
-    issue: list[str] = []
-    issue_wild: list[str] = []
+def _deciding(records: Iterable[CaaRecord], *, wildcard: bool) -> str:
+    """Return the property that decides: for a wildcard `issuewild`, if there is one (§4.3)."""
+    is_wild = wildcard and any(record.tag == "issuewild" for record in records)
+    return "issuewild" if is_wild else "issue"
+
+
+def _allow(records: Iterable[CaaRecord], issuer: Issuer, *, tag: str) -> bool:
+    relevant = []
     for record in records:
         if record.flags & CRITICAL and record.tag not in KNOWN:
             return False
-        if record.tag == "issue":
-            issue.append(record.value)
-        elif record.tag == "issuewild":
-            issue_wild.append(record.value)
-    relevant = issue_wild if wildcard and issue_wild else issue
+        if record.tag == tag:
+            relevant.append(record.value)
     return not relevant or any(_names(value, issuer) for value in relevant)
 
 

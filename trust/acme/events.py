@@ -42,16 +42,17 @@ class Stopped:
 
 @dataclass(frozen=True)
 class LeftBehind:
-    """DNS records of an order could not be withdrawn; it is tried again with each run."""
+    """DNS records of an order could not be withdrawn, and why; it is tried again."""
 
     order: Order
+    why: str
 
 
 Event = Issued | Renewed | Failed | Stopped | LeftBehind
 
 
-def events_of(before: Order, after: Order) -> tuple[Event, ...]:
-    """Return what happened to an order in a run."""
+def events_of(before: Order, after: Order, *, left: str | None) -> tuple[Event, ...]:
+    """Return what happened to an order in a run. `left`: why DNS records are not withdrawn."""
     events: list[Event] = []
     if after.certified is not None and after.certified != before.certified:
         new = after.certified.certificate
@@ -64,6 +65,6 @@ def events_of(before: Order, after: Order) -> tuple[Event, ...]:
         events.append(Failed(after, failures.problem, failures.count, after.next_try))
     if after.state is State.STOPPED and before.state is not State.STOPPED:
         events.append(Stopped(after))
-    if after.records and after.state is not State.AUTHORIZING:
-        events.append(LeftBehind(after))
+    if left is not None:
+        events.append(LeftBehind(after, left))
     return tuple(events)

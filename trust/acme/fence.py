@@ -1,20 +1,31 @@
 """Who works on orders and accounts: one worker of all, under a lease; each write checks it."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Event, Thread
 
 from sqlalchemy import Connection
 
 from trust.store import leases
-from trust.store.database import Change, Database
-from trust.store.leases import Lease
+from trust.store.database import Change, Database, StoreError
+from trust.store.leases import Lease, LeaseLost
 
 LEASE = "acme"
 
-LEASE_SECONDS = 120
-"""How long a worker that was killed keeps others waiting; a live one renews it far sooner."""
+LEASE_SECONDS = 30
+"""How long a worker that was killed keeps others waiting. It is what clocks of nodes may differ by,
+and what the store or a stopped process may hang, before a live worker is taken for a dead one; then
+nothing is written twice, but what was under way is made again."""
+
+HEARTBEAT_SECONDS = LEASE_SECONDS / 6
+"""How often a live worker renews the lease, whatever else it waits for. Each time is a write, which
+a store that is busy may miss several of."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class Busy(Exception):  # noqa: N818 - an outcome the caller expects
@@ -56,7 +67,10 @@ class Fence:
 
 @contextmanager
 def alone(database: Database, *, holder: str, clock: Callable[[], datetime]) -> Iterator[Fence]:
-    """Be the only one at work. `holder` names this process. Raises Busy, StoreError."""
+    """Be the only one at work. `holder` names this process. Raises Busy, StoreError.
+
+    The lease is kept meanwhile, however long a step takes; each step has an end of its own.
+    """
     with database.recording() as connection:
         lease = leases.acquire(
             connection,
@@ -66,9 +80,25 @@ def alone(database: Database, *, holder: str, clock: Callable[[], datetime]) -> 
             seconds=LEASE_SECONDS,
         )
     if lease is None:
-        raise Busy("another worker or node is at work on certificates; try again in a minute")
+        raise Busy("another worker or node is at work on certificates; try again in half a minute")
+    fence, ended = Fence(database, lease, clock), Event()
+    heart = Thread(target=_beat, args=(fence, ended), name="acme-lease", daemon=True)
+    heart.start()
     try:
-        yield Fence(database, lease, clock)
+        yield fence
     finally:
+        ended.set()
+        heart.join()
         with database.recording() as connection:
             leases.release(connection, lease)
+
+
+def _beat(fence: Fence, ended: Event) -> None:
+    """Keep the lease until the work has ended, or another has it: the next write says so."""
+    while not ended.wait(HEARTBEAT_SECONDS):
+        try:
+            fence.keep()
+        except LeaseLost:
+            return
+        except StoreError as error:
+            _log.warning("the lease on certificates is not kept this time: %s", error)

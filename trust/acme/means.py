@@ -21,6 +21,16 @@ class SelfCheck(Protocol):
         """Say what is wrong; None: nothing speaks against asking the authority."""
 
 
+class CaaCheck(Protocol):
+    """Looks at a name's CAA records as the authority will (RFC 8659)."""
+
+    def __call__(self, *, name: str) -> str | None:
+        """Say what forbids to certify a name that dns-01 proves; None: nothing.
+
+        `name` may be a wildcard.
+        """
+
+
 class Schedule(Protocol):
     """When an order is tried (again). It has no clock of its own."""
 
@@ -47,6 +57,7 @@ class Means:
     wait: Callable[[float], None]
     publisher: Publisher | None = None
     self_check: SelfCheck | None = None
+    caa_check: CaaCheck | None = None
 
     @property
     def now(self) -> int:

@@ -6,7 +6,7 @@ on, the same key as long as a certificate for it may exist.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cryptography import x509
 
@@ -51,9 +51,10 @@ REPLACES_REFUSED = frozenset({"alreadyReplaced", "malformed", "unauthorized"})
 
 @dataclass(frozen=True)
 class Ordering:
-    """Moves orders."""
+    """Moves orders. `left` says by order why DNS records could not be withdrawn."""
 
     means: Means
+    left: dict[str, str] = field(default_factory=dict)
 
     def proceed(self, order: Order) -> Order:
         """Move an order as far as it goes now: to a certificate, to its end, or to a later try.
@@ -286,7 +287,8 @@ class Ordering:
         """Take back what was published; what cannot be is tried again later."""
         try:
             return tidy(self.means, order)
-        except PublicationError:
+        except PublicationError as error:
+            self.left[order.id] = str(error)
             again = self.means.now + TIDY_AGAIN
             return self.means.save(replace(order, next_inquiry=again))
 

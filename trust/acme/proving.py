@@ -4,7 +4,7 @@ What answers for a name is in the store, or is published, before the authority i
 that it is to be taken back is in the store before it is published.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from acme import messages
@@ -62,6 +62,7 @@ def prove(means: Means, order: Order, placed: PlacedOrder, client: AuthorityClie
             if each.challenge.type is ChallengeType.DNS
         )
     )
+    _check_caa(means, proofs)
     order = _keep(means, order, proofs, records)
     if records:
         publisher = _publisher(means, order.names[0])
@@ -124,18 +125,41 @@ def _publisher(means: Means, name: str) -> Publisher:
     return means.publisher
 
 
+def _check_caa(means: Means, proofs: Sequence[_Proof]) -> None:
+    """Look at the CAA records of names that dns-01 proves, before anything is published.
+
+    The self-check of http-01 looks at those of the others.
+    """
+    if means.caa_check is None or not means.settings.self_check:
+        return
+    found = {
+        proof.authorization.shown_name: means.caa_check(name=proof.authorization.shown_name)
+        for proof in proofs
+        if proof.is_asked and proof.challenge.type is ChallengeType.DNS
+    }
+    _refuse_wrong(found)
+
+
 def _check_ourselves(means: Means, proofs: Sequence[_Proof]) -> None:
     if means.self_check is None or not means.settings.self_check:
         return
-    wrong = []
-    for proof in proofs:
-        if proof.is_asked and proof.challenge.type is ChallengeType.HTTP:
-            name = proof.authorization.name
-            words = means.self_check(
-                name=name, token=proof.challenge.token, key_authorization=proof.challenge.value
-            )
-            if words is not None:
-                wrong.append(NameProblem(name, "self-check", words))
+    found = {
+        proof.authorization.name: means.self_check(
+            name=proof.authorization.name,
+            token=proof.challenge.token,
+            key_authorization=proof.challenge.value,
+        )
+        for proof in proofs
+        if proof.is_asked and proof.challenge.type is ChallengeType.HTTP
+    }
+    _refuse_wrong(found)
+
+
+def _refuse_wrong(found: Mapping[str, str | None]) -> None:
+    """Raise AcmeError where something was found to be wrong with a name."""
+    wrong = [
+        NameProblem(name, "self-check", words) for name, words in found.items() if words is not None
+    ]
     if wrong:
         words = "the authority is not asked, since it could not verify every name"
         raise AcmeError(Problem("self-check", words, tuple(wrong)))

@@ -141,6 +141,16 @@ def check(
     return _Check(challenge, vantage, resolver, get).run()
 
 
+def check_caa(name: str, *, issuer: Issuer, resolver: Resolver) -> Problem | None:
+    """Say why an authority would refuse a name, or wildcard, by CAA records; None: it would not."""
+    try:
+        found = find_prohibition(name, issuer=issuer, resolver=resolver)
+    except LookupFailed as error:
+        words = f"{error}; an authority refuses then: mend the name server"
+        return Problem(Fault.LOOKUP_FAILED, words)
+    return None if found is None else Problem(Fault.CAA, found.words)
+
+
 @dataclass(frozen=True, slots=True)
 class _Check:
     challenge: Challenge
@@ -162,14 +172,9 @@ class _Check:
         return Reachability(name, (*problems, *self._caa()), tuple(notes))
 
     def _caa(self) -> list[Problem]:
-        try:
-            found = find_prohibition(
-                self.challenge.name, issuer=self.vantage.issuer, resolver=self.resolver
-            )
-        except LookupFailed as error:
-            words = f"{error}; an authority refuses then: mend the name server"
-            return [Problem(Fault.LOOKUP_FAILED, words)]
-        return [] if found is None else [Problem(Fault.CAA, found.words)]
+        name, issuer = self.challenge.name, self.vantage.issuer
+        found = check_caa(name, issuer=issuer, resolver=self.resolver)
+        return [] if found is None else [found]
 
     def _addresses(self, addresses: Sequence[Address]) -> tuple[list[Problem], list[str]]:
         name = self.challenge.name

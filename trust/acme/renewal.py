@@ -191,7 +191,7 @@ class Plan:
         if self.urgency is Urgency.EXPIRED:
             return f"the certificate expired {_span(-left)} ago and is not renewed"
         if self.cause is Cause.REVOKED:
-            return "the certificate is to be revoked, and is not replaced yet"
+            return "the certificate is revoked, or is to be, and is not replaced yet"
         if self.urgency is Urgency.URGENT:
             return f"the certificate expires in {_span(left)} and is not renewed"
         return f"the certificate lasts {_span(left)} more"

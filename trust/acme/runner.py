@@ -5,12 +5,12 @@ one at a time gets to work. It blocks: call it in a thread.
 """
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import datetime
 
 from trust.acme.events import Event, events_of
-from trust.acme.fence import LEASE_SECONDS, Busy, Fence, alone
+from trust.acme.fence import Busy, Fence, alone
 from trust.acme.means import Means
 from trust.acme.order import Order
 from trust.acme.ordering import Ordering
@@ -22,8 +22,6 @@ PARALLEL = 8
 
 BATCH = 200
 """Orders of one run; what is left is due in the next one, which comes at once."""
-
-HEARTBEAT_SECONDS = LEASE_SECONDS / 6
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def _run(means: Means, *, report: Callable[[Event], None], parallel: int) -> Run
     with ThreadPoolExecutor(parallel, thread_name_prefix="acme") as pool:
         before = {pool.submit(ordering.proceed, order): order for order in batch}
         try:
-            _collect(before, fence=means.fence, report=report)
+            _collect(before, ordering=ordering, report=report)
         finally:
             for future in before:
                 future.cancel()
@@ -77,19 +75,17 @@ def _run(means: Means, *, report: Callable[[Event], None], parallel: int) -> Run
 
 
 def _collect(
-    before: dict[Future[Order], Order], *, fence: Fence, report: Callable[[Event], None]
+    before: dict[Future[Order], Order], *, ordering: Ordering, report: Callable[[Event], None]
 ) -> None:
-    """Report what comes out, and keep the lease meanwhile. Raises the first error at the end."""
-    left, errors = set(before), []
-    while left:
-        done, left = wait(left, timeout=HEARTBEAT_SECONDS, return_when="FIRST_COMPLETED")
-        fence.keep()
-        for future in done:
-            error = future.exception()
-            if error is not None:
-                errors.append(error)
-                continue
-            for event in events_of(before[future], future.result()):
-                report(event)
+    """Report what comes out. Raises the first error at the end."""
+    errors = []
+    for future in as_completed(before):
+        error = future.exception()
+        if error is not None:
+            errors.append(error)
+            continue
+        after = future.result()
+        for event in events_of(before[future], after, left=ordering.left.get(after.id)):
+            report(event)
     if errors:
         raise errors[0]

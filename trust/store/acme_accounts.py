@@ -2,14 +2,21 @@
 
 A key is here before the authority hears of it. While an account changes over to another key both
 are here, until it is known which one the authority took.
+
+Two sides write a row: administrators say what is to be done with the account (`ask`), whoever has
+the lease of `trust.acme` does it, and writes the rest.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
 
+from trust.acme.order import Failures
 from trust.keys import MasterKeyError, MasterKeys, SealError, seal_private_key, unseal_private_key
 from trust.store import master_key
 from trust.store.database import Change
@@ -26,6 +33,30 @@ class AccountState(StrEnum):
     DEACTIVATING = "deactivating"
     """The authority is, or was, asked to deactivate it."""
     DEACTIVATED = "deactivated"
+
+
+class Wish(StrEnum):
+    """What is to be done with an account."""
+
+    ROLLOVER = "rollover"
+    """It gets another key (RFC 8555 §7.3.5)."""
+    DEACTIVATE = "deactivate"
+    """It is given up for ever (RFC 8555 §7.3.6)."""
+    START_OVER = "start-over"
+    """It is forgotten here, so that another is made."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked of an account. `wish` None: nothing, or it is done, or was refused for good.
+
+    `failures` says why the last wish was not met; `next_try` is Unix seconds.
+    """
+
+    directory: str
+    wish: Wish | None
+    failures: Failures | None
+    next_try: int | None
 
 
 @dataclass(frozen=True)
@@ -81,6 +112,65 @@ def save(change: Change, keys: MasterKeys, account: StoredAccount) -> None:
     where = acme_accounts.c.directory == name
     if change.connection.execute(update(acme_accounts).where(where).values(row)).rowcount == 0:
         change.connection.execute(insert(acme_accounts), row)
+
+
+def ask(change: Change, directory: str, wish: Wish, *, now: int) -> bool:
+    """Have something done with an account at once; say whether it is there."""
+    return _say(change.connection, Asked(directory, wish, None, now))
+
+
+def asked(connection: Connection, directory: str) -> Asked | None:
+    """Read what was asked of an account; None: there is no such account."""
+    query = select(*_ASKED).where(acme_accounts.c.directory == directory)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _read_asked(row)
+
+
+def wanted(connection: Connection, *, now: int) -> Sequence[Asked]:
+    """List what is to be done with accounts by now."""
+    query = select(*_ASKED).where(acme_accounts.c.wish.is_not(None))
+    rows = connection.execute(query.where(acme_accounts.c.next_try <= now))
+    return [_read_asked(row) for row in rows]
+
+
+def meet(connection: Connection, directory: str) -> None:
+    """Write that what was asked of an account is done."""
+    _say(connection, Asked(directory, None, None, None))
+
+
+def put_off(connection: Connection, wish: Wish, after: Asked) -> None:
+    """Write why a wish was not met, and whether and when it is tried again.
+
+    What was asked instead meanwhile stays.
+    """
+    _say(connection, after, acme_accounts.c.wish == wish.value)
+
+
+def _say(connection: Connection, said: Asked, *conditions: ColumnElement[bool]) -> bool:
+    values = {
+        "wish": None if said.wish is None else said.wish.value,
+        "failures": None if said.failures is None else msgspec.to_builtins(said.failures),
+        "next_try": said.next_try,
+    }
+    which = update(acme_accounts).where(acme_accounts.c.directory == said.directory, *conditions)
+    return connection.execute(which.values(values)).rowcount == 1
+
+
+def _read_asked(row: Row[Any, Any, Any, Any]) -> Asked:
+    return Asked(
+        directory=row.directory,
+        wish=None if row.wish is None else Wish(row.wish),
+        failures=None if row.failures is None else msgspec.convert(row.failures, Failures),
+        next_try=row.next_try,
+    )
+
+
+_ASKED = (
+    acme_accounts.c.directory,
+    acme_accounts.c.wish,
+    acme_accounts.c.failures,
+    acme_accounts.c.next_try,
+)
 
 
 def remove(change: Change, directory: str) -> bool:

@@ -11,6 +11,9 @@ from sqlalchemy import Connection, Update, insert, select, update
 
 from trust.store.tables import leases
 
+GIVEN_BACK = 0
+"""When a lease expires that was given back: before all others."""
+
 
 class LeaseLost(Exception):  # noqa: N818 - an outcome the caller expects
     """Another holder has the lease: nothing more is to be done under it."""
@@ -48,15 +51,20 @@ def acquire(
 
 
 def hold(connection: Connection, lease: Lease, *, now: int, seconds: int) -> None:
-    """Keep a lease for `seconds` more, also one that ran out and nobody took. Raises LeaseLost."""
-    kept = connection.execute(_of(lease).values(expires=now + seconds))
+    """Keep a lease for `seconds` more, also one that ran out and nobody took.
+
+    Raises LeaseLost, also for one that was given back.
+    """
+    kept = connection.execute(
+        _of(lease).where(leases.c.expires > GIVEN_BACK).values(expires=now + seconds)
+    )
     if kept.rowcount != 1:
         raise LeaseLost(lease.name)
 
 
 def release(connection: Connection, lease: Lease) -> None:
     """Give a lease back; one that is lost stays with whoever has it."""
-    connection.execute(_of(lease).values(expires=0))
+    connection.execute(_of(lease).values(expires=GIVEN_BACK))
 
 
 def _of(lease: Lease) -> Update:

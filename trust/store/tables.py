@@ -135,6 +135,9 @@ acme_accounts = Table(
     Column("sealed_next_key", LargeBinary, nullable=True),
     Column("created_at", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
+    Column("wish", Text, nullable=True),
+    Column("failures", JSON, nullable=True),
+    Column("next_try", BigInteger, nullable=True),
 )
 
 acme_orders = Table(

@@ -176,6 +176,7 @@ REQUESTS: dict[str, dict[str, Field]] = {
         "dns_names": WORDS,
         "dns": Field(OBJECT, nullable=True),
     },
+    "POST /api/v1/acme/account/start-over": {"lost": Field(TRUTH)},
     "POST /api/v1/acme/orders": {
         "names": Field(LIST, required=True),
         "kind": WORD,
@@ -215,6 +216,8 @@ class Desk:
         renewed = upload(authority.issue_sti(spc="1234", now=now))
         self.managed = admin.post("/api/v1/certificates", renewed).json()["id"]
         have_managed(service.data, self.managed)
+        settings = {"directory_url": "https://ca.invalid/directory", "terms_agreed": True}
+        assert admin.call("PUT", "/api/v1/acme/settings", settings).status == 200
         self._valid: dict[str, Callable[[], dict[str, object]]] = {
             "POST /api/v1/certificates": lambda: upload(
                 authority.issue_sti(spc="1234", now=now), tenant=self.tenant
@@ -297,7 +300,7 @@ def defects(field: Field) -> Iterator[tuple[str, object]]:
 
 @pytest.mark.parametrize("request_line", REQUESTS)
 def test_a_request_without_fault_is_taken(desk: Desk, request_line: str) -> None:
-    assert desk.send(request_line, desk.valid(request_line)).status in {200, 201, 204}
+    assert desk.send(request_line, desk.valid(request_line)).status in {200, 201, 202, 204}
 
 
 @pytest.mark.parametrize(("request_line", "name"), FIELDS)
@@ -335,7 +338,7 @@ def test_a_field_that_is_missing_is_named_unless_it_may_be(
     elif name == "private_key":
         assert (answer.status, named(answer)) == (400, ["private_key"])
     else:
-        assert answer.status in {200, 201}
+        assert answer.status in {200, 201, 202}
 
 
 @pytest.mark.parametrize(("request_line", "name"), FIELDS)

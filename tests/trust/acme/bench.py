@@ -17,7 +17,7 @@ from trust.acme.challenges import Publisher
 from trust.acme.delivery import Delivery, NotKept
 from trust.acme.events import Event
 from trust.acme.fence import Fence, alone
-from trust.acme.means import Means, SelfCheck
+from trust.acme.means import CaaCheck, Means, SelfCheck
 from trust.acme.order import Order
 from trust.acme.runner import Run, run_due
 from trust.acme.settings import AcmeSettings
@@ -101,6 +101,7 @@ class Bench:
     keeper: Keeper
     publisher: Publisher | None = None
     self_check: SelfCheck | None = None
+    caa_check: CaaCheck | None = None
     ahead: timedelta = timedelta(0)
     events: list[Event] = field(default_factory=list)
     holders: Iterator[int] = field(default_factory=itertools.count)
@@ -128,6 +129,7 @@ class Bench:
             wait=lambda seconds: sleep(min(seconds, 0.2)),
             publisher=self.publisher,
             self_check=self.self_check,
+            caa_check=self.caa_check,
         )
 
     def run(self) -> Run | None:

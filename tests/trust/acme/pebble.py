@@ -119,11 +119,17 @@ def program(name: str) -> str:
 
 @contextmanager
 def running_pebble(
-    folder: Path, *, eab: bool = False, http_port: int | None = None, **environment: str
+    folder: Path,
+    *,
+    eab: bool = False,
+    http_port: int | None = None,
+    name_server: int | None = None,
+    **environment: str,
 ) -> Iterator[Pebble]:
     """Start Pebble in strict mode; names resolve to loopback. Nonces are refused at random.
 
-    With `http_port` somebody else answers challenges there, and no responder is started.
+    With `http_port` somebody else answers challenges there, and no responder is started; with
+    `name_server` somebody else knows all names.
     """
     ports = free_ports(6)
     acme, management, http, resolver_port, dns_management, tls = ports
@@ -155,7 +161,7 @@ def running_pebble(
     ]
     resolver += ["-defaultIPv6", ""]
     pebble = [program("pebble"), "-strict", "-config", str(folder / "pebble.json")]
-    pebble += ["-dnsserver", f"127.0.0.1:{resolver_port}"]
+    pebble += ["-dnsserver", f"127.0.0.1:{name_server or resolver_port}"]
     settings = {
         "PEBBLE_VA_NOSLEEP": "1",
         "PEBBLE_WFE_NONCEREJECT": "20",

@@ -56,6 +56,27 @@ def test_what_the_self_check_finds_wrong_costs_no_try_at_the_authority(bench: Be
     assert bench.placed_orders() == ["valid"]
 
 
+def test_what_caa_records_forbid_is_said_before_a_dns_record_is_published(bench: Bench) -> None:
+    identity = bench.order("*.example.org", "pbx.example.com")
+    asked: list[str] = []
+
+    def forbid(*, name: str) -> str | None:
+        asked.append(name)
+        return "the CAA records forbid it" if len(asked) == 1 else None
+
+    bench.caa_check = forbid
+
+    bench.run()
+    assert asked == ["*.example.org"]  # http-01 has a check of its own
+    assert "*.example.org: the CAA records forbid it" in failure(bench).problem.words
+    assert bench.stored(identity).records == ()
+    assert bench.pebble.texts("_acme-challenge.example.org") == set()
+
+    bench.settle()
+    assert bench.stored(identity).state is State.ISSUED
+    assert bench.placed_orders() == ["valid"]
+
+
 def test_a_name_that_the_authority_refuses_is_told_in_words(bench: Bench) -> None:
     identity = bench.order("under_score.example.com")
 

@@ -108,6 +108,7 @@ def test_records_that_cannot_be_withdrawn_are_withdrawn_later(bench: Bench) -> N
     bench.run()
     assert bench.stored(identity).state is State.ISSUED
     assert kinds(bench.events) == [Issued, LeftBehind]
+    assert bench.events[-1] == LeftBehind(bench.stored(identity), "the provider is down")
     assert bench.pebble.texts("_acme-challenge.left.example") != set()
 
     provider.is_down = False

@@ -247,7 +247,10 @@ IN_NEW_YORK = days(61).astimezone(timezone(-4 * HOUR))
         ),
         (
             plan(NINETY, now=days(10), jitter=0, demand=Demand.REVOKED),
-            "the certificate is to be revoked, and is not replaced yet; another is ordered now",
+            (
+                "the certificate is revoked, or is to be, and is not replaced yet;"
+                " another is ordered now"
+            ),
         ),
         (
             plan(None, now=days(10), jitter=0),

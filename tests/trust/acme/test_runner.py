@@ -8,10 +8,12 @@ from unittest.mock import patch
 import pytest
 
 from tests.trust.acme.bench import Bench
+from trust.acme import fence as fence_module
 from trust.acme import runner
 from trust.acme.events import Issued
 from trust.acme.fence import LEASE_SECONDS, Busy, Fence, alone
 from trust.acme.order import State
+from trust.store.database import StoreError
 from trust.store.leases import LeaseLost
 
 
@@ -51,7 +53,7 @@ def test_a_worker_that_was_replaced_stores_nothing_more(bench: Bench) -> None:
 
     bench.self_check = sleep
     with (
-        patch.object(runner, "HEARTBEAT_SECONDS", 3600),
+        patch.object(fence_module, "HEARTBEAT_SECONDS", 3600),
         ThreadPoolExecutor(1) as pool,
     ):
         first = pool.submit(bench.run)
@@ -89,11 +91,35 @@ def test_a_long_step_keeps_the_lease(bench: Bench) -> None:
         beaten.set()
 
     bench.self_check = wait
-    with patch.object(runner, "HEARTBEAT_SECONDS", 0.02), patch.object(Fence, "keep", kept):
+    with patch.object(fence_module, "HEARTBEAT_SECONDS", 0.02), patch.object(Fence, "keep", kept):
         bench.run()
 
     assert others == [None] * 4
     assert [type(event) for event in bench.events] == [Issued]
+
+
+def test_a_store_that_fails_once_does_not_cost_the_lease(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries: list[int] = []
+    kept_again = Event()
+    keep = Fence.keep
+
+    def kept(fence: Fence) -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise StoreError("the database is locked")
+        keep(fence)
+        kept_again.set()
+
+    with (
+        patch.object(fence_module, "HEARTBEAT_SECONDS", 0.02),
+        patch.object(Fence, "keep", kept),
+        alone(bench.database, holder="x", clock=bench.clock),
+    ):
+        assert kept_again.wait(10)
+
+    assert "is not kept this time: the database is locked" in caplog.text
 
 
 def test_what_does_not_fit_into_a_run_is_left_for_the_next(bench: Bench) -> None:
