@@ -11,9 +11,13 @@ written. What a user part means, a name or a telephone number, is left to caller
 import ipaddress
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 MAX_URI_LENGTH = 2048
 """Longest URI parsed, in characters: longer ones come from attackers, not from telephones."""
+
+KEPT_URIS = 1024
+"""URIs that are not read again: a call names each of its own several times."""
 
 _SHOWN_LENGTH = 32  # of a refused text, in an error's message
 
@@ -167,6 +171,7 @@ class TelUri:
         return f"tel:{self.number}{_format_parameters(self.parameters)}"
 
 
+@lru_cache(maxsize=KEPT_URIS)
 def parse_uri(text: str) -> SipUri | TelUri:
     """Parse a SIP, SIPS or tel URI without angle brackets around it.
 
