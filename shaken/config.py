@@ -111,6 +111,16 @@ class SipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls: tuple[str, ...] = ()
     client_certificates: ClientCertificates = ClientCertificates.OFF
     """Whether clients of the TLS listeners are asked for a certificate."""
+    connections: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
+    """Connections of TCP and TLS that a worker holds."""
+    connections_per_address: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 100
+    """Of these, from one address."""
+    idle_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 900
+    """When a connection without any message is closed."""
+    transactions: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000
+    """Requests whose answers a worker remembers, for when they come again."""
+    strangers_per_second: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 2000
+    """Messages from unknown sources that a worker looks at; the others are dropped unread."""
 
 
 class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -283,6 +293,10 @@ def _words(parts: list[str]) -> list[str]:
     return [str(word) for word in (get_args(kind) or kind)]
 
 
+_OPTIONAL_ADDRESSES = frozenset({"[https] address", "[acme] http_address"})
+"""Those that may be empty: there is no such listener."""
+
+
 def _check_addresses(config: Config) -> None:
     addresses = {
         "[http] address": config.http.address,
@@ -294,7 +308,7 @@ def _check_addresses(config: Config) -> None:
         addresses |= {f"[sip] {name} {place}": each for place, each in enumerate(listed, start=1)}
     for setting, address in addresses.items():
         try:
-            if address or setting == "[http] address":
+            if address or setting not in _OPTIONAL_ADDRESSES:
                 Address.parse(address)
         except ValueError as error:
             raise ConfigError(f"{setting}: {error}") from error

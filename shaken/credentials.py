@@ -85,6 +85,7 @@ class CredentialIndex:
             entry for entry in self._by_name.values() if entry.client_spki is not None
         )
         """Those that are bound to a client certificate."""
+        self._machines: Mapping[str, tuple[Credential, ...]] = _machines(self.with_certificate)
         self._by_spki: Mapping[str, Credential] = _alone(self.with_certificate)
 
     def authenticate(
@@ -119,9 +120,26 @@ class CredentialIndex:
             return None
         return found
 
+    def machines(self, client_spki: str, *, peer: str) -> Sequence[Credential]:
+        """List whom a client certificate's key is enough for, from this address.
+
+        There may be several where something else tells which of them is meant.
+        """
+        found = self._machines.get(client_spki, ())
+        return [entry for entry in found if within(entry.networks, peer)]
+
     def _by_certificate(self, client_spki: str | None, peer: str) -> Credential | None:
         found = None if client_spki is None else self._by_spki.get(client_spki)
         return found if found is not None and within(found.networks, peer) else None
+
+
+def _machines(credentials: Iterable[Credential]) -> dict[str, tuple[Credential, ...]]:
+    """Map keys to the credentials of machines that place calls which are bound to each."""
+    bound: dict[str, tuple[Credential, ...]] = {}
+    for credential in credentials:
+        if credential.client_spki is not None and credential.role in CERTIFICATE_ROLES:
+            bound[credential.client_spki] = (*bound.get(credential.client_spki, ()), credential)
+    return bound
 
 
 def _alone(credentials: Iterable[Credential]) -> dict[str, Credential]:

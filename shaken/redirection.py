@@ -3,9 +3,11 @@
 Pure. `shaken.redirect` answers by them.
 """
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
@@ -15,6 +17,15 @@ from sip.uri import UriError, parse_uri
 
 MAX_KNOWN_ADDRESSES = 10_000
 """Addresses whose trunks are kept at hand; of what is beyond, the networks are looked through."""
+
+
+MAX_READ_NETWORKS = 100_000
+"""Networks that are kept read, so that a change of one trunk has none of the others read again."""
+
+WIDEST = {4: 8, 6: 16}
+"""Bits of prefix that a source has at least, by version of IP: with fewer everybody is known."""
+
+_log = logging.getLogger(__name__)
 
 
 class HeaderForm(StrEnum):
@@ -41,22 +52,36 @@ class DestinationFrom(StrEnum):
     REQUEST_URI = "request-uri"
 
 
-class Redirection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The settings of a trunk whose PBX asks by SIP; without `sources` it cannot.
+class VerstatForm(StrEnum):
+    """Where in P-Asserted-Identity a verdict stands (3GPP TS 24.229 §7.2A.20)."""
 
-    `sources` are the networks its INVITEs come from; `status` is the response code; `contact` is
-    the host, with a port or without, that takes the place of the Request-URI's in the Contact
-    (empty: the Request-URI stays); `divert` signs a `div` PASSporT (RFC 8946) for a call that has
-    an Identity and was diverted.
+    NUMBER = "number"
+    """With the number, in the user part: `sip:+1…;verstat=…@host`."""
+    URI = "uri"
+    """Behind the host, where some PBXs look for it: `sip:+1…@host;verstat=…`."""
+
+
+class Redirection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The settings of a trunk whose PBX asks by SIP.
+
+    It is known by `sources`, the networks that its requests come from; with `by_host` also by a
+    Request-URI whose host is the tenant's address, which anybody can write. `status` is the
+    response code; `contact` is the host, with a port or without, that takes the place of the
+    Request-URI's in the Contact (empty: the Request-URI stays); `divert` signs a `div` PASSporT
+    (RFC 8946) for a call that was diverted; `verstat_suffix` puts the attestation behind a verdict,
+    as in `TN-Validation-Passed-A`.
     """
 
     sources: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=100)] = ()
+    by_host: bool = False
     status: Annotated[int, Meta(ge=300, le=302)] = 302
     form: HeaderForm = HeaderForm.HEADERS
     origin: OriginFrom = OriginFrom.ASSERTED
     destination: DestinationFrom = DestinationFrom.TO
     contact: Annotated[str, Meta(max_length=260)] = ""
     divert: bool = False
+    verstat: VerstatForm = VerstatForm.NUMBER
+    verstat_suffix: bool = False
 
     def check(self) -> None:
         """Raise ValueError naming the setting that is wrong."""
@@ -64,7 +89,7 @@ class Redirection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("status is 302 or 300: a 301 would be remembered by the PBX")
         for text in self.sources:
             try:
-                ip_network(text)
+                _network(text)
             except ValueError as error:
                 raise ValueError(f"sources: {error}; a network reads 192.0.2.0/24") from error
         try:
@@ -91,10 +116,8 @@ class SourceIndex(Generic[T]):
         self._networks: dict[tuple[int, int], dict[int, tuple[T, ...]]] = {}
         self._at_hand: dict[str, tuple[T, ...]] = {}
         for sources, owner in owners:
-            for text in dict.fromkeys(sources):
-                network: IPv4Network | IPv6Network = ip_network(text)
-                level = self._networks.setdefault((network.version, network.prefixlen), {})
-                first = int(network.network_address)
+            for version, length, first in dict.fromkeys(_readable(sources)):
+                level = self._networks.setdefault((version, length), {})
                 level[first] = (*level.get(first, ()), owner)
         # The narrowest come first.
         self._levels = sorted(self._networks, reverse=True)
@@ -122,3 +145,25 @@ class SourceIndex(Generic[T]):
                 if found is not None:
                     return found
         return ()
+
+
+def _readable(sources: Iterable[str]) -> Iterator[tuple[int, int, int]]:
+    """Read networks; one that cannot be, as another version wrote it, is said and left out."""
+    for text in sources:
+        try:
+            yield _network(text)
+        except ValueError as error:
+            _log.error("a source of a trunk is not known here: %s", error)
+
+
+@lru_cache(maxsize=MAX_READ_NETWORKS)
+def _network(text: str) -> tuple[int, int, int]:
+    """Read a network: its version of IP, the bits of its prefix, its first address.
+
+    Raises ValueError.
+    """
+    network = ip_network(text)
+    least = WIDEST[network.version]
+    if network.prefixlen < least:
+        raise ValueError(f"{network} is too wide, its prefix has {least} bits at least")
+    return network.version, network.prefixlen, int(network.network_address)

@@ -170,10 +170,14 @@ class Signer:
     ) -> SignedDiversion:
         """Sign that a call from `orig` was diverted from one party to another (RFC 8946 §4.1).
 
-        Raises InvalidClaim, NotConfigured.
+        Who diverts must be a number of the tenant, where that lists its numbers: nobody else may
+        say of it that it did. Raises InvalidClaim, NotAllowed, NotConfigured.
         """
         claims = DivClaims(dest=dest, div=diverted, iat=self._fresh(iat, now), orig=orig)
-        pen = self._line(snapshot, tenant, now).pen
+        line = self._line(snapshot, tenant, now)
+        pen, number = line.pen, diverted.tn
+        if line.numbers and not (isinstance(number, str) and line.numbers.covers(number)):
+            raise NotAllowed(f"{diverted}, who diverts the call, is none of the tenant's numbers")
         header = header_segment(x5u=pen.x5u, ppt="div")
         identity = sign(header, claims, pen.key) + _parameters(pen.x5u, "div")
         return SignedDiversion(identity, claims, pen.row.id)

@@ -4,7 +4,7 @@ A snapshot is immutable; when the store's revision rises the next one is made, r
 rows that changed. Chains stay in the store, keys stay sealed until one is used.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -35,6 +35,9 @@ class Snapshot:
     credential_rows: Mirror[Credential]
     certificate_rows: Mirror[certificates.StoredCertificate]
     root_rows: Mirror[Root]
+    sources: SourceIndex[Trunk]
+    """Trunks whose PBX asks by SIP, by the addresses it calls from; the same object as long as no
+    trunk changes."""
     standing: Standing
     """How chains stand with these roots; the same object as long as no root changes."""
 
@@ -53,9 +56,13 @@ class Snapshot:
         return self.trunk_rows.rows
 
     @cached_property
-    def sources(self) -> SourceIndex[Trunk]:
-        """Trunks whose PBX asks by SIP, by the addresses they call from."""
-        return SourceIndex((trunk.sip.sources, trunk) for trunk in self.trunks.values())
+    def hosted(self) -> Mapping[str, tuple[Trunk, ...]]:
+        """Trunks whose PBX asks by SIP from anywhere, by the name of their tenant."""
+        found: dict[str, tuple[Trunk, ...]] = {}
+        for trunk in self.trunks.values():
+            if trunk.sip.by_host:
+                found[trunk.tenant] = (*found.get(trunk.tenant, ()), trunk)
+        return found
 
     @cached_property
     def credentials(self) -> CredentialIndex:
@@ -122,8 +129,13 @@ _EMPTY = Snapshot(
         certificate_table.c.id, certificates.SUMMARY_COLUMNS, certificates.read_row
     ),
     root_rows=Mirror(root_table.c.sequence, tuple(root_table.columns), roots.read_row),
+    sources=SourceIndex(()),
     standing=Standing(()),
 )
+
+
+def _sources(trunks: Iterable[Trunk]) -> SourceIndex[Trunk]:
+    return SourceIndex((trunk.sip.sources, trunk) for trunk in trunks)
 
 
 def take_snapshot(database: Database, previous: Snapshot | None = None) -> Snapshot:
@@ -132,16 +144,19 @@ def take_snapshot(database: Database, previous: Snapshot | None = None) -> Snaps
     with database.reading() as connection:
         root_rows = before.root_rows.follow(connection)
         same_roots = root_rows is before.root_rows
+        trunk_rows = before.trunk_rows.follow(connection)
+        same_trunks = trunk_rows is before.trunk_rows
         taken = Snapshot(
             revision=int(connection.execute(revision_table.select()).one().number),
             tenant_rows=before.tenant_rows.follow(connection),
-            trunk_rows=before.trunk_rows.follow(connection),
+            trunk_rows=trunk_rows,
             credential_rows=before.credential_rows.follow(connection),
             certificate_rows=before.certificate_rows.follow(connection),
             root_rows=root_rows,
+            sources=before.sources if same_trunks else _sources(trunk_rows.rows.values()),
             standing=before.standing if same_roots else Standing(root_rows.rows.values()),
         )
     # What is made from the rows is made here, not by the first call that needs them.
-    _ = taken.tenants, taken.sources, taken.credentials, taken.sti, taken.tls
+    _ = taken.tenants, taken.hosted, taken.credentials, taken.sti, taken.tls
     taken.standing.certificates(Purpose.STI)
     return taken

@@ -34,7 +34,7 @@ from shaken.config import ClientCertificates, Config, NumbersOnRecord
 from shaken.https import CLIENT_ROOTS, HttpsListener, Presenter, quiet
 from shaken.inbound import Inbound
 from shaken.redirect.handler import Redirect
-from shaken.redirect.listener import SipSockets, sip_server
+from shaken.redirect.listener import SipSockets, limits_of, sip_server
 from shaken.renewer import Renewer
 from shaken.replay import ReplayMemory
 from shaken.service import Prepared, signer_for
@@ -144,7 +144,9 @@ async def _serve(
         secret=secrets.token_bytes(32),
     )
     tls_context = presenters["sip"].context() if "sip" in presenters else None
-    server = sip_server(redirect, sockets.sip, slot=slot, tls_context=tls_context)
+    server = sip_server(
+        redirect, sockets.sip, slot=slot, tls_context=tls_context, limits=limits_of(config)
+    )
     async with _listening(api, sockets, presenters.get("https"), server):
         # What was loaded stays: the collector need not look at ten thousand tenants each time.
         gc.collect()

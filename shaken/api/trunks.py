@@ -71,6 +71,7 @@ def create(call: ApiCall) -> Reply:
     """Add a trunk to a tenant."""
     body: TrunkCreation = call.body
     _hold_attestation(call, body.foreign_attest, None)
+    _hold_sources(call, body.sip, None)
     trunk = _trunk(body.name, _tenant_at(call, body.tenant), body, origid=body.origid or uuid4())
     shown = trunk_record(trunk)
     with call.changing() as change:
@@ -112,6 +113,7 @@ def replace(call: ApiCall) -> Reply:
         if body.tenant is not None and _tenant_at(call, body.tenant) != before.tenant:
             raise invalid("tenant", f"the trunk stays with {before.tenant}; add another trunk")
         _hold_attestation(call, body.foreign_attest, before.attest.foreign)
+        _hold_sources(call, body.sip, before.sip)
         trunk = _trunk(before.name, before.tenant, body, origid=body.origid or before.origid)
         stored.replace_trunk(change, trunk)
         shown = trunk_record(trunk)
@@ -153,6 +155,15 @@ def _hold_attestation(call: ApiCall, wanted: ForeignAttest, before: ForeignAttes
     if call.scope is not None and wanted is ForeignAttest.A and before is not ForeignAttest.A:
         raise Problem(
             403, "forbidden", "foreign_attest A is given by a credential that is for all tenants"
+        )
+
+
+def _hold_sources(call: ApiCall, wanted: Redirection, before: Redirection | None) -> None:
+    """Let only admins for all tenants say whose an address is: it may be another tenant's."""
+    had = frozenset(() if before is None else before.sources)
+    if call.scope is not None and not had.issuperset(wanted.sources):
+        raise Problem(
+            403, "forbidden", "sip.sources are given by a credential that is for all tenants"
         )
 
 

@@ -120,7 +120,10 @@ def _announce(config: Config, admin: Path | None) -> Callable[[], None]:
 
 def _serves(config: Config) -> str:
     secure = f" and https://{config.https.address}" if config.https.address else ""
-    return f"shaken serves on http://{config.http.address}{secure}"
+    listed = (("UDP", config.sip.udp), ("TCP", config.sip.tcp), ("TLS", config.sip.tls))
+    sip = [f"{address} ({name})" for name, addresses in listed for address in addresses]
+    spoken = f" and SIP on {', '.join(sip)}" if sip else ""
+    return f"shaken serves on http://{config.http.address}{secure}{spoken}"
 
 
 def _config(file: Path | None, *, demo: bool) -> Config:

@@ -91,6 +91,12 @@ _TRUNK_SETTINGS = (
         help="Network that INVITEs come from, as in 192.0.2.7 or 192.0.2.0/24; repeatable.",
     ),
     click.option(
+        "--sip-by-host/--no-sip-by-host",
+        "by_host",
+        default=None,
+        help="Know it also by its tenant's address as the Request-URI's host, from anywhere.",
+    ),
+    click.option(
         "--sip-status", "status", type=click.Choice(["302", "300"]), help="Code of a redirect."
     ),
     click.option(
@@ -120,6 +126,18 @@ _TRUNK_SETTINGS = (
         default=None,
         help="Sign a div PASSporT for a call that is diverted.",
     ),
+    click.option(
+        "--sip-verstat",
+        "verstat",
+        type=click.Choice(["number", "uri"]),
+        help="Where a verdict stands: with the number, or behind the host.",
+    ),
+    click.option(
+        "--sip-verstat-suffix/--no-sip-verstat-suffix",
+        "verstat_suffix",
+        default=None,
+        help="Put the attestation behind a verdict, as in TN-Validation-Passed-A.",
+    ),
 )
 
 _POLICY = (
@@ -137,7 +155,18 @@ _POLICY = (
 """The settings that are members of `verification`."""
 
 
-_REDIRECTION = ("sources", "status", "form", "origin", "destination", "contact", "divert")
+_REDIRECTION = (
+    "sources",
+    "by_host",
+    "status",
+    "form",
+    "origin",
+    "destination",
+    "contact",
+    "divert",
+    "verstat",
+    "verstat_suffix",
+)
 """The settings that are members of `sip`."""
 
 

@@ -3,13 +3,14 @@
 `Reason` says what was found wrong (RFC 9410 of verdicts, RFC 3326 of what is refused).
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from urllib.parse import quote as escape
 
 from shaken.acceptance import REASONS, Action, Decision
 from shaken.redirect.invite import Invite
-from shaken.redirection import HeaderForm, Redirection
+from shaken.redirection import HeaderForm, Redirection, VerstatForm
 from sip.address import Address
 from sip.grammar import quote
 from sip.message import HeaderFields, Request, Response
@@ -27,6 +28,14 @@ KNOWN_METHODS = frozenset(
 )  # fmt: skip
 """Methods of the RFCs that this server does not allow; others are not implemented."""
 
+STIR_CODES = frozenset({403, 428, 436, 437, 438})
+"""The codes of RFC 8224 §6.2.2, which a Reason of protocol STIR names (RFC 9410 §4)."""
+
+ANONYMOUS = Address("Anonymous", "sip:anonymous@anonymous.invalid")
+"""Who stands in P-Asserted-Identity for a caller without a name (RFC 3323 §4.1.1.3)."""
+
+_AGENT = "shaken"
+_NOT_PRINTABLE = re.compile(r"[^ -~]")
 _URI_SAFE = "-_.!~*'()"  # RFC 3261 §25.1: mark
 _MAX_REASON = 200
 """Characters of a sentence in a header field: some PBXs cut lines off, or drop them."""
@@ -50,9 +59,12 @@ def refusal(request: Request, status: int, words: str, *, to_tag: str) -> Respon
     return respond(request, status, to_tag=to_tag, headers=(("Reason", reason),))
 
 
-def signed(request: Request, identity: str, settings: Redirection, *, to_tag: str) -> Response:
-    """Redirect with an Identity header."""
-    return _redirect(request, settings, (("Identity", identity),), (), to_tag=to_tag)
+def signed(
+    request: Request, identities: Iterable[str], settings: Redirection, *, to_tag: str
+) -> Response:
+    """Redirect with Identity headers."""
+    wanted = [("Identity", identity) for identity in identities]
+    return _redirect(request, settings, wanted, (), to_tag=to_tag)
 
 
 def verified(
@@ -66,39 +78,50 @@ def verified(
 ) -> Response:
     """Redirect with the verdict, or end the call where the policy says so.
 
-    `claims` are attest and origid of a PASSporT that holds, None: none does.
+    `claims` are attest and origid of a PASSporT that holds, None: none does. What was found wrong
+    is a Reason for whoever the call goes on to, and in words a Warning for who reads a trace.
     """
     reasons: HeaderFields = ()
+    warnings: HeaderFields = ()
     if decision.code is not None:
         phrase = REASONS.get(decision.code, "")
-        reasons = (("Reason", f"STIR;cause={decision.code};text={quote(phrase)}"),)
+        protocol = "STIR" if decision.code in STIR_CODES else "SIP"
+        reasons = (("Reason", f"{protocol};cause={decision.code};text={quote(phrase)}"),)
+        if decision.words is not None:
+            warnings = (("Warning", f"399 {_AGENT} {quote(_short(decision.words))}"),)
         if decision.action is Action.REJECT:
-            return respond(request, decision.code, to_tag=to_tag, reason=phrase, headers=reasons)
-    wanted: list[tuple[str, str]] = []
-    if invite.origin is not None:
-        uri = with_verstat(invite.caller.uri, decision.verstat.value)
-        wanted.append(("P-Asserted-Identity", str(Address(invite.caller.display_name, uri))))
+            headers = (*reasons, *warnings)
+            return respond(request, decision.code, to_tag=to_tag, reason=phrase, headers=headers)
+    verstat = decision.verstat.value
+    if settings.verstat_suffix and claims is not None:
+        verstat = f"{verstat}-{claims[0]}"
+    caller = ANONYMOUS if invite.origin is None else invite.caller
+    uri = with_verstat(caller.uri, verstat, settings.verstat)
+    wanted = [("P-Asserted-Identity", str(Address(caller.display_name, uri)))]
     if claims is not None:
         attest, origid = claims
         wanted += [("P-Attestation-Indicator", attest), ("P-Origination-ID", origid)]
-    return _redirect(request, settings, wanted, reasons, to_tag=to_tag)
+    return _redirect(request, settings, [*wanted, *reasons], warnings, to_tag=to_tag)
 
 
-def with_verstat(uri: str, verstat: str) -> str:
+def with_verstat(uri: str, verstat: str, form: VerstatForm) -> str:
     """Put a verstat into a URI (3GPP TS 24.229 §7.2A.20), in place of one that is there.
 
-    It is a parameter of the telephone number: in a SIP URI it stands in the user part.
+    It is a parameter of the telephone number, which in a SIP URI is the user part.
     """
     parsed = parse_uri(uri)
-    if isinstance(parsed, TelUri):
-        others = tuple(each for each in parsed.parameters if each[0] != "verstat")
-        return str(replace(parsed, parameters=(*others, ("verstat", verstat))))
-    user, *parameters = (parsed.user or "").split(";")
-    kept = [each for each in parameters if not each.lower().startswith("verstat")]
     others = tuple(each for each in parsed.parameters if each[0] != "verstat")
-    return str(
-        replace(parsed, user=";".join((user, *kept, f"verstat={verstat}")), parameters=others)
-    )
+    if isinstance(parsed, TelUri):
+        return str(replace(parsed, parameters=(*others, ("verstat", verstat))))
+    if parsed.user is None:
+        return str(replace(parsed, parameters=(*others, ("verstat", verstat)), headers=()))
+    user, *parameters = parsed.user.split(";")
+    kept = [each for each in parameters if each.partition("=")[0].lower() != "verstat"]
+    if form is VerstatForm.NUMBER:
+        kept.append(f"verstat={verstat}")
+    else:
+        others = (*others, ("verstat", verstat))
+    return str(replace(parsed, user=";".join((user, *kept)), parameters=others, headers=()))
 
 
 def _redirect(
@@ -126,6 +149,8 @@ def _contact(request: Request, settings: Redirection) -> SipUri | TelUri | str:
         uri = parse_uri(request.uri)
     except UriError:
         return request.uri
+    if isinstance(uri, SipUri):
+        uri = replace(uri, headers=())  # which no Request-URI has (RFC 3261 §19.1.1)
     if not settings.contact:
         return uri
     host = parse_uri(f"sip:{settings.contact}")
@@ -137,5 +162,5 @@ def _contact(request: Request, settings: Redirection) -> SipUri | TelUri | str:
 
 
 def _short(words: str) -> str:
-    plain = words.encode("ascii", "replace").decode("ascii")
+    plain = _NOT_PRINTABLE.sub("?", words)
     return plain if len(plain) <= _MAX_REASON else f"{plain[: _MAX_REASON - 3]}..."

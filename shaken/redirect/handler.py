@@ -10,12 +10,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
+from msgspec import UNSET
 
 from shaken.call_records import Asker, diversion_record, signed_record, verified_record
-from shaken.credentials import Credential, Role
 from shaken.passport import Party, PassportError, decode
 from shaken.redirect import answers
-from shaken.redirect.invite import Invite, InviteError, parties_of, read_invite
+from shaken.redirect.invite import (
+    Invite,
+    InviteError,
+    UnsupportedSchemeError,
+    parties_of,
+    read_invite,
+)
+from shaken.redirect.lines import Line, choose, is_known, lines_of, tenant_of
 from shaken.signing import Call, NotAllowed, NotConfigured, Signer, SigningError
 from shaken.snapshot import Snapshot
 from shaken.store.calls import CallRecord
@@ -26,10 +33,7 @@ from sip.identity import IdentityError, parse_each
 from sip.message import Request, Response
 from sip.reception import Answer, Source, Stateless
 from sip.response import stateless_tag
-from sip.uri import SipUri, UriError, parse_uri
-from trust.names import DnsNameError, dns_name
 from trust.roots import Purpose
-from trust.tls import spki_of
 
 _log = logging.getLogger(__name__)
 
@@ -80,46 +84,57 @@ class Redirect:
 
     def is_known(self, source: Source) -> bool:
         """Say whether messages from here are worth reading."""
-        snapshot = self._snapshot()
-        if snapshot.sources.at(source.address):
-            return True
-        return _credential(snapshot, source) is not None
+        return is_known(self._snapshot(), source)
 
     def answer(self, request: Request, source: Source) -> Answer | Awaitable[Answer]:
         """Answer a request; where a certificate has to be fetched, what waits for it."""
         to_tag = stateless_tag(request, secret=self._secret)
         snapshot = self._snapshot()
-        credential = _credential(snapshot, source)
-        trunks = _trunks(snapshot, source, credential)
-        if not trunks:
+        lines = lines_of(snapshot, source, request.uri)
+        if not lines:
             words = f"no trunk has {source.address} among its sources; add it to the trunk's sip"
             return Stateless(answers.refusal(request, 403, words, to_tag=to_tag))
         if request.method == "OPTIONS":
             return answers.options(request, to_tag=to_tag)
         if request.method != "INVITE":
             return answers.not_allowed(request, to_tag=to_tag)
-        name = credential.name if credential is not None else f"sip:{source.address}"
         try:
-            return self._call(request, _one_of(trunks, snapshot, request), snapshot, name, to_tag)
+            return self._call(request, source, lines, snapshot, to_tag)
         except _Refused as refused:
             return answers.refusal(request, refused.status, str(refused), to_tag=to_tag)
 
     def _call(
-        self, request: Request, trunk: Trunk, snapshot: Snapshot, name: str, to_tag: str
+        self,
+        request: Request,
+        source: Source,
+        lines: Sequence[Line],
+        snapshot: Snapshot,
+        to_tag: str,
     ) -> Response | Awaitable[Response]:
-        """Sign or verify a call of a trunk that `name` places. Raises _Refused."""
+        """Sign or verify a call of one of the lines. Raises _Refused."""
+        presents = bool(request.lines("Identity"))
+        tenant = tenant_of(snapshot, request.uri) if len(lines) > 1 else None
+        line = choose(lines, tenant=tenant, presents=presents)
+        if line is None:
+            why = "several trunks may be meant; the Request-URI's host tells tenants apart"
+            raise _Refused(403, why)
+        work = line.work(presents=presents)
+        if work is None:
+            raise _Refused(403, "the credential's role is not for this call")
+        trunk, credential = line.trunk, line.credential
         try:
             if request.to.tag is not None:
                 raise _Refused(481, "there are no dialogs here")
             invite = read_invite(request, trunk.sip, country=trunk.country)
             call_id = request.call_id
+        except UnsupportedSchemeError as error:
+            raise _Refused(416, str(error)) from error
         except (InviteError, HeaderError) as error:
             raise _Refused(400, str(error)) from error
+        name = f"sip:{source.address}" if credential is None else credential.name
         asker = Asker(int(self._clock()), name, trunk.tenant, trunk.name, call_id)
         asked = _Asked(request, invite, trunk, snapshot, asker, to_tag)
-        if trunk.direction is Direction.AUTO and invite.identities:
-            return self._verify(asked)
-        return self._verify(asked) if trunk.direction is Direction.VERIFY else self._sign(asked)
+        return self._verify(asked) if work is Direction.VERIFY else self._sign(asked)
 
     def _sign(self, asked: _Asked) -> Response:
         """Answer a call that goes out. Raises _Refused."""
@@ -131,7 +146,7 @@ class Redirect:
         if iat is not None and not self._signer.is_fresh(iat, now=now):
             iat = None
         try:
-            identity = self._signed(asked, invite.origin, iat)
+            identities = self._signed(asked, invite.origin, iat)
         except NotAllowed as error:
             raise _Refused(403, str(error)) from error
         except NotConfigured as error:
@@ -139,31 +154,54 @@ class Redirect:
             raise _Refused(503, str(error)) from error
         except SigningError as error:
             raise _Refused(400, str(error)) from error
-        return answers.signed(asked.request, identity, asked.trunk.sip, to_tag=asked.to_tag)
+        return answers.signed(asked.request, identities, asked.trunk.sip, to_tag=asked.to_tag)
 
-    def _signed(self, asked: _Asked, origin: Party, iat: int | None) -> str:
-        """Sign for the caller, or that a call which is signed was diverted. Raises SigningError."""
-        invite, trunk, snapshot, now = asked.invite, asked.trunk, asked.snapshot, asked.asker.at
-        tenant = snapshot.tenants[trunk.tenant]
-        original = _original_caller(invite.identities) if invite.diverted is not None else None
-        if original is not None and invite.diverted is not None:
-            diversion = self._signer.sign_diversion(
-                original,
-                invite.diverted,
-                parties_of(invite.target or invite.destination),
-                iat=iat,
-                snapshot=snapshot,
-                tenant=tenant,
-                now=now,
-            )
-            self._record(diversion_record(diversion, asked.asker))
-            return diversion.identity
+    def _signed(self, asked: _Asked, origin: Party, iat: int | None) -> tuple[str, ...]:
+        """Sign for the caller, and that the call was diverted. Raises SigningError.
+
+        Where the caller's provider has signed already, only the diversion is; where nobody has, the
+        caller's is for whom the call was, so that the diversion leads on from there.
+        """
+        invite, diverted = asked.invite, asked.invite.diverted
+        if diverted is None:
+            return (self._signed_call(asked, origin, invite.destination, iat),)
+        original = _original_caller(invite.identities)
+        diversion = self._signed_diversion(asked, original or origin, diverted, iat)
+        if original is not None:
+            return (diversion,)
+        return self._signed_call(asked, origin, diverted, iat), diversion
+
+    def _signed_call(
+        self, asked: _Asked, origin: Party, destination: Party, iat: int | None
+    ) -> str:
+        trunk, snapshot, wanted = asked.trunk, asked.snapshot, asked.invite.wanted
         # The PBX may ask for less than its trunk has, never for more.
         usual = trunk.attest.default
-        attest = usual if invite.wanted is None else max(usual, invite.wanted)
-        call = Call(origin, parties_of(invite.destination), iat=iat, attest=attest)
-        signed = self._signer.sign(call, snapshot=snapshot, tenant=tenant, trunk=trunk, now=now)
+        attest = usual if wanted is None else max(usual, wanted)
+        signed = self._signer.sign(
+            Call(origin, parties_of(destination), iat=iat, attest=attest),
+            snapshot=snapshot,
+            tenant=snapshot.tenants[trunk.tenant],
+            trunk=trunk,
+            now=asked.asker.at,
+        )
         self._record(signed_record(signed, asked.asker))
+        return signed.identity
+
+    def _signed_diversion(
+        self, asked: _Asked, origin: Party, diverted: Party, iat: int | None
+    ) -> str:
+        invite, snapshot = asked.invite, asked.snapshot
+        signed = self._signer.sign_diversion(
+            origin,
+            diverted,
+            parties_of(invite.target or invite.destination),
+            iat=iat,
+            snapshot=snapshot,
+            tenant=snapshot.tenants[asked.trunk.tenant],
+            now=asked.asker.at,
+        )
+        self._record(diversion_record(signed, asked.asker))
         return signed.identity
 
     def _verify(self, asked: _Asked) -> Response | Awaitable[Response]:
@@ -204,51 +242,6 @@ class Redirect:
         )
 
 
-def _credential(snapshot: Snapshot, source: Source) -> Credential | None:
-    """Find who showed this client certificate, where it is good for a trunk."""
-    if source.client_certificate is None:
-        return None
-    found = snapshot.credentials.authenticate(
-        None, peer=source.address, client_spki=spki_of(source.client_certificate)
-    )
-    return found if found is not None and found.trunk in snapshot.trunks else None
-
-
-def _trunks(snapshot: Snapshot, source: Source, credential: Credential | None) -> Sequence[Trunk]:
-    """List the trunks that a request may belong to: a certificate says more than an address."""
-    if credential is None or credential.trunk is None:
-        return snapshot.sources.at(source.address)
-    trunk = snapshot.trunks[credential.trunk]
-    unfit = Direction.VERIFY if credential.role is Role.SIGNER else Direction.SIGN
-    return () if trunk.direction is unfit else (trunk,)
-
-
-def _one_of(trunks: Sequence[Trunk], snapshot: Snapshot, request: Request) -> Trunk:
-    """Choose among the trunks of one address: by the Request-URI's host, then by the direction.
-
-    Raises _Refused.
-    """
-    if len(trunks) == 1:
-        return trunks[0]
-    tenant = _tenant_of(request.uri, snapshot)
-    if tenant is not None:
-        trunks = [each for each in trunks if each.tenant == tenant]
-    if len({each.tenant for each in trunks}) != 1:
-        raise _Refused(403, "several tenants call from here: write yours as the Request-URI's host")
-    unfit = Direction.SIGN if request.lines("Identity") else Direction.VERIFY
-    fitting = [each for each in trunks if each.direction is not unfit] or trunks
-    return min(fitting, key=lambda each: each.name)
-
-
-def _tenant_of(uri: str, snapshot: Snapshot) -> str | None:
-    try:
-        parsed = parse_uri(uri)
-        tenant = snapshot.tenants.get(dns_name(parsed.host)) if isinstance(parsed, SipUri) else None
-    except (UriError, DnsNameError):
-        return None
-    return None if tenant is None else tenant.address
-
-
 def _original_caller(identities: Sequence[str]) -> Party | None:
     """Return who made a call by its `shaken` PASSporT, which a `div` repeats (RFC 8946 §4.1)."""
     for value in identities:
@@ -258,7 +251,9 @@ def _original_caller(identities: Sequence[str]) -> Party | None:
             try:
                 passport = decode(identity.token)
                 if passport.header.get("ppt") == "shaken":
-                    return msgspec.convert(passport.claims.get("orig"), Party)
+                    found = msgspec.convert(passport.claims.get("orig"), Party)
+                    if (found.tn is UNSET) != (found.uri is UNSET):
+                        return found
             except (PassportError, msgspec.ValidationError):
                 continue
     return None

@@ -4,9 +4,12 @@ Pure. Numbers come out canonical (RFC 8224 §8.3).
 """
 
 import re
-from calendar import timegm
+from collections.abc import Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_tz
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from operator import itemgetter
+from urllib.parse import unquote
 
 from shaken.attestation import Attest
 from shaken.passport import Parties, Party
@@ -20,11 +23,15 @@ from sip.uri import SipUri, UriError, canonical_uri, parse_uri, service_urn, tel
 WANTED_HEADERS = ("Attestation", "P-Attestation-Indicator")
 """Header fields in which a PBX may ask for a lower attestation than its trunk's."""
 
-PROTECTED_HEADERS = ("Resource-Priority", "Call-Info")
-"""Header fields that PASSporTs vouch for (RFC 8443 §4, RFC 9795 §6)."""
+PROTECTED_HEADERS = ("Resource-Priority", "Priority")
+"""Header fields that PASSporTs vouch for (RFC 8443 §4, RFC 9027 §4)."""
 
-_DIGITS = re.compile(r"\+?[0-9*#]{1,24}")
+MAX_IDENTITIES = 16
+"""Identity header fields of one call that are looked at, as over HTTP."""
+
+_DIGITS = re.compile(r"\+?[0-9*#(][0-9*#()-]{0,31}")
 _ANONYMOUS = re.compile(r"(?i)sips?:(?:anonymous|unavailable|restricted)?(?:@[^;?]*)?(?:[;?].*)?")
+_SCHEME = re.compile(r"(?i)(?:sips?|tel|urn:service):")
 _HISTORY_INDEX = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){0,15}")
 
 
@@ -52,11 +59,17 @@ class Invite:
     diverted: Party | None
 
 
+class UnsupportedSchemeError(InviteError):
+    """The Request-URI is of a scheme that leads to no telephone (416)."""
+
+
 def read_invite(request: Request, settings: Redirection, *, country: str | None) -> Invite:
     """Read an INVITE by the settings of its trunk; `country` reads national numbers.
 
     Raises InviteError.
     """
+    if _SCHEME.match(request.uri) is None:
+        raise UnsupportedSchemeError("the Request-URI is no sip, sips or tel URI, nor of a service")
     try:
         caller = _caller(request, settings.origin)
         called = request.to.uri if settings.destination is DestinationFrom.TO else request.uri
@@ -66,7 +79,7 @@ def read_invite(request: Request, settings: Redirection, *, country: str | None)
             origin=None if anonymous else _party(caller.uri, country, "the caller"),
             destination=_party(called, country, "who is called"),
             target=_party_or_none(request.uri, country),
-            identities=request.lines("Identity"),
+            identities=_identities(request),
             protected=tuple(
                 f"{name}: {value}" for name in PROTECTED_HEADERS for value in request.lines(name)
             ),
@@ -76,6 +89,12 @@ def read_invite(request: Request, settings: Redirection, *, country: str | None)
         )
     except HeaderError as error:
         raise InviteError(str(error)) from error
+
+
+def _identities(request: Request) -> tuple[str, ...]:
+    """List the Identity header fields, each once; empty ones are none."""
+    values = dict.fromkeys(value for value in request.lines("Identity") if value)
+    return tuple(values)[:MAX_IDENTITIES]
 
 
 def parties_of(party: Party) -> Parties:
@@ -97,7 +116,8 @@ def _caller(request: Request, origin: OriginFrom) -> Address:
 def _number(uri: str) -> str | None:
     """Return the telephone number that a URI names as PBXs write it, None: it names none.
 
-    Many leave `user=phone` out; a user part of digits is a number whatever they say.
+    Many leave `user=phone` out; a user part of digits is a number whatever they say (RFC 8224 §8.3
+    leaves it to local policy), also with its `+` or `#` escaped.
     """
     try:
         number = telephone_number(uri)
@@ -108,7 +128,7 @@ def _number(uri: str) -> str | None:
         return None
     if not isinstance(parsed, SipUri) or parsed.user is None:
         return None
-    user = parsed.user.partition(";")[0]
+    user = unquote(parsed.user.partition(";")[0])
     return user if _DIGITS.fullmatch(user) else None
 
 
@@ -145,27 +165,39 @@ def _wanted(request: Request) -> Attest | None:
 
 def _date(value: str | None) -> int | None:
     """Read a Date (RFC 3261 §20.17). What cannot be read is as if it were not there."""
-    parsed = None if value is None else parsedate_tz(value)
-    if parsed is None:
+    if value is None:
         return None
     try:
-        return timegm(parsed[:9]) - (parsed[9] or 0)
+        read = parsedate_to_datetime(value)
+        # One without a zone, or with -0000, is in UTC.
+        return int((read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError):
         return None
 
 
 def _diverted(request: Request, country: str | None) -> Party | None:
-    """Return from whom the call was diverted last (RFC 5806 §3, RFC 7044 §5)."""
+    """Return from whom the call was diverted last (RFC 5806 §3, RFC 7044 §5).
+
+    Entries that name where the call goes now are passed over: it was not diverted to itself.
+    """
+    now = _party_or_none(request.uri, country)
+    for uri in _diverting(request):
+        party = _party(uri, country, "who diverted the call")
+        if party != now:
+            return party
+    return None
+
+
+def _diverting(request: Request) -> Sequence[str]:
+    """List whom the call went by, the last one first."""
     diversions = request.addresses("Diversion")
     if diversions:
         # "The first Diversion header field value is the most recent": each is put on top.
-        return _party(diversions[0].uri, country, "who diverted the call")
+        return [each.uri for each in diversions]
     history = [
         (tuple(map(int, index.split("."))), address.uri)
         for address in request.addresses("History-Info")
         for name, index in address.parameters
         if name == "index" and index is not None and _HISTORY_INDEX.fullmatch(index)
     ]
-    # The last entry is where the call goes now, the one before it who sent it there.
-    history.sort(key=lambda entry: entry[0])
-    return _party(history[-2][1], country, "who diverted the call") if len(history) > 1 else None
+    return [uri for _, uri in sorted(history, key=itemgetter(0), reverse=True)]

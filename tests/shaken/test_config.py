@@ -445,3 +445,50 @@ def test_wrong_settings_of_acme_are_named(tmp_path: Path, toml: str, said: str) 
         load(tmp_path, f"[acme]\n{toml}")
 
     assert str(raised.value).startswith(said)
+
+
+def test_sip_listens_nowhere_unless_it_is_told_to() -> None:
+    assert (Config().sip.udp, Config().sip.tcp, Config().sip.tls) == ((), (), ())
+
+
+def test_sip_listens_at_several_addresses(tmp_path: Path) -> None:
+    written = load(
+        tmp_path,
+        """
+        [sip]
+        udp = ["192.0.2.1:5060", "[2001:db8::1]:5060"]
+        tls = ["192.0.2.1:5061"]
+        client_certificates = "optional"
+        connections = 50
+        """,
+    )
+    said = from_environment(
+        SHAKEN_SIP__UDP="192.0.2.1:5060, [2001:db8::1]:5060",
+        SHAKEN_SIP__TLS="192.0.2.1:5061",
+        SHAKEN_SIP__CLIENT_CERTIFICATES="optional",
+        SHAKEN_SIP__CONNECTIONS="50",
+    )
+
+    assert written == said
+    assert written.sip.udp == ("192.0.2.1:5060", "[2001:db8::1]:5060")
+    assert written.sip.client_certificates is ClientCertificates.OPTIONAL
+
+
+@pytest.mark.parametrize(
+    ("setting", "text", "words"),
+    [
+        ("UDP", "5060", "[sip] udp 1: '5060' is not address:port"),
+        ("TCP", "127.0.0.1:5060,pbx:5060", "[sip] tcp 2: 'pbx:5060' is not address:port"),
+        ("TLS", "127.0.0.1:99999", "[sip] tls 1: "),
+        ("CONNECTIONS", "0", "[sip] connections: "),
+        ("TRANSACTIONS", "many", "[sip] transactions: "),
+        ("CLIENT_CERTIFICATES", "required", "one of off, optional is expected"),
+    ],
+)
+def test_a_sip_setting_that_is_wrong_is_named(setting: str, text: str, words: str) -> None:
+    assert words in complaint(**{f"SHAKEN_SIP__{setting}": text})
+
+
+def test_an_empty_sip_address_is_no_address(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="udp 1: '' is not address:port"):
+        load(tmp_path, '[sip]\nudp = [""]\n')

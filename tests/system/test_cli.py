@@ -368,6 +368,42 @@ def test_a_trunk_is_told_what_to_do_with_calls_that_come_in(administrator: Admin
     administrator.run("trunks", "delete", "strict")
 
 
+def test_a_trunk_is_told_how_it_is_met_over_sip(administrator: Administrator) -> None:
+    def told() -> dict[str, object]:
+        shown = json.loads(administrator.run("trunks", "show", "met", "--json"))
+        settings: dict[str, object] = shown["sip"]
+        return settings
+
+    sources = ("--sip-source", "192.0.2.7", "--sip-source", "198.51.100.0/24", "--sip-by-host")
+    forms = ("--sip-status", "300", "--sip-form", "contact", "--sip-contact", "carrier:5080")
+    parties = ("--sip-origin", "from", "--sip-destination", "request-uri", "--sip-divert")
+    verdict = ("--sip-verstat", "uri", "--sip-verstat-suffix")
+    administrator.run(
+        *("trunks", "create", "met", "--tenant", "pbx.example.com"),
+        *(*sources, *forms, *parties, *verdict),
+    )
+    created = told()
+    administrator.run("trunks", "update", "met", "--sip-status", "302", "--sip-contact", "")
+    changed = told()
+    administrator.run("trunks", "update", "met", "--sip-source", "", "--no-sip-by-host")
+
+    assert created == {
+        "sources": ["192.0.2.7", "198.51.100.0/24"],
+        "by_host": True,
+        "status": 300,
+        "form": "contact",
+        "origin": "from",
+        "destination": "request-uri",
+        "contact": "carrier:5080",
+        "divert": True,
+        "verstat": "uri",
+        "verstat_suffix": True,
+    }
+    assert changed == {**created, "status": 302, "contact": ""}
+    assert told() == {**changed, "sources": [], "by_host": False}
+    administrator.run("trunks", "delete", "met")
+
+
 def test_calls_on_record_are_listed(administrator: Administrator) -> None:
     asked = ("calls", "list", "--kind", "signed", "--number", "+1 215 555 0100")
     for _ in until("the demo's call is on record", seconds=5):

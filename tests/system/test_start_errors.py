@@ -71,6 +71,31 @@ def test_a_taken_https_port_is_named_before_anything_is_made(tmp_path: Path) -> 
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("udp", socket.SOCK_DGRAM), ("tcp", socket.SOCK_STREAM), ("tls", socket.SOCK_STREAM)],
+)
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_a_taken_sip_port_is_named_before_anything_is_made(
+    tmp_path: Path, name: str, kind: socket.SocketKind, *, is_shared: bool
+) -> None:
+    with socket.socket(type=kind) as other:
+        # Also one that the other program would share.
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, is_shared)
+        other.bind(("127.0.0.1", 0))
+        if kind is socket.SOCK_STREAM:
+            other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+
+        said = refusal(tmp_path, "--workers", "2", **{f"SHAKEN_SIP__{name.upper()}": address})
+
+    assert said == (
+        f"cannot listen on {address}: Address already in use;"
+        f" choose another address with [sip] {name} or SHAKEN_SIP__{name.upper()}"
+    )
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize("folder", ["file/data", "file", "/proc/data", "/proc/1/data"])
 def test_a_data_folder_that_cannot_be_used_is_named(tmp_path: Path, folder: str) -> None:
     (tmp_path / "file").write_text("")

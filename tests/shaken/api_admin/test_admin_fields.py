@@ -83,6 +83,7 @@ REDIRECTION = {
     "sources that are no list": {"sources": "192.0.2.1"},
     "a source that is no network": {"sources": ["pbx.example.com"]},
     "a source with host bits": {"sources": ["192.0.2.1/24"]},
+    "a source that is everybody's": {"sources": ["0.0.0.0/0"]},
     "a lone surrogate": {"sources": [LONE_SURROGATE]},
     "more sources than are taken": {"sources": ["192.0.2.1"] * 101},
     "a status that redirects for ever": {"status": 301},
@@ -94,6 +95,9 @@ REDIRECTION = {
     "a contact with a user": {"contact": "user@host"},
     "a contact with parameters": {"contact": "host;lr"},
     "a text for a truth": {"divert": "yes"},
+    "a number for a truth": {"by_host": 1},
+    "an unknown place of the verdict": {"verstat": "from"},
+    "nothing for a truth": {"verstat_suffix": None},
 }
 
 TRUTH = {"a number": 1, "a text": "true", "nothing": None, "a list": [], "an object": {}}

@@ -32,12 +32,15 @@ POLICY = {
 """What a trunk does with calls that come in, unless it is told otherwise."""
 REDIRECTION = {
     "sources": [],
+    "by_host": False,
     "status": 302,
     "form": "headers",
     "origin": "asserted",
     "destination": "to",
     "contact": "",
     "divert": False,
+    "verstat": "number",
+    "verstat_suffix": False,
 }
 """How a trunk is answered by SIP, unless it is told otherwise."""
 ORIGID = "de305d54-75b4-431b-adb2-eb6b9e546014"
@@ -72,12 +75,15 @@ def test_a_trunk_is_made_shown_changed_and_removed(admin: Caller, tenant: str) -
         },
         "sip": {
             "sources": ["192.0.2.7", "2001:db8::/64"],
+            "by_host": True,
             "status": 300,
             "form": "contact",
             "origin": "from",
             "destination": "request-uri",
             "contact": "carrier.example.com:5080",
             "divert": True,
+            "verstat": "uri",
+            "verstat_suffix": True,
         },
     }
 
@@ -120,6 +126,24 @@ def test_a_policy_is_replaced_as_a_whole_and_its_audit_names_what_differs(
         "before": {"verification": {"stale": "reject", "freshness": 5, "skew": None}},
         "after": {"verification": {"stale": "ignore", "freshness": None, "skew": 3600}},
     }
+
+
+def test_who_is_bound_to_a_tenant_claims_no_address_for_it(
+    service: Service, admin: Caller, tenant: str
+) -> None:
+    had, other = "192.0.2.7", "198.51.100.7"
+    _, bound = new_credential(admin, "admin", tenant=tenant)
+    name = new_trunk(admin, tenant, sip={"sources": [had]})["name"]
+    before = state(service.data)
+
+    body = {"name": unused("trunk"), "tenant": tenant, "sip": {"sources": [other]}}
+    problem(bound.post(BASE, body), 403, "forbidden")
+    problem(bound.put(f"{BASE}/{name}", {"sip": {"sources": [had, other]}}), 403, "forbidden")
+
+    assert state(service.data) == before
+    kept = bound.put(f"{BASE}/{name}", {"sip": {"sources": [had], "status": 300}})
+    assert (kept.status, kept.json()["sip"]["status"]) == (200, 300)
+    assert bound.put(f"{BASE}/{name}", {}).json()["sip"] == REDIRECTION
 
 
 def test_a_trunk_has_an_origid_of_its_own_that_a_change_keeps(admin: Caller, tenant: str) -> None:

@@ -1,0 +1,239 @@
+"""What an INVITE says of its call, by the settings of its trunk."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shaken.attestation import Attest
+from shaken.passport import Parties, Party
+from shaken.redirect.invite import (
+    MAX_IDENTITIES,
+    InviteError,
+    UnsupportedSchemeError,
+    parties_of,
+    read_invite,
+)
+from shaken.redirection import DestinationFrom, OriginFrom, Redirection
+from sip.grammar import HeaderError
+from tests.shaken.redirect.invites import DEST, FROM, ORIG, TO, invite
+
+USUAL = Redirection()
+DIVERTING = Redirection(divert=True)
+ANOTHER = "12155550133"
+
+
+def tn(number: str) -> Party:
+    return Party(tn=number)
+
+
+@pytest.mark.parametrize(
+    ("asserted", "caller", "expected"),
+    [
+        ((), FROM, tn(ORIG)),
+        ((), f"<tel:+{ORIG}>", tn(ORIG)),
+        ((), f"sip:+{ORIG}@pbx.example.com", tn(ORIG)),
+        ((), f"<sip:{ORIG}@192.0.2.1>", tn(ORIG)),
+        ((), f"<sip:%2B{ORIG}@192.0.2.1>", tn(ORIG)),
+        ((), "<sip:+1-215-555-0100@192.0.2.1;user=phone>", tn(ORIG)),
+        ((), "<sip:+1(215)555-0100@192.0.2.1>", tn(ORIG)),
+        ((), f"<sip:+{ORIG};npdi@pbx.example.com>", tn(ORIG)),
+        ((), "<sip:alice@Example.COM;transport=tcp>", Party(uri="sip:alice@example.com")),
+        ((), "<sip:10.0.0.5@pbx.example.com>", Party(uri="sip:10.0.0.5@pbx.example.com")),
+        ((), '"Anonymous" <sip:anonymous@anonymous.invalid>', None),
+        ((), "<sip:anonymous@pbx.example.com>", None),
+        ((f"<tel:+{ANOTHER}>",), FROM, tn(ANOTHER)),
+        ((f"<sip:alice@example.com>, <tel:+{ANOTHER}>",), FROM, tn(ANOTHER)),
+        (("<sip:alice@example.com>", f"<tel:+{ANOTHER}>"), FROM, tn(ANOTHER)),
+        (("<sip:alice@example.com>",), FROM, Party(uri="sip:alice@example.com")),
+        ((f"<tel:+{ANOTHER}>",), "<sip:anonymous@anonymous.invalid>", tn(ANOTHER)),
+    ],
+)
+def test_who_calls_is_asserted_or_in_from(
+    asserted: tuple[str, ...], caller: str, expected: Party | None
+) -> None:
+    more = [("P-Asserted-Identity", value) for value in asserted]
+
+    read = read_invite(invite(*more, caller=caller), USUAL, country=None)
+
+    assert read.origin == expected
+
+
+def test_what_is_asserted_counts_for_nothing_where_the_trunk_says_so() -> None:
+    request = invite(("P-Asserted-Identity", f"<tel:+{ANOTHER}>"))
+
+    read = read_invite(request, Redirection(origin=OriginFrom.FROM), country=None)
+
+    assert read.origin == tn(ORIG)
+
+
+def test_who_is_called_is_in_to_or_in_the_request_uri() -> None:
+    request = invite(uri=f"sip:{ANOTHER}@sip.example.com")
+    by_uri = Redirection(destination=DestinationFrom.REQUEST_URI)
+
+    assert read_invite(request, USUAL, country=None).destination == tn(DEST)
+    assert read_invite(request, by_uri, country=None).destination == tn(ANOTHER)
+    assert read_invite(request, USUAL, country=None).target == tn(ANOTHER)
+
+
+def test_the_country_of_the_trunk_reads_national_numbers() -> None:
+    request = invite(
+        caller="<sip:2155550100@pbx>", called="<sip:(215)5559999@pbx>", uri="sip:2155559999@pbx"
+    )
+
+    read = read_invite(request, USUAL, country="US")
+
+    assert (read.origin, read.destination, read.target) == (tn(ORIG), tn(DEST), tn(DEST))
+
+
+@pytest.mark.parametrize(
+    "uri", ["sip:sip.example.com", "sip:reception@sip.example.com", "urn:service:sos"]
+)
+def test_a_request_uri_need_not_name_the_number(uri: str) -> None:
+    read = read_invite(invite(uri=uri), USUAL, country=None)
+
+    assert read.destination == tn(DEST)
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://example.com/", "urn:isbn:0451450523", "im:alice@example.com"]
+)
+def test_a_scheme_that_leads_to_no_telephone_is_not_supported(uri: str) -> None:
+    with pytest.raises(UnsupportedSchemeError):
+        read_invite(invite(uri=uri), USUAL, country=None)
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (invite(caller="<mailto:alice@example.com>"), "the caller cannot be told"),
+        (invite(called="<http://example.com>"), "who is called cannot be told"),
+        (invite(called="<sip:1234567890123456@example.com>"), "at most 15 digits"),
+        (invite(("P-Asserted-Identity", "nobody")), "no URI"),
+        (invite(("Attestation", "D")), "Attestation is A, B or C, not 'D'"),
+        (invite(("P-Attestation-Indicator", "")), "P-Attestation-Indicator is A, B or C"),
+    ],
+)
+def test_what_cannot_be_understood_is_said(request_: object, words: str) -> None:
+    with pytest.raises(InviteError, match=re.escape(words)):
+        read_invite(request_, USUAL, country=None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ((), None),
+        ((("Attestation", "B"),), Attest.B),
+        ((("P-Attestation-Indicator", " c "),), Attest.C),
+        ((("Attestation", "A"), ("P-Attestation-Indicator", "B")), Attest.B),
+        ((("Attestation", "C"), ("P-Attestation-Indicator", "A")), Attest.C),
+    ],
+)
+def test_a_pbx_may_say_which_attestation_it_wants(
+    headers: tuple[tuple[str, str], ...], expected: Attest | None
+) -> None:
+    assert read_invite(invite(*headers), USUAL, country=None).wanted is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Sat, 13 Nov 2010 23:29:00 GMT", 1289690940),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        ("Sat, 13 Nov 2010 23:29:00 +0100", 1289687340),
+        ("yesterday", None),
+        ("", None),
+        ("Sat, 99 Nov 2010 99:99:99 GMT", None),
+        ("Sat, 13 Nov 99999999999 23:29:00 GMT", None),
+    ],
+)
+def test_a_date_that_cannot_be_read_is_as_none(text: str, expected: int | None) -> None:
+    assert read_invite(invite(("Date", text)), USUAL, country=None).date == expected
+
+
+@given(st.text(max_size=60))
+def test_no_date_stops_a_call(text: str) -> None:
+    try:
+        request = invite(("Date", text))
+    except HeaderError:
+        return
+    date = read_invite(request, USUAL, country=None).date
+    assert date is None or isinstance(date, int)
+
+
+def test_identities_are_told_once_each_and_not_without_end() -> None:
+    many = [("Identity", f"token-{number}") for number in range(40)]
+    request = invite(("Identity", ""), ("Identity", "token-0"), *many)
+
+    identities = read_invite(request, USUAL, country=None).identities
+
+    assert identities == tuple(f"token-{number}" for number in range(MAX_IDENTITIES))
+
+
+def test_lines_that_passports_vouch_for_are_kept() -> None:
+    request = invite(("Resource-Priority", "ets.0"), ("Priority", "psap-callback"))
+
+    protected = read_invite(request, USUAL, country=None).protected
+
+    assert protected == ("Resource-Priority: ets.0", "Priority: psap-callback")
+
+
+def diversion(number: str) -> tuple[str, str]:
+    return ("Diversion", f"<tel:+{number}>;reason=unconditional")
+
+
+def history(*entries: tuple[str, str]) -> tuple[str, str]:
+    return ("History-Info", ", ".join(f"<tel:+{tn}>;index={index}" for tn, index in entries))
+
+
+FIRST, SECOND = "12155550001", "12155550002"
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ((), None),
+        ((diversion(FIRST),), FIRST),
+        ((diversion(SECOND), diversion(FIRST)), SECOND),
+        ((diversion(DEST),), None),
+        ((diversion(DEST), diversion(FIRST)), FIRST),
+        ((history((FIRST, "1"), (DEST, "1.1")),), FIRST),
+        ((history((FIRST, "1"), (SECOND, "1.1"), (DEST, "1.1.1")),), SECOND),
+        ((history((DEST, "1.2"), (FIRST, "1"), (SECOND, "1.1")),), SECOND),
+        ((history((FIRST, "1"), (DEST, "1.10"), (SECOND, "1.9")),), SECOND),
+        ((history((DEST, "1")),), None),
+        ((history((FIRST, "1")),), FIRST),
+        ((diversion(SECOND), history((FIRST, "1"), (DEST, "1.1"))), SECOND),
+        ((history((FIRST, "one"), (DEST, "1")),), None),
+    ],
+)
+def test_the_last_who_diverted_the_call_is_found(
+    headers: tuple[tuple[str, str], ...], expected: str | None
+) -> None:
+    found = read_invite(invite(*headers), DIVERTING, country=None).diverted
+
+    assert found == (None if expected is None else tn(expected))
+    assert read_invite(invite(*headers), USUAL, country=None).diverted is None
+
+
+@pytest.mark.parametrize("party", [Party(tn="1"), Party(uri="sip:a@b")])
+def test_a_party_is_a_destination(party: Party) -> None:
+    assert parties_of(party).all() == (str(party),)
+    assert isinstance(parties_of(party), Parties)
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_nothing_but_its_own_error_comes_out(caller: str, called: str) -> None:
+    try:
+        request = invite(caller=caller, called=called)
+        read_invite(request, DIVERTING, country="US")
+    except (HeaderError, InviteError):
+        pass
+
+
+def test_the_usual_call_is_read_as_it_is() -> None:
+    read = read_invite(invite(called=TO), USUAL, country=None)
+
+    assert (read.origin, read.destination, read.identities) == (tn(ORIG), tn(DEST), ())
+    assert read.caller.uri == FROM[1:-1]
