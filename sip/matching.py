@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from sip.message import Request
-from sip.via import MAGIC_COOKIE
+from sip.via import MAGIC_COOKIE, Via
 
 
 class BranchKey(NamedTuple):
@@ -38,16 +38,22 @@ class OldKey(NamedTuple):
 Key = BranchKey | OldKey
 
 
+def branch_key(via: Via, peer: str, method: str) -> BranchKey | None:
+    """Make the key of a request from its topmost Via, None: its branch says nothing."""
+    branch = via.branch
+    if branch is None or not branch.startswith(MAGIC_COOKIE) or branch == MAGIC_COOKIE:
+        return None
+    return BranchKey(peer, branch, via.host.lower(), via.port, method)
+
+
 def key_of(request: Request, peer: str, *, method: str | None = None) -> Key:
     """Make the key of a request; an ACK's is its INVITE's. `method` stands in for the request's."""
     via = request.via
-    branch = via.branch
     method = method or request.method
     if method == "ACK":
         method = "INVITE"
-    if branch is not None and branch.startswith(MAGIC_COOKIE) and branch != MAGIC_COOKIE:
-        return BranchKey(peer, branch, via.host.lower(), via.port, method)
-    return OldKey(
+    key = branch_key(via, peer, method)
+    return key or OldKey(
         peer,
         request.uri,
         request.from_.tag,
@@ -55,7 +61,7 @@ def key_of(request: Request, peer: str, *, method: str | None = None) -> Key:
         request.cseq.number,
         via.host.lower(),
         via.port,
-        branch,
+        via.branch,
         # An ACK's is that of the response, its INVITE's another one.
         None if method == "INVITE" else request.to.tag,
         method,

@@ -12,6 +12,7 @@ import re
 from sip.grammar import IS_TOKEN, HeaderError
 from sip.message import HeaderFields, Request, Response, header_name
 from sip.response import respond
+from sip.via import Via, parse_via
 
 MAX_MESSAGE_LENGTH = 65535
 """Longest message parsed, in bytes: UDP carries no longer one, and §18.1.1 asks for these."""
@@ -23,6 +24,7 @@ _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
 _LENGTH = re.compile(r"[0-9]{1,10}")
 _VERSION = re.compile(r"SIP/([0-9]+\.[0-9]+)", re.IGNORECASE)
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?", re.IGNORECASE | re.DOTALL)
+_ACK = re.compile(rb"ACK [^\s]+ SIP/2\.0\r\nVia: ([^\r\n,]+)\r\n(?![ \t])")
 _IS_RESPONSE = re.compile(rb"(?:\r\n)*SIP/", re.IGNORECASE)
 
 _SALVAGED = ("Via", "From", "To", "Call-ID", "CSeq")
@@ -54,6 +56,22 @@ class _SyntaxError(Exception):
     def __init__(self, sentence: str, status: int = 400) -> None:
         super().__init__(sentence)
         self.status = status
+
+
+def via_of_ack(data: bytes) -> Via | None:
+    """Read the topmost Via of an ACK that is written as nearly all are: Via first, and no list.
+
+    None: it is no such ACK, which says nothing against it. For who needs no more of it: half of
+    the requests of a redirect server are ACKs.
+    """
+    match = _ACK.match(data)
+    if match is None:
+        return None
+    try:
+        via = parse_via(match[1].decode("ascii"))
+    except (HeaderError, UnicodeDecodeError):
+        return None
+    return via if via.version == "2.0" else None
 
 
 def is_response(data: bytes) -> bool:

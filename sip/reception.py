@@ -14,7 +14,7 @@ from typing import Protocol
 from sip.grammar import HeaderError
 from sip.limits import Limits
 from sip.message import Request, Response
-from sip.parsing import MalformedMessageError, is_response, parse
+from sip.parsing import MalformedMessageError, is_response, parse, via_of_ack
 from sip.rate import Rate
 from sip.response import respond, stateless_tag
 from sip.transaction import (
@@ -113,6 +113,9 @@ class Reception:
         if not self._is_known(source) and not self._strangers.take(now):
             return
         if is_response(data):
+            return
+        via = via_of_ack(data)
+        if via is not None and self._transactions.acknowledge(via, peer=source.address, now=now):
             return
         try:
             request = parse(data)

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, NamedTuple, TypeVar
 
-from sip.matching import Key, OldKey, key_of
+from sip.matching import Key, OldKey, branch_key, key_of
 from sip.message import Request, Response
 from sip.parsing import parse
 from sip.response import respond, stateless_tag
+from sip.via import Via
 
 Destination = TypeVar("Destination")
 
@@ -140,6 +141,15 @@ class ServerTransactions(Generic[Destination]):
             return self._cancel(request, peer=peer, destination=destination, now=now)
         return None
 
+    def acknowledge(self, via: Via, *, peer: str, now: float) -> bool:
+        """Take an ACK by its topmost Via; say whether it belongs to a response given here."""
+        key = branch_key(via, peer, "INVITE")
+        transaction = None if key is None else self._transactions.get(key)
+        if transaction is None:
+            return False
+        self._go_on(transaction, now)
+        return True
+
     def begin(
         self,
         request: Request,
@@ -258,9 +268,13 @@ class ServerTransactions(Generic[Destination]):
 
     def _acknowledge(self, transaction: Transaction[Destination], ack: Request, now: float) -> None:
         """Go on after an ACK; until timer I ends, whatever comes late is absorbed."""
-        if transaction.state is not State.COMPLETED:
-            return
         if isinstance(transaction.key, OldKey) and ack.to.tag != _answered_tag(transaction):
+            return
+        self._go_on(transaction, now)
+
+    def _go_on(self, transaction: Transaction[Destination], now: float) -> None:
+        """Go on after an ACK that is this transaction's."""
+        if transaction.state is not State.COMPLETED:
             return
         if transaction.is_reliable:
             self._terminate(transaction)

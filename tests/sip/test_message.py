@@ -13,6 +13,7 @@ from sip.parsing import (
     MalformedMessageError,
     is_response,
     parse,
+    via_of_ack,
 )
 from sip.response import respond, stateless_tag
 from tests.sip.messages import request
@@ -302,3 +303,25 @@ def test_header_fields_are_found_in_any_case_and_kept_in_order() -> None:
 )
 def test_a_response_is_known_at_a_glance(data: bytes, *, expected: bool) -> None:
     assert is_response(data) is expected
+
+
+@pytest.mark.parametrize(
+    ("data", "branch"),
+    [
+        (b"ACK sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n\r\n", "z9hG4bK1"),
+        (b"ACK sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nTo: x\r\n\r\n", "z9hG4bK1"),
+        (b"INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n\r\n", None),
+        (b"ACK sip:a@b SIP/2.0\r\nTo: x\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n\r\n", None),
+        (b"ACK sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h\r\n ;branch=z9hG4bK1\r\n\r\n", None),
+        (b"ACK sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP h,SIP/2.0/UDP i\r\n\r\n", None),
+        (b"ACK sip:a@b SIP/2.0\r\nVia: SIP/9.0/UDP h;branch=z9hG4bK1\r\n\r\n", None),
+        (b"ACK sip:a@b SIP/2.0\r\nVia: \xff\r\n\r\n", None),
+        (b"ACK", None),
+    ],
+)
+def test_the_via_of_an_ack_is_read_at_a_glance_where_it_stands_first(
+    data: bytes, branch: str | None
+) -> None:
+    via = via_of_ack(data)
+
+    assert (via and via.branch) == branch
