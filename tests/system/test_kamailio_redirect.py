@@ -1,4 +1,4 @@
-"""examples/kamailio/redirect.cfg in a real Kamailio. A sipp stands for the service."""
+"""examples/kamailio/redirect.cfg in a real Kamailio, before the service and before a sipp."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.caller import Caller
+from tests.system.independent import verified_claims
+from tests.system.process import read_demo, running
 from tests.system.site import ORIG, Site
 from tests.system.telephony import PLAIN, Party, kamailio
 
@@ -16,7 +19,8 @@ IDENTITY = f"{TOKEN};info=<https://sti.example.com/1.pem>;alg=ES256;ppt=shaken"
 
 CALLED, UNKNOWN_TRUNK, REJECTED = "+12155560001", "+12155560403", "+12155560438"
 
-MANY, RATE = 1000, 200
+MANY, REAL, RATE = 1000, 500, 150
+OTHER = "+12155560002"
 
 
 @contextmanager
@@ -33,6 +37,41 @@ def redirecting(site: Site, **places: str) -> Iterator[Path]:
     service = Party.at(REDIRECTOR_HOST, "service", site.folder)
     with service.answering(scenario="redirector"), asking(service, site, **places) as log:
         yield log
+
+
+@contextmanager
+def serving(site: Site) -> Iterator[tuple[Party, Caller]]:
+    """Run the service with a trunk for Kamailio; give where it listens, and its administrator."""
+    place = Party.at(REDIRECTOR_HOST, "service", site.folder)
+    settings = {"SHAKEN_SIP__UDP": f"{place.host}:{place.port}"}
+    with running(site.folder, "--demo", settings=settings) as service:
+        demo = read_demo(service.data)
+        admin = Caller(service.url, demo["admin"]["secret"])
+        trunk = {"name": "kamailio", "tenant": demo["tenant"], "sip": {"sources": ["127.0.0.1"]}}
+        made = admin.post("/api/v1/trunks", trunk)
+        assert made.status == 201, made
+        yield place, admin
+
+
+def test_calls_are_signed_and_verified_by_the_redirects_of_the_service(site: Site) -> None:
+    with serving(site) as (service, admin), asking(service, site) as log:
+        sent = site.calls_out([f"{ORIG};{CALLED};{PLAIN}"] * REAL, rate=RATE)
+        back = [f"{ORIG};{CALLED};Identity: {call.identity}" for call in sent]
+        came = site.calls_in(back, rate=RATE)
+        other = f"{ORIG};{OTHER};Identity: {sent[0].identity}"
+        (wrong,) = site.calls_in([other], rate=1)
+
+        claims = [verified_claims(admin, call.identity) for call in sent]
+        said = log.read_text()
+    assert {each["orig"]["tn"] for each in claims} == {ORIG.removeprefix("+")}
+    assert {each["dest"]["tn"][0] for each in claims} == {CALLED.removeprefix("+")}
+    assert len(came) == REAL
+    assert {"verstat=TN-Validation-Passed" in call.asserted for call in came} == {True}
+    assert {(call.attest, call.origid) for call in came} == {("A", claims[0]["origid"])}
+    assert "verstat=TN-Validation-Failed" in wrong.asserted
+    assert "STIR;cause=438" in wrong.reason
+    assert "unsigned" not in said
+    assert "unverified" not in said
 
 
 def test_the_identity_of_the_302_goes_with_the_call(site: Site) -> None:
