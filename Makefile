@@ -16,17 +16,17 @@ COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --upgrade --universal
 
 # Debian packages that the tests and the benchmarks call as programs.
 TEST_PACKAGES := openssl curl nginx-light haproxy pebble knot \
-  pdns-server pdns-backend-lmdb sip-tester systemd \
+  pdns-server pdns-backend-lmdb sip-tester systemd chromium \
   kamailio kamailio-extra-modules kamailio-json-modules kamailio-tls-modules kamailio-utils-modules
 BENCH_PACKAGES := openssl wrk
 TEST_PROGRAMS := openssl curl nginx haproxy pebble pebble-challtestsrv knotd pdns_server sipp \
-  kamailio systemd-analyze
+  kamailio systemd-analyze chromium
 BENCH_PROGRAMS := openssl wrk
 
-.PHONY: help run test lint bench fuzz format lock clean
+.PHONY: help run test lint bench fuzz screenshots format lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 run: $(VENV)/.run ## Run the service on http://127.0.0.1:8080 with a demo tenant; sign and verify one call
 	@exec $(BIN)/shaken serve --demo $(ARGS)
@@ -50,6 +50,10 @@ bench: $(VENV)/.dev ## Measure speed, and print a table
 
 fuzz: $(VENV)/.dev ## Look for inputs that break what reads strangers' bytes
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+screenshots: $(VENV)/.dev ## Write pictures of every admin page, light, dark and on a phone, to build/screenshots
+	@.ci/packages chromium chromium
+	$(BIN)/python -m tests.web.screenshots build/screenshots
 
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix .

@@ -123,6 +123,9 @@ def sign_demo_call(demo: Demo) -> Iterator[str]:
     yield _curl(f"{url}/stir/v1/signing", signer["secret"], request)
     yield "List the certificates"
     yield _curl(f"{url}/api/v1/certificates", demo.document["admin"]["secret"], None)
+    admin = demo.document["admin"]
+    yield "Admin pages"
+    yield f"  {url}/admin: sign in as {admin['name']} with {admin['secret']}"
     yield f"Credentials for scripts: {demo.file}"
 
 

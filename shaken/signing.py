@@ -19,7 +19,7 @@ from shaken.tenants import Tenant, Trunk
 from sip.identity import Identity
 from trust.certificate import CertificateKind
 from trust.keys import MasterKeys, SealError, unseal_private_key
-from trust.selection import Chosen, Fallback, StiCandidate
+from trust.selection import Choice, Chosen, Fallback, StiCandidate
 from trust.store.certificates import StoredCertificate
 
 CHAIN_PATH = "/certificates/{fingerprint}.pem"
@@ -193,6 +193,16 @@ class Signer:
         path = CHAIN_PATH.format(fingerprint=row.id)
         return f"{self._public_url}{path}" if self._public_url else None
 
+    def choice_for(self, snapshot: Snapshot, tenant: Tenant | None, *, now: int) -> Choice | None:
+        """Choose what signs for a tenant (None: nobody's call); None: no certificate can."""
+        addresses = () if tenant is None else tenant.addresses
+        return snapshot.sti.for_tenant(addresses, now=now, fallback=self._fallback(tenant))
+
+    def _fallback(self, tenant: Tenant | None) -> Fallback:
+        if tenant is not None and tenant.fallback is Fallback.NONE:
+            return Fallback.NONE
+        return self._policy.fallback
+
     def why_not_ready(self, snapshot: Snapshot, *, now: int) -> str | None:
         """Say why no call could be signed now, or None: some could."""
         usable = [
@@ -240,14 +250,10 @@ class Signer:
     def _choose(
         self, snapshot: Snapshot, tenant: Tenant | None, now: int
     ) -> tuple[StiCandidate, Chosen]:
-        fallback = self._policy.fallback
-        if tenant is not None and tenant.fallback is Fallback.NONE:
-            fallback = Fallback.NONE
-        addresses = () if tenant is None else tenant.addresses
-        choice = snapshot.sti.for_tenant(addresses, now=now, fallback=fallback)
+        choice = self.choice_for(snapshot, tenant, now=now)
         if choice is None:
             who = "this call" if tenant is None else tenant.address
-            turned_off = fallback is Fallback.NONE and len(snapshot.sti) > 0
+            turned_off = self._fallback(tenant) is Fallback.NONE and len(snapshot.sti) > 0
             why = " and the fallback to others is off" if turned_off else ""
             raise NotConfigured(
                 f"no STI certificate with a key is valid now for {who}{why}; import one"

@@ -42,6 +42,7 @@ from shaken.signing import Signer
 from shaken.snapshot import Snapshot, take_snapshot
 from shaken.snapshots import SnapshotFollower
 from shaken.throttle import FailureThrottle
+from shaken.web.pages import AdminPages
 from sip.server import SipServer
 from trust.store.database import Database
 
@@ -187,13 +188,22 @@ def _routes(
         },
         authenticator=authenticator,
     )
+    resources = Resources(config, database, prepared.master, signer, prepared.numbers)
+    trusted = tuple(ip_network(text) for text in config.http.trusted_proxies)
+    pages = AdminPages(
+        resources=resources,
+        authenticator=authenticator,
+        snapshots=follower,
+        trusted_proxies=trusted,
+    )
     return HttpApi(
-        resources=Resources(config, database, prepared.master, signer, prepared.numbers),
+        resources=resources,
         authenticator=authenticator,
         stir=stir,
         snapshots=follower,
-        trusted_proxies=tuple(ip_network(text) for text in config.http.trusted_proxies),
+        trusted_proxies=trusted,
         version=version("shaken"),
+        faces=(pages.mount,),
     )
 
 

@@ -62,12 +62,12 @@ async def small_body(request: web.Request) -> bytes | None:
     if content.is_eof():
         return content.read_nowait()
     try:
-        return await _whole_body(request)
+        return await whole_body(request)
     except TimeoutError:
         return None
 
 
-async def _whole_body(request: web.Request) -> bytes:
+async def whole_body(request: web.Request) -> bytes:
     """Read a body. Raises TimeoutError when it is late, HTTPBadRequest when it breaks off."""
     try:
         with request.app[ARRIVALS].one():
@@ -87,9 +87,9 @@ async def body_of(route: Route, request: web.Request) -> Any:  # noqa: ANN401 - 
         kinds = "application/json" if route.form is None else f"application/json or {FORM_TYPE}"
         raise Problem(415, "unsupported-media-type", f"send Content-Type: {kinds}")
     try:
-        body = await _whole_body(request)
+        body = await whole_body(request)
         if route.form is not None and is_form:
-            document = document_of(await _parts(request, body), route.form)
+            document = document_of(await parts_of(request, body), route.form)
         else:
             document = parse_object(body)
         _refuse_nul(document)
@@ -108,7 +108,7 @@ async def body_of(route: Route, request: web.Request) -> Any:  # noqa: ANN401 - 
         raise from_validation(error) from error
 
 
-async def _parts(request: web.Request, body: bytes) -> list[Part]:
+async def parts_of(request: web.Request, body: bytes) -> list[Part]:
     """Cut a form into its parts. The body is whole already: its length was bounded."""
     content = StreamReader(request.protocol, limit=MAX_API_BODY)
     content.feed_data(body)

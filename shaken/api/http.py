@@ -101,13 +101,18 @@ class HttpApi:
         snapshots: SnapshotSource,
         trusted_proxies: tuple[Network, ...],
         version: str,
+        faces: Sequence[Callable[[web.Application], None]] = (),
     ) -> None:
-        """Take what handlers work with, what knows who calls, and who may speak for others."""
+        """Take what handlers work with, what knows who calls, and who may speak for others.
+
+        `faces` add routes that are none of the API's.
+        """
         self._resources = resources
         self._authenticator = authenticator
         self._stir = stir
         self._snapshots = snapshots
         self._trusted = trusted_proxies
+        self._faces = faces
         routes = (
             *certificates.ROUTES,
             *repository.ROUTES,
@@ -140,6 +145,8 @@ class HttpApi:
             app.router.add_route("*", path, dialplan.answer)
         app.router.add_get("/openapi.json", self._answer_openapi)
         self._add(app, self._routes)
+        for add_routes in self._faces:
+            add_routes(app)
         app.router.add_route("*", "/{rest:.*}", self._answer_unknown)
         return app
 

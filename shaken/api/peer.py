@@ -65,6 +65,15 @@ def peer_of(
     return Peer(client, proto == "https" or (not proto and _is_loopback(client)))
 
 
+def came_by_https(
+    remote: str, headers: Mapping[str, str], trusted: tuple[Network, ...], *, tls: Tls | None
+) -> bool:
+    """Say whether the client speaks https, to this service or to a trusted proxy that says so."""
+    if trusted and within(trusted, remote):
+        return _lines(headers, "x-forwarded-proto").strip().lower() == "https"
+    return tls is not None
+
+
 def _lines(headers: Mapping[str, str], wanted: str) -> str:
     """Join all lines of a header (RFC 9110 §5.3): a proxy may add its own below the client's."""
     return ",".join(text for name, text in headers.items() if name.lower() == wanted)

@@ -85,6 +85,23 @@ credentials = Table(
     Column("client_certificate", Text, nullable=True),
 )
 
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column(
+        "credential",
+        Name,
+        ForeignKey("credentials.name", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    Column("began_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("notices", JSON, nullable=False),
+)
+"""Who has signed in to the admin pages. `digest` is the SHA-256 of what the browser keeps."""
+
 calls = Table(
     "calls",
     metadata,

@@ -1,0 +1,293 @@
+"""The lists of certificates and trusted roots: search, order, pages; several are deleted at once.
+
+What is searched is the snapshot, in memory; the store is asked for what one page shows only.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urlencode
+
+from shaken import certificates
+from shaken.api.certificate_records import records
+from shaken.api.problems import Problem
+from shaken.api.routes import read_id
+from shaken.certificates import Dependent, Status, dependents, status_of
+from shaken.credentials import Role
+from shaken.web.certificate_words import KINDS, common_name, title_of
+from shaken.web.routes import BASE, Answer, Download, Page, PageCall, Redirect, View, no_page
+from shaken.web.words import plural
+from trust.certificate import CertificateKind
+from trust.roots import Purpose, Root
+from trust.store.certificates import StoredCertificate
+
+LIST, DELETE = f"{BASE}/certificates", f"{BASE}/certificates/delete"
+
+Row = TypeVar("Row")
+
+ROWS = 50
+"""Rows of one page."""
+
+MAX_SEARCH = 200
+"""Characters of a search that count."""
+
+MAX_DELETED = 1000
+"""Certificates that are deleted at once, as by the API."""
+
+MAX_DEPENDENTS = 20
+"""Sentences on what would miss them; more are only counted."""
+
+ROOTS_TAB = "roots"
+TABS = (
+    *(kind.value for kind in (CertificateKind.STI, CertificateKind.DOMAIN, CertificateKind.SYSTEM)),
+    ROOTS_TAB,
+)
+
+ABOUT: Mapping[str, tuple[str, str]] = {
+    **{kind.value: words for kind, words in KINDS.items()},
+    ROOTS_TAB: (
+        "Trusted roots",
+        (
+            "Authorities that are believed: those of TLS servers that this service calls, and"
+            " those of the certificates that sign the calls you receive."
+        ),
+    ),
+}
+"""What each tab is called, and what it holds."""
+
+_ORDERS: Mapping[str, Callable[[StoredCertificate], tuple[object, ...]]] = {
+    "expires": lambda row: (row.not_after, row.sequence),
+    "name": lambda row: (title_of(row).lower(), row.sequence),
+    "tenant": lambda row: (row.tenant is None, row.tenant or "", row.sequence),
+    "newest": lambda row: (-row.sequence,),
+}
+ORDERS = {
+    "expires": "first to expire",
+    "name": "name",
+    "tenant": "tenant",
+    "newest": "last to come",
+}
+"""How a list can be sorted, in words."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Which rows of which list are asked for."""
+
+    tab: str
+    search: str
+    status: str
+    purpose: str
+    order: str
+    number: int
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> "Wish":
+        """Read the query of an address; what is not understood is left out."""
+        tab, order, number = query.get("tab", ""), query.get("order", ""), query.get("page", "")
+        status, purpose = query.get("status", ""), query.get("purpose", "")
+        return cls(
+            tab=tab if tab in TABS else TABS[0],
+            search=query.get("search", "").strip()[:MAX_SEARCH],
+            status=status if status in {each.value for each in Status} else "",
+            purpose=purpose if purpose in {each.value for each in Purpose} else "",
+            order=order if order in _ORDERS else "expires",
+            number=int(number)
+            if number.isascii() and number.isdecimal() and len(number) < 7
+            else 1,
+        )
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether not all of the list is asked for."""
+        return bool(self.search or self.status or self.purpose)
+
+    def path(self, **changed: object) -> str:
+        """Return the address of this list with some of it changed."""
+        given = {
+            "tab": self.tab,
+            "search": self.search,
+            "status": self.status,
+            "purpose": self.purpose,
+            "order": "" if self.order == "expires" else self.order,
+            "page": "",
+            **changed,
+        }
+        told = {name: value for name, value in given.items() if value}
+        return f"{LIST}?{urlencode(told)}"
+
+    def page(self, number: int) -> str:
+        """Return the address of another page of this list."""
+        return self.path(page=number)
+
+
+def listing(call: PageCall) -> Answer:
+    """Show one tab."""
+    wish = Wish.of(call.query)
+    rows = _visible(call)
+    counts = Counter(row.kind.value for row in rows)
+    roots = [root for root in call.snapshot.root_rows.rows.values() if not root.deleted]
+    counts[ROOTS_TAB] = len(roots)
+    context = {
+        "wish": wish,
+        "tabs": [
+            (f"{LIST}?tab={tab}", ABOUT[tab][0], counts[tab], tab == wish.tab) for tab in TABS
+        ],
+        "about": ABOUT[wish.tab][1],
+        "statuses": [("", "any"), *((each.value, each.value.replace("-", " ")) for each in Status)],
+    }
+    if wish.tab == ROOTS_TAB:
+        return View("roots.html", {**context, **_roots(wish, roots, now=call.now)})
+    return View("certificates.html", {**context, **_certificates(call, wish, rows)})
+
+
+def _visible(call: PageCall) -> list[StoredCertificate]:
+    """List the certificates that this person may see."""
+    rows = call.snapshot.certificates.values()
+    return [row for row in rows if call.scope in {None, row.tenant}]
+
+
+def _certificates(
+    call: PageCall, wish: Wish, rows: Sequence[StoredCertificate]
+) -> dict[str, object]:
+    words = wish.search.lower().split()
+    found = [
+        row
+        for row in rows
+        if row.kind.value == wish.tab
+        and (not wish.status or status_of(row, now=call.now).value == wish.status)
+        and _holds(row, words)
+    ]
+    found.sort(key=_ORDERS[wish.order])
+    number, shown = _page(found, wish.number)
+    with call.resources.database.reading() as connection:
+        items = records(call, connection, shown)
+    by_id = {row.id: row for row in shown}
+    return {
+        "items": [(item, title_of(by_id[item.id])) for item in items],
+        "total": len(found),
+        "number": number,
+        "pages": pages_of(len(found)),
+        "orders": tuple(ORDERS.items()),
+        "common_name": common_name,
+    }
+
+
+def _roots(wish: Wish, roots: Sequence[Root], *, now: int) -> dict[str, object]:
+    words = wish.search.lower().split()
+    found = [
+        root
+        for root in roots
+        if (not wish.purpose or root.purpose.value == wish.purpose)
+        and (not wish.status or status_of(root, now=now).value == wish.status)
+        and all(word in f"{root.subject} {root.id}".lower() for word in words)
+    ]
+    found.sort(key=lambda root: (root.purpose.value, common_name(root.subject).lower(), root.id))
+    number, shown = _page(found, wish.number)
+    return {
+        "items": [(root, status_of(root, now=now)) for root in shown],
+        "total": len(found),
+        "number": number,
+        "pages": pages_of(len(found)),
+        "common_name": common_name,
+    }
+
+
+def _holds(row: StoredCertificate, words: Sequence[str]) -> bool:
+    """Say whether all words stand somewhere in what identifies a certificate."""
+    if not words:
+        return True
+    told = (*row.names, row.subject, row.issuer, row.tenant or "", row.serial, row.id)
+    text = "\n".join(told).lower()
+    return all(word in text for word in words)
+
+
+def pages_of(total: int) -> int:
+    """Return how many pages so many rows fill; one at least."""
+    return max(1, -(-total // ROWS))
+
+
+def _page(found: Sequence[Row], wanted: int) -> tuple[int, Sequence[Row]]:
+    """Return a page, the last one where there are fewer, and its number."""
+    number = min(max(wanted, 1), pages_of(len(found)))
+    return number, found[(number - 1) * ROWS : number * ROWS]
+
+
+def delete(call: PageCall) -> Answer:
+    """Ask whether certificates are to be deleted, saying what depends on them; then do it."""
+    ids = tuple(dict.fromkeys(call.form.texts("id")))
+    if not ids:
+        return Redirect(LIST, "Nothing was selected, so nothing was deleted.")
+    rows = [_wanted(call, identity) for identity in ids[:MAX_DELETED]]
+    missing = list(_missing(call, rows))
+    sure, force = call.form.text("sure") == "yes", call.form.text("force") == "yes"
+    errors = {}
+    if sure and (not missing or force):
+        try:
+            _remove(call, rows, force=force)
+        except certificates.Missed as missed:
+            missing = [*missing, missed.dependent]
+        else:
+            return Redirect(
+                f"{LIST}?tab={rows[0].kind.value}", f"{plural(len(rows), 'certificate')} deleted."
+            )
+    if sure:
+        errors = {"force": "Say that you know what will stop working, or keep the certificate."}
+    context = {
+        "rows": [(row, title_of(row), status_of(row, now=call.now)) for row in rows],
+        "missing": missing[:MAX_DEPENDENTS],
+        "more": max(0, len(missing) - MAX_DEPENDENTS),
+        "tab": rows[0].kind.value,
+        "errors": errors,
+    }
+    return View("certificates-delete.html", context, 409 if errors else 200)
+
+
+def _wanted(call: PageCall, identity: str) -> StoredCertificate:
+    row = call.snapshot.certificates.get(read_id(identity, "certificate"))
+    if row is None or call.scope not in {None, row.tenant}:
+        raise _gone()
+    return row
+
+
+def _missing(call: PageCall, rows: Sequence[StoredCertificate]) -> Sequence[Dependent]:
+    fallback = call.resources.config.signing.fallback
+    return list(dependents(rows, call.snapshot, fallback=fallback, now=call.now))
+
+
+def _remove(call: PageCall, rows: Sequence[StoredCertificate], *, force: bool) -> None:
+    try:
+        with call.changing() as change:
+            certificates.remove(
+                change,
+                [row.id for row in rows],
+                known=call.snapshot,
+                scope=call.scope,
+                fallback=call.resources.config.signing.fallback,
+                force=force,
+            )
+    except certificates.NoSuchCertificate as error:
+        raise _gone() from error
+
+
+def _gone() -> Problem:
+    return Problem(
+        404, "not-found", "One of these certificates is there no more. Nothing was deleted."
+    )
+
+
+def download_root(call: PageCall) -> Answer:
+    """Download a trusted root in PEM."""
+    identity = read_id(call.path["id"], "root")
+    for root in call.snapshot.root_rows.rows.values():
+        if root.id == identity and not root.deleted:
+            return Download(root.pem.encode(), "application/x-pem-file", f"root-{root.id[:8]}.pem")
+    raise no_page()
+
+
+PAGES = (
+    Page("GET", LIST, Role.VIEWER, listing),
+    Page("POST", DELETE, Role.ADMIN, delete),
+    Page("GET", f"{BASE}/roots/{{id}}/pem", Role.VIEWER, download_root),
+)

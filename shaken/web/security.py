@@ -1,0 +1,50 @@
+"""What keeps other sites out of the admin pages: headers of answers, and who may send a form."""
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+COOKIE, SECURE_COOKIE = "shaken-session", "__Secure-shaken-session"
+"""The cookie of a session over plain HTTP on this machine, and over https (RFC 6265bis §4.1.3)."""
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self';"
+    " form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+"""A page loads what this service serves as style, script and image, and sends forms to it only."""
+
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    # "no-referrer" would make browsers send "Origin: null" with our own forms.
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""Of every answer."""
+
+NO_STORE = "no-store"
+"""What is shown to a person who has signed in stays in no cache."""
+
+
+def is_led_here(method: str, headers: Mapping[str, str]) -> bool:
+    """Say whether a link of another site, or of a mail, leads to a page.
+
+    Browsers keep the session's cookie to themselves then (SameSite=Strict): who is signed in seems
+    to be a stranger, until the page is asked for by one of our own.
+    """
+    return method == "GET" and headers.get("Sec-Fetch-Site") == "cross-site"
+
+
+def is_of_own_site(headers: Mapping[str, str]) -> bool:
+    """Say whether a form comes from a page of this very site (Fetch Metadata, RFC 6454 §7).
+
+    Browsers say so in headers that no page can set. What sends neither header is no browser, and
+    has no cookie that somebody else could make use of.
+    """
+    site = headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site in {"same-origin", "none"}
+    origin = headers.get("Origin")
+    return origin is None or urlsplit(origin).netloc == headers.get("Host")

@@ -1,0 +1,33 @@
+"""The pages there are, and what the navigation leads to: a new page is added here."""
+
+from collections.abc import Sequence
+
+from shaken.credentials import Role
+from shaken.web import certificate, certificates, importing, overview
+from shaken.web.routes import BASE, Answer, Page, PageCall, Redirect, no_page
+
+NAVIGATION = (
+    (BASE, "Overview"),
+    (f"{BASE}/certificates", "Certificates"),
+)
+"""The pages that the navigation leads to, with what it calls them."""
+
+
+def _first(_: PageCall) -> Answer:
+    return Redirect(BASE)
+
+
+def _unknown(_: PageCall) -> Answer:
+    raise no_page()
+
+
+PAGES: Sequence[Page] = (
+    Page("GET", f"{BASE}/", Role.VIEWER, _first),
+    *overview.PAGES,
+    *certificates.PAGES,
+    *importing.PAGES,
+    *certificate.PAGES,
+)
+
+UNKNOWN = Page("GET", "", Role.VIEWER, _unknown)
+"""What answers where there is no page."""

@@ -1,0 +1,41 @@
+// What makes the pages more convenient. Everything works without it.
+"use strict";
+
+// Times in the reader's own zone; the title keeps UTC.
+const formats = {
+  time: new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }),
+  date: new Intl.DateTimeFormat(undefined, { dateStyle: "medium" }),
+};
+for (const time of document.querySelectorAll("time[data-shown]")) {
+  time.textContent = formats[time.dataset.shown].format(new Date(time.dateTime));
+}
+
+const hour = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+for (const label of document.querySelectorAll("text[data-time]")) {
+  const moment = new Date(label.dataset.time);
+  const format = label.dataset.unit === "day" ? day : hour;
+  label.textContent = format.format(moment);
+}
+
+// A box that ticks all others of its table, and the count of those that are ticked.
+for (const all of document.querySelectorAll("input[data-all]")) {
+  const boxes = [...document.querySelectorAll(`input[name="${all.dataset.all}"]`)];
+  const counts = document.querySelectorAll(`[data-count="${all.dataset.all}"]`);
+  const show = () => {
+    const ticked = boxes.filter((box) => box.checked).length;
+    all.checked = ticked === boxes.length;
+    all.indeterminate = ticked > 0 && ticked < boxes.length;
+    for (const count of counts) count.textContent = ticked ? ` (${ticked})` : "";
+  };
+  all.hidden = false;
+  all.addEventListener("change", () => {
+    for (const box of boxes) box.checked = all.checked;
+    show();
+  });
+  for (const box of boxes) box.addEventListener("change", show);
+  show();
+}
+
+// Errors are read first.
+document.getElementById("errors")?.focus();

@@ -1,0 +1,28 @@
+"""What tests of the admin pages arrange: a store with a bit of everything, a service over it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.web.scenery import Scenery, Service, make_scenery, serving
+
+
+@pytest.fixture(scope="session")
+def scenery(tmp_path_factory: pytest.TempPathFactory) -> Scenery:
+    """The store that each service begins with."""
+    return make_scenery(tmp_path_factory.mktemp("scenery"))
+
+
+@pytest.fixture
+async def service(scenery: Scenery, tmp_path: Path) -> AsyncIterator[Service]:
+    """A service on this machine, without a proxy."""
+    async with serving(scenery, tmp_path / "data") as started:
+        yield started
+
+
+@pytest.fixture
+async def proxied(scenery: Scenery, tmp_path: Path) -> AsyncIterator[Service]:
+    """A service behind a proxy on this machine that is trusted."""
+    async with serving(scenery, tmp_path / "data", trusted=("127.0.0.1",)) as started:
+        yield started

@@ -1,0 +1,75 @@
+"""Pictures of every page, light, dark and on a phone: `make screenshots` writes them."""
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.async_api import Page
+
+from tests.web.browser import DESKTOP, PHONE, launched, person, sign_in
+from tests.web.scenery import ACME, ALICE, Service, make_scenery, serving
+
+LOOKS = {
+    "light": (DESKTOP, "light"),
+    "dark": (DESKTOP, "dark"),
+    "phone": (PHONE, "light"),
+}
+
+
+def pages_of(service: Service) -> dict[str, str]:
+    """List all pages by the names of their pictures."""
+    ids = service.scenery.certificates
+    return {
+        "overview": "/admin",
+        "certificates": "/admin/certificates",
+        "roots": "/admin/certificates?tab=roots",
+        "certificate": f"/admin/certificates/{ids[ACME]}",
+        "certificate-tls": f"/admin/certificates/{ids['system']}",
+        "certificate-expired": f"/admin/certificates/{ids['old']}",
+        "import": "/admin/certificates/import",
+        "nothing-found": "/admin/certificates?search=nowhere",
+    }
+
+
+async def take(folder: Path) -> None:
+    """Take all pictures."""
+    with tempfile.TemporaryDirectory() as temporary:
+        scenery = make_scenery(Path(temporary) / "scenery")
+        async with serving(scenery, Path(temporary) / "data") as service, launched() as browser:
+            for look, (size, scheme) in LOOKS.items():
+                async with person(browser, service.url, viewport=size, color_scheme=scheme) as page:
+                    await page.goto("/admin")
+                    await _picture(page, folder / f"sign-in-{look}.png")
+                    await sign_in(page, ALICE, scenery.secrets[ALICE])
+                    for name, path in pages_of(service).items():
+                        await page.goto(path)
+                        await _picture(page, folder / f"{name}-{look}.png")
+                    await _steps(page, service, folder, look)
+
+
+async def _steps(page: Page, service: Service, folder: Path, look: str) -> None:
+    """Take pictures of what comes after a form was sent."""
+    spare = service.scenery.spare
+    await page.goto("/admin/certificates/import")
+    await page.get_by_label("Certificate, intermediates").fill("no PEM")
+    await page.get_by_role("button", name="Look at it first").click()
+    await _picture(page, folder / f"import-error-{look}.png")
+    await page.get_by_label("Certificate, intermediates").fill(spare.chain_pem + spare.key_pem)
+    await page.get_by_role("button", name="Look at it first").click()
+    await _picture(page, folder / f"preview-{look}.png")
+    await page.goto("/admin/certificates")
+    for box in await page.get_by_role("checkbox", name="Select SHAKEN").all():
+        await box.check()
+    await page.get_by_role("button", name="Delete selected").click()
+    await _picture(page, folder / f"delete-{look}.png")
+
+
+async def _picture(page: Page, file: Path) -> None:
+    await page.screenshot(path=file, full_page=True)
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    target.mkdir(parents=True, exist_ok=True)
+    asyncio.run(take(target))

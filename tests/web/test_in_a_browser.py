@@ -1,0 +1,258 @@
+"""What people do, in a real browser: with script and, for the essential tasks, without."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, expect
+
+from tests.web.browser import DESKTOP, PHONE, launched, person, sign_in
+from tests.web.scenery import ACME, ALICE, VICTOR, Scenery, Service, serving
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+WITH_AND_WITHOUT = pytest.mark.parametrize("script", ["with script", "without script"])
+SERIOUS = {"serious", "critical"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """A browser for all tests of this module."""
+    async with launched() as started:
+        yield started
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def served(scenery: Scenery, tmp_path: Path) -> AsyncIterator[Service]:
+    """A service in the browser's loop."""
+    async with serving(scenery, tmp_path / "data") as started:
+        yield started
+
+
+def options(script: str) -> dict[str, Any]:
+    """Return the settings of a browser's profile."""
+    return {"java_script_enabled": script == "with script", "timezone_id": "Asia/Tokyo"}
+
+
+async def enter(page: Page, service: Service, name: str = ALICE) -> None:
+    """Sign in and see the overview."""
+    await sign_in(page, name, service.scenery.secrets[name])
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+
+
+@WITH_AND_WITHOUT
+async def test_a_person_signs_in_and_out(browser: Browser, served: Service, script: str) -> None:
+    async with person(browser, served.url, **options(script)) as page:
+        await sign_in(page, ALICE, "shk_wrong")
+        await expect(page.get_by_text("do not belong together")).to_be_visible()
+        await expect(page.get_by_label("Name of your credential")).to_have_value(ALICE)
+        await page.get_by_label("Secret").fill(served.scenery.secrets[ALICE])
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+
+        await page.get_by_role("button", name="Sign out").click()
+
+        await expect(page.get_by_text("You are signed out.")).to_be_visible()
+        await page.goto("/admin")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+
+
+@WITH_AND_WITHOUT
+async def test_a_person_finds_a_certificate(browser: Browser, served: Service, script: str) -> None:
+    async with person(browser, served.url, **options(script)) as page:
+        await enter(page, served)
+        await page.get_by_role("link", name="Certificates", exact=True).first.click()
+        await page.get_by_role("searchbox").fill("acme")
+        await page.get_by_role("button", name="Search").click()
+        await expect(page.locator("tbody tr")).to_have_count(1)
+        await page.get_by_role("link", name="SHAKEN 1234", exact=True).click()
+
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("SHAKEN 1234")
+        async with page.expect_download() as download:
+            await page.get_by_role("link", name="Chain (PEM)").click()
+        file = await (await download.value).path()
+        assert "BEGIN CERTIFICATE" in file.read_text()
+
+
+@WITH_AND_WITHOUT
+async def test_a_person_imports_a_certificate(
+    browser: Browser, served: Service, script: str, tmp_path: Path
+) -> None:
+    spare = served.scenery.spare
+    key = tmp_path / "sti.key"
+    key.write_text(spare.key_pem)
+    async with person(browser, served.url, **options(script)) as page:
+        await enter(page, served)
+        await page.goto("/admin/certificates")
+        await page.get_by_role("link", name="Import").click()
+        await page.get_by_label("Certificate, intermediates").fill(spare.chain_pem)
+        await page.get_by_label("or files").set_input_files(key)
+        await page.get_by_label("Tenant", exact=True).fill("no.example.com")
+        await page.get_by_role("button", name="Look at it first").click()
+        await expect(page.get_by_role("alert")).to_contain_text("No tenant has this address")
+        await expect(page.get_by_label("Tenant", exact=True)).to_have_value("no.example.com")
+        await page.get_by_label("Tenant", exact=True).fill(ACME)
+        await page.get_by_role("button", name="Look at it first").click()
+        await expect(page.get_by_text("Fits the certificate")).to_be_visible()
+        await page.get_by_role("button", name="Import it").click()
+
+        await expect(page.get_by_role("status")).to_contain_text("SHAKEN 9999 is imported")
+    assert spare.certificate.fingerprint in served.snapshots.current.certificates
+
+
+@WITH_AND_WITHOUT
+async def test_a_person_deletes_certificates(
+    browser: Browser, served: Service, script: str
+) -> None:
+    async with person(browser, served.url, **options(script)) as page:
+        await enter(page, served)
+        await page.goto("/admin/certificates")
+        if script == "with script":
+            await page.get_by_label("Select all on this page").check()
+            await expect(page.get_by_role("button", name="Delete selected (3)")).to_be_visible()
+            await page.get_by_label("Select SHAKEN 4321").uncheck()
+        else:
+            await page.get_by_label("Select SHAKEN 1234").check()
+            await page.get_by_label("Select SHAKEN 5678").check()
+        await page.get_by_role("button", name="Delete selected").click()
+        await expect(page.get_by_text("the only certificate that acme.example.com")).to_be_visible()
+        await page.get_by_role("button", name="Delete 2 certificates").click()
+        await expect(page.get_by_role("alert")).to_be_visible()
+        await page.get_by_label("I know what will stop working").check()
+        await page.get_by_role("button", name="Delete 2 certificates").click()
+
+        await expect(page.get_by_role("status")).to_contain_text("2 certificates deleted")
+        await expect(page.locator("tbody tr")).to_have_count(1)
+
+
+async def test_a_link_in_a_mail_leads_to_the_page(browser: Browser, served: Service) -> None:
+    url = f"{served.url}/admin/certificates"
+    async with person(browser, served.url) as page:
+        await enter(page, served)
+        await page.goto(f"data:text/html,<a href='{url}'>look</a>")
+        await page.get_by_role("link", name="look").click()
+
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Certificates")
+
+
+async def test_times_are_in_the_readers_zone(browser: Browser, served: Service) -> None:
+    certificate = served.scenery.certificates["old"]
+    async with person(browser, served.url, **options("with script"), locale="en-GB") as page:
+        await enter(page, served)
+        await page.goto(f"/admin/certificates/{certificate}")
+        time = page.locator("time[data-shown=time]").first
+        shown, titled = await time.inner_text(), await time.get_attribute("title")
+
+    assert titled is not None
+    utc_hour, shown_hour = int(titled[11:13]), int(shown.rpartition(" ")[2][:2])
+    assert titled.endswith(" UTC")
+    assert shown_hour == (utc_hour + 9) % 24
+
+
+async def test_everything_can_be_reached_by_keyboard(browser: Browser, served: Service) -> None:
+    async with person(browser, served.url, **options("with script")) as page:
+        await page.goto("/admin")
+        await page.keyboard.type(ALICE)
+        await page.keyboard.press("Tab")
+        await page.keyboard.type(served.scenery.secrets[ALICE])
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+        await page.goto("/admin/certificates")
+        await page.keyboard.press("Tab")
+        skip = page.get_by_role("link", name="Skip to the content")
+        await expect(skip).to_be_focused()
+        await expect(skip).to_be_in_viewport()
+        await page.keyboard.press("Enter")
+        seen = []
+        for _ in range(20):
+            await page.keyboard.press("Tab")
+            seen.append(
+                await page.evaluate(
+                    "[document.activeElement.textContent.trim(),"
+                    " getComputedStyle(document.activeElement).outlineStyle]"
+                )
+            )
+
+    assert any("Import" in text for text, _ in seen)
+    assert any("Delete selected" in text for text, _ in seen)
+    assert not any("Sign out" in text for text, _ in seen), "the link skips what is above"
+    assert all(style != "none" for text, style in seen if text), "what has the focus shows it"
+
+
+def states(service: Service) -> list[str]:
+    """List the pages, some of them in several states."""
+    ids = service.scenery.certificates
+    return [
+        "/admin",
+        "/admin?period=month",
+        "/admin/certificates",
+        "/admin/certificates?tab=system",
+        "/admin/certificates?tab=roots&purpose=sti",
+        "/admin/certificates?search=nowhere",
+        "/admin/certificates/import",
+        f"/admin/certificates/{ids[ACME]}",
+        f"/admin/certificates/{ids['system']}",
+        f"/admin/certificates/{ids['old']}",
+        "/admin/no-such-page",
+    ]
+
+
+async def findings(page: Page) -> list[str]:
+    """Look a page over for what keeps people out."""
+    found = (await Axe().run(page)).response["violations"]
+    return [
+        f"{page.url} {each['id']}: {each['nodes'][0]['html']}"
+        for each in found
+        if each["impact"] in SERIOUS
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_every_page_is_accessible(
+    browser: Browser, served: Service, scheme: Any, size: Any
+) -> None:
+    found = []
+    spare = served.scenery.spare
+    async with person(browser, served.url, color_scheme=scheme, viewport=size) as page:
+        await page.goto("/admin")
+        found += await findings(page)
+        await sign_in(page, ALICE, "shk_wrong")
+        found += await findings(page)
+        await enter(page, served)
+        for path in states(served):
+            await page.goto(path)
+            found += await findings(page)
+            width = await page.evaluate("document.documentElement.scrollWidth")
+            assert width <= size["width"], f"{path} is wider than the window"
+        await page.goto("/admin/certificates/import")
+        await page.get_by_label("Certificate, intermediates").fill("no PEM")
+        await page.get_by_role("button", name="Look at it first").click()
+        found += await findings(page)
+        await page.get_by_label("Certificate, intermediates").fill(spare.chain_pem + spare.key_pem)
+        await page.get_by_role("button", name="Look at it first").click()
+        found += await findings(page)
+        await page.goto("/admin/certificates")
+        await page.get_by_label("Select SHAKEN 1234").check()
+        await page.get_by_role("button", name="Delete selected").click()
+        found += await findings(page)
+        await page.get_by_role("button", name="Delete 1 certificate").click()
+        found += await findings(page)
+
+    assert not found, "\n".join(found)
+
+
+async def test_no_page_breaks_its_own_rules(browser: Browser, served: Service) -> None:
+    complaints: list[str] = []
+    async with person(browser, served.url) as page:
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        await enter(page, served, VICTOR)
+        for path in states(served)[:-1]:
+            if path != "/admin/certificates/import":
+                await page.goto(path)
+
+    assert not complaints
