@@ -232,7 +232,7 @@ def _record(order: Order, settings: AcmeSettings | None, now: int) -> OrderRecor
     plan = plan_of(order, now=datetime.fromtimestamp(now, UTC))
     words = plan.words if order.managed else "managed no more; its certificate is not renewed"
     if settings is None:
-        words = f"no authority is set (PUT /api/v1/acme/settings); {words}"
+        words = f"no authority is set (`shaken acme settings` sets one); {words}"
     certified, failures = order.certified, order.failures
     return OrderRecord(
         id=order.id,

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from shaken.credentials import Role
-from shaken.web import certificate, certificates, importing, overview
+from shaken.web import certificate, certificates, importing, orders, overview
 from shaken.web.routes import BASE, Answer, Page, PageCall, Redirect, no_page
 
 NAVIGATION = (
     (BASE, "Overview"),
     (f"{BASE}/certificates", "Certificates"),
+    (orders.LIST, "Renewals"),
 )
 """The pages that the navigation leads to, with what it calls them."""
 
@@ -27,6 +28,7 @@ PAGES: Sequence[Page] = (
     *certificates.PAGES,
     *importing.PAGES,
     *certificate.PAGES,
+    *orders.PAGES,
 )
 
 UNKNOWN = Page("GET", "", Role.VIEWER, _unknown)

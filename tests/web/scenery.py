@@ -34,11 +34,12 @@ from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
 from shaken.throttle import FailureThrottle
 from shaken.web.pages import AdminPages
 from tests.signing import signing_api
+from trust.acme.order import new_order
 from trust.authority import Authority, Issued
 from trust.certificate import CertificateKind
 from trust.roots import Purpose, read_root
 from trust.selection import Fallback
-from trust.store import roots
+from trust.store import acme_orders, roots
 from trust.tnauthlist import TnRange
 
 ACME, GLOBEX, INITECH = "acme.example.com", "globex.example.net", "initech.example.org"
@@ -57,6 +58,9 @@ CREDENTIALS: Mapping[str, tuple[Role, str | None]] = {
 }
 SETTINGS = {"SHAKEN_PUBLIC_URL": "https://sti.example.com", "SHAKEN_LOG__LEVEL": "WARNING"}
 HOUR = 3600
+
+RENEWED = new_order(CertificateKind.DOMAIN, [GLOBEX], tenant=GLOBEX, now=0)
+"""An order that nobody has tried yet: no authority is set."""
 
 
 @dataclass
@@ -132,6 +136,7 @@ def make_scenery(folder: Path) -> Scenery:
         for purpose, issued in made.items():
             tenant = purpose if "." in purpose else None
             _import(change, prepared, CertificateKind.STI, issued, tenant)
+        acme_orders.add(change.connection, RENEWED)
         for word, issued in servers.items():
             _import(change, prepared, CertificateKind(word), issued, None)
     with closing(prepared.open_database()) as database:

@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.async_api import Page
 
 from tests.web.browser import DESKTOP, PHONE, launched, person, sign_in
-from tests.web.scenery import ACME, ALICE, Service, make_scenery, serving
+from tests.web.scenery import ACME, ALICE, RENEWED, Service, make_scenery, serving
 
 LOOKS = {
     "light": (DESKTOP, "light"),
@@ -28,6 +28,9 @@ def pages_of(service: Service) -> dict[str, str]:
         "certificate-tls": f"/admin/certificates/{ids['system']}",
         "certificate-expired": f"/admin/certificates/{ids['old']}",
         "import": "/admin/certificates/import",
+        "renewals": "/admin/renewals",
+        "renewal": f"/admin/renewals/{RENEWED.id}",
+        "renewal-new": "/admin/renewals/new",
         "nothing-found": "/admin/certificates?search=nowhere",
     }
 

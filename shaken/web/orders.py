@@ -1,0 +1,139 @@
+"""Certificates that renew themselves: how each stands, what is wrong, and another one.
+
+What may be asked, and what becomes of it, is the API's; a page puts it into words and forms.
+"""
+
+from dataclasses import replace
+from typing import TypeVar
+
+import msgspec
+
+from shaken.api import acme
+from shaken.api.acme_messages import OrderCreation, OrderList, OrderRecord, Renewal
+from shaken.api.problems import Problem
+from shaken.api.routes import Reply
+from shaken.credentials import Role
+from shaken.web.routes import BASE, Answer, Page, PageCall, Redirect, View
+from trust.acme.order import UNDER_WAY, State
+from trust.certificate import CertificateKind
+
+T = TypeVar("T")
+
+LIST = f"{BASE}/renewals"
+
+KIND_WORDS = (
+    (CertificateKind.DOMAIN.value, "Domain: for a tenant's own addresses"),
+    (CertificateKind.SYSTEM.value, "System: for everything else that speaks TLS"),
+)
+"""What can be obtained, as the form says it."""
+
+STATES = {
+    State.WAITING: ("idle", "Waiting"),
+    State.PREPARED: ("idle", "Asking"),
+    State.ORDERED: ("idle", "Asking"),
+    State.AUTHORIZING: ("idle", "Proving the names"),
+    State.FINALIZING: ("idle", "Being issued"),
+    State.ISSUED: ("good", "Kept renewed"),
+    State.FAILED: ("bad", "Failed"),
+    State.STOPPED: ("idle", "Not renewed any more"),
+}
+"""How a state is coloured and called."""
+
+_FIELDS = ("names", "kind", "tenant", "force")
+
+REFRESH_SECONDS = 3
+"""How often the page of an order that is under way is loaded again."""
+
+
+def listing(call: PageCall) -> Answer:
+    """Show how certificates are renewed, those of one state if wanted."""
+    query = {"limit": "50", **{name: text for name, text in call.query.items() if text}}
+    page = _of(acme.listing(replace(call, query=query)), OrderList)
+    context = {
+        "items": page.items,
+        "next": page.next,
+        "state": call.query.get("state", ""),
+        "states": [("", "any"), *((state.value, words) for state, (_, words) in STATES.items())],
+        "badges": {state.value: words for state, words in STATES.items()},
+    }
+    return View("renewals.html", context)
+
+
+def show(call: PageCall) -> Answer:
+    """Show one, again and again while it is under way."""
+    order = _of(acme.show(call), OrderRecord)
+    context = {
+        "order": order,
+        "badge": STATES[order.state],
+        "refresh": REFRESH_SECONDS if order.state in UNDER_WAY else None,
+    }
+    return View("renewal.html", context)
+
+
+def ask(_: PageCall) -> Answer:
+    """Show the empty form."""
+    return _form({**dict.fromkeys(_FIELDS, ""), "kind": CertificateKind.DOMAIN.value}, {})
+
+
+def create(call: PageCall) -> Answer:
+    """Order a certificate, or say what is wrong with the form."""
+    typed = {name: call.form.text(name) for name in _FIELDS}
+    wish = {
+        "names": typed["names"].replace(",", " ").split(),
+        "kind": typed["kind"],
+        "tenant": typed["tenant"] or None,
+        "force": typed["force"] == "yes",
+    }
+    try:
+        body = msgspec.convert(wish, OrderCreation)
+        order = _of(acme.create(replace(call, body=body)), OrderRecord)
+    except msgspec.ValidationError:
+        return _form(typed, {"names": "Write at least one name, and at most a hundred."}, 422)
+    except Problem as problem:
+        if problem.status not in {400, 403, 409}:
+            raise
+        named = problem.field if problem.field in typed else "names"
+        return _form(typed, {named or "names": _sentence(problem.detail)}, 422)
+    return Redirect(f"{LIST}/{order.id}", "Ordered. This page shows how far it is.")
+
+
+def renew(call: PageCall) -> Answer:
+    """Have the certificate replaced by a new one now."""
+    order = _of(acme.show(call), OrderRecord)
+    if order.certificate is None:
+        raise Problem(409, "no-certificate", "There is no certificate yet that could be renewed.")
+    asked = replace(call, path={"id": order.certificate}, body=Renewal())
+    renewed = _of(acme.renew_certificate(asked), OrderRecord)
+    return Redirect(f"{LIST}/{renewed.id}", "It is renewed now; the one in use stays until then.")
+
+
+def stop(call: PageCall) -> Answer:
+    """Renew it no more; the certificate stays."""
+    acme.end(call)
+    return Redirect(LIST, "It is not renewed any more. The certificate stays until it expires.")
+
+
+def _form(typed: dict[str, str], errors: dict[str, str], status: int = 200) -> View:
+    context = {"typed": typed, "errors": errors, "kinds": KIND_WORDS}
+    return View("renewal-new.html", context, status)
+
+
+def _sentence(detail: str) -> str:
+    return f"{detail[:1].upper()}{detail[1:].rstrip('.')}."
+
+
+def _of(reply: Reply, kind: type[T]) -> T:
+    """Return what a handler of the API answers with."""
+    if not isinstance(reply.value, kind):
+        raise TypeError(f"the API answers with {type(reply.value).__name__}")
+    return reply.value
+
+
+PAGES = (
+    Page("GET", LIST, Role.VIEWER, listing),
+    Page("GET", f"{LIST}/new", Role.ADMIN, ask),
+    Page("POST", f"{LIST}/new", Role.ADMIN, create),
+    Page("GET", f"{LIST}/{{id}}", Role.VIEWER, show),
+    Page("POST", f"{LIST}/{{id}}/renew", Role.ADMIN, renew),
+    Page("POST", f"{LIST}/{{id}}/stop", Role.ADMIN, stop),
+)
