@@ -3,13 +3,25 @@
 from collections.abc import Sequence
 
 from shaken.credentials import Role
-from shaken.web import certificate, certificates, importing, orders, overview
+from shaken.web import (
+    certificate,
+    certificates,
+    credentials,
+    importing,
+    orders,
+    overview,
+    tenants,
+    trunks,
+)
 from shaken.web.routes import BASE, Answer, Page, PageCall, Redirect, no_page
 
 NAVIGATION = (
     (BASE, "Overview"),
     (f"{BASE}/certificates", "Certificates"),
     (orders.LIST, "Renewals"),
+    (f"{BASE}/tenants", "Tenants"),
+    (f"{BASE}/trunks", "Trunks"),
+    (f"{BASE}/credentials", "Credentials"),
 )
 """The pages that the navigation leads to, with what it calls them."""
 
@@ -29,6 +41,9 @@ PAGES: Sequence[Page] = (
     *importing.PAGES,
     *certificate.PAGES,
     *orders.PAGES,
+    *tenants.PAGES,
+    *trunks.PAGES,
+    *credentials.PAGES,
 )
 
 UNKNOWN = Page("GET", "", Role.VIEWER, _unknown)

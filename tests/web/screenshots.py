@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.async_api import Page
 
 from tests.web.browser import DESKTOP, PHONE, launched, person, sign_in
-from tests.web.scenery import ACME, ALICE, RENEWED, Service, make_scenery, serving
+from tests.web.scenery import ACME, ALICE, MACHINE, RENEWED, Service, make_scenery, serving
 
 LOOKS = {
     "light": (DESKTOP, "light"),
@@ -31,6 +31,16 @@ def pages_of(service: Service) -> dict[str, str]:
         "renewals": "/admin/renewals",
         "renewal": f"/admin/renewals/{RENEWED.id}",
         "renewal-new": "/admin/renewals/new",
+        "tenants": "/admin/tenants",
+        "tenant-new": "/admin/tenants/new",
+        "tenant": f"/admin/tenants/{ACME}",
+        "tenant-delete": f"/admin/tenants/{ACME}/delete",
+        "trunks": "/admin/trunks",
+        "trunk-new": "/admin/trunks/new",
+        "trunk": "/admin/trunks/main",
+        "credentials": "/admin/credentials",
+        "credential-new": "/admin/credentials/new",
+        "credential-revoke": f"/admin/credentials/{MACHINE}/revoke",
         "nothing-found": "/admin/certificates?search=nowhere",
     }
 

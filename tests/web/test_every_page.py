@@ -6,7 +6,7 @@ from io import BytesIO
 import pytest
 
 from shaken.web.form_bodies import MAX_FORM, MAX_SIGN_IN
-from tests.web.scenery import ACME, ALICE, CREDENTIALS, RENEWED, VICTOR, Service
+from tests.web.scenery import ACME, ALICE, CREDENTIALS, MACHINE, RENEWED, VICTOR, Service
 from tests.web.visitor import Visitor, signed_in
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -24,12 +24,12 @@ def paths(service: Service, method: str, who: str = ALICE) -> list[str]:
     role = CREDENTIALS[who][0]
     identity = service.scenery.certificates[ACME]
     root = next(iter(service.snapshots.current.root_rows.rows.values())).id
-    order = RENEWED.id
     return [
-        page.path.replace(
-            "{id}",
-            root if "/roots/" in page.path else order if "/renewals/" in page.path else identity,
-        )
+        page.path.replace("/trunks/{name}", "/trunks/main")
+        .replace("/renewals/{id}", f"/renewals/{RENEWED.id}")
+        .replace("{id}", root if "/roots/" in page.path else identity)
+        .replace("{name}", MACHINE)
+        .replace("{address}", ACME)
         for page in service.pages.pages
         if page.method == method and (method == "POST" or page.permits(role))
     ]

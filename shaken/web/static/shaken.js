@@ -39,3 +39,15 @@ for (const all of document.querySelectorAll("input[data-all]")) {
 
 // Errors are read first.
 document.getElementById("errors")?.focus();
+
+// A button that copies a field; browsers allow it over https and on the machine itself.
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  if (!navigator.clipboard) continue;
+  const field = document.getElementById(button.dataset.copy);
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    field.select();
+    await navigator.clipboard.writeText(field.value);
+    button.textContent = "Copied";
+  });
+}

@@ -1,0 +1,63 @@
+"""Credentials on pages: a secret is shown once, scopes hold, errors keep what was typed."""
+
+import re
+
+from tests.web.scenery import ACME, ALICE, BOUND, GLOBEX, MACHINE, VICTOR, Service
+from tests.web.visitor import signed_in
+
+NEW = "/admin/credentials/new"
+
+
+async def test_a_secret_is_shown_once_and_works(service: Service) -> None:
+    visitor = await signed_in(service, ALICE)
+
+    made = await visitor.post(NEW, {"name": "desk", "role": "viewer", "networks": "127.0.0.0/8"})
+
+    found = re.search(r'id="secret" value="(shk_[^"]+)"', made.text)
+    assert found, made.text
+    assert made.headers["Cache-Control"] == "no-store"
+    listed = await visitor.get("/admin/credentials?search=desk")
+    assert "127.0.0.0/8" in listed.text
+    assert found[1] not in listed.text
+    headers = {"Authorization": f"Bearer {found[1]}"}
+    assert (await visitor.ask("GET", "/api/v1/tenants", headers=headers)).status == 200
+
+
+async def test_an_error_names_its_field_and_keeps_what_was_typed(service: Service) -> None:
+    visitor = await signed_in(service, ALICE)
+    cases = [
+        ("name", {"name": "no blank", "role": "viewer"}),
+        ("name", {"name": MACHINE, "role": "viewer"}),
+        ("tenant", {"name": "x", "role": "viewer", "tenant": "nowhere.example.com"}),
+        ("trunk", {"name": "x", "role": "signer", "trunk": "nowhere"}),
+        ("networks", {"name": "x", "role": "signer", "networks": "10.0.0.0/99"}),
+    ]
+    for field, form in cases:
+        seen = await visitor.post(NEW, form)
+        assert seen.status == 422, form
+        assert f'id="{field}-error"' in seen.text, form
+        assert form[field] in seen.text, form
+
+
+async def test_an_admin_of_a_tenant_sees_and_makes_its_own_only(service: Service) -> None:
+    visitor = await signed_in(service, BOUND)
+
+    assert MACHINE not in (await visitor.get("/admin/credentials")).text
+    revoke = f"/admin/credentials/{MACHINE}/revoke"
+    assert (await visitor.get(revoke)).status == 404
+    assert (await visitor.post(revoke, {})).status == 404
+    seen = await visitor.post(NEW, {"name": "x", "role": "signer", "tenant": GLOBEX})
+    assert seen.status == 422
+    await visitor.post(NEW, {"name": "own", "role": "signer"})
+    assert ACME in (await visitor.get("/admin/credentials?search=own")).text
+
+
+async def test_a_revoked_credential_is_gone(service: Service) -> None:
+    visitor = await signed_in(service, ALICE)
+
+    seen = await visitor.post(f"/admin/credentials/{VICTOR}/revoke", {})
+
+    assert seen.status == 303
+    listed = await visitor.get("/admin/credentials")
+    assert "is revoked" in listed.text
+    assert f"credentials/{VICTOR}/" not in listed.text
