@@ -1,6 +1,6 @@
 """Lists and forms over the API's own functions: the same rules, scopes and audit."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 from urllib.parse import urlencode
@@ -14,7 +14,7 @@ from shaken.web.routes import PageCall
 
 Row = TypeVar("Row")
 
-MENDABLE = frozenset({400, 403, 409})
+MENDABLE = frozenset({400, 409})
 """Statuses of what a person can mend in the form; others are a page of their own."""
 
 _NAME = (
@@ -72,12 +72,18 @@ def ask_api(
     return handler(replace(call, body=body, path=path))
 
 
-def errors_of(problem: Problem, fields: Iterable[str], *, taken: str = "name") -> dict[str, str]:
+def errors_of(
+    problem: Problem,
+    fields: Iterable[str],
+    *,
+    taken: str = "name",
+    mendable: Container[int] = MENDABLE,
+) -> dict[str, str]:
     """Name the field of a form that a problem is about. Raises what no form can mend.
 
     `taken` is the field whose text somebody else has already, where the problem says no field.
     """
-    if problem.status not in MENDABLE:
+    if problem.status not in mendable:
         raise problem
     named = (problem.field or "").removeprefix("verification.").partition("[")[0].partition(".")[0]
     if not named and problem.status == 409:

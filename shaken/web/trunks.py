@@ -9,7 +9,7 @@ from shaken.attestation import Attest, ForeignAttest
 from shaken.credentials import Role
 from shaken.facts import TrunkRecord
 from shaken.tenants import AnswerForm, Direction, Trunk
-from shaken.web.asking import ask_api, errors_of, find, lines
+from shaken.web.asking import MENDABLE, ask_api, errors_of, find, lines
 from shaken.web.routes import BASE, Answer, Page, PageCall, Redirect, View
 
 LIST = f"{BASE}/trunks"
@@ -44,6 +44,9 @@ OPTIONS = {
 }
 """What each choice of the form offers."""
 
+_MENDABLE = MENDABLE | {403}
+"""A tenant's admin may choose a lower attestation where a higher one is not for them to give."""
+
 _BLANK = msgspec.to_builtins(api.TrunkCreation(name="x", tenant="x"))
 
 
@@ -67,7 +70,7 @@ def make(call: PageCall) -> Answer:
     try:
         ask_api(call, api.create, document, api.TrunkCreation)
     except Problem as problem:
-        return _form(typed, errors_of(problem, FIELDS), status=422)
+        return _form(typed, errors_of(problem, FIELDS, mendable=_MENDABLE), status=422)
     return Redirect(f"{LIST}/{typed['name']}", f"{typed['name']} is added.")
 
 
@@ -85,7 +88,7 @@ def change(call: PageCall) -> Answer:
     try:
         ask_api(call, api.replace, _settings(typed, stored), api.TrunkReplacement, name=one.name)
     except Problem as problem:
-        return _form(typed, errors_of(problem, FIELDS), one=one, status=422)
+        return _form(typed, errors_of(problem, FIELDS, mendable=_MENDABLE), one=one, status=422)
     return Redirect(f"{LIST}/{one.name}", "The changes are in use.")
 
 
