@@ -76,23 +76,29 @@ class Revoked:
         if self._after is not None:
             self._read_page(self._after)
         elif self._lists:
-            url, orders = self._lists.popitem()
-            self._look(url, orders)
+            url = next(reversed(self._lists))
+            self._look(url, self._lists[url])
+            del self._lists[url]
         else:
-            self._next = self._clock() + self._interval
+            begun = self._clock()
             self._read_page("")
+            self._next = begun + self._interval
 
     def _read_page(self, after: str) -> None:
         with self._database.reading() as connection:
             issued = Filter(state=State.ISSUED)
             page = acme_orders.find(connection, issued, after=after, limit=PAGE)
+        named = [
+            (url, order.id)
+            for order in page
+            if order.managed and order.demand is None
+            for url in _list_urls(self._chain(order))
+        ]
+        # From here on nothing fails: a page that could not be read whole is read again.
         self._after = page[-1].id if len(page) == PAGE else None
-        for order in page:
-            if not order.managed or order.demand is not None:
-                continue
-            for url in _list_urls(self._chain(order)):
-                if url in self._lists or len(self._lists) < MAX_LISTS:
-                    self._lists.setdefault(url, []).append(order.id)
+        for url, identity in named:
+            if url in self._lists or len(self._lists) < MAX_LISTS:
+                self._lists.setdefault(url, []).append(identity)
 
     def _chain(self, order: Order) -> list[x509.Certificate]:
         if order.certified is None:
@@ -120,8 +126,13 @@ class Revoked:
                     chain[0], index, crl_signers=(*chain[1:], *trusted), at=self._clock()
                 )
             except CrlError as error:
-                _log.info("the revocation list %s cannot tell: %s", url, error.detail)
-                return
+                _log.info(
+                    "the revocation list %s cannot tell of order %s: %s",
+                    url,
+                    identity,
+                    error.detail,
+                )
+                continue
             if found is not None:
                 self._demand(order, f"{found.date:%Y-%m-%d %H:%M} UTC, {found.reason}")
 

@@ -12,13 +12,18 @@ FILE_FIELDS = frozenset({"files"})
 MAX_FORM = 1000 * 1024
 """Bytes of a form: less than the application reads, twice the largest files of an import."""
 
-MAX_SIGN_IN = 16 * 1024
+MAX_SMALL = 16 * 1024
 """Bytes of a form for signing in: it is read before it is known who sends it."""
 
 
 async def read_form(request: web.Request, *, most: int = MAX_FORM) -> Submitted:
-    """Read the form of a request, of `most` bytes, in bounded time. Raises Problem."""
-    if request.content_type not in {URLENCODED, MULTIPART}:
+    """Read the form of a request, of `most` bytes, in bounded time. Raises Problem.
+
+    Parts are taken of large forms only, which are for those who may change something: what cuts
+    them up goes through them line by line, while calls wait.
+    """
+    taken = {URLENCODED, MULTIPART} if most == MAX_FORM else {URLENCODED}
+    if request.content_type not in taken:
         raise Problem(415, "unsupported-media-type", "A form is expected.")
     length = request.content_length  # browsers know it of each form
     if length is None or length > most:

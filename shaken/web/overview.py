@@ -106,7 +106,7 @@ class Calls:
 def overview(call: PageCall) -> Answer:
     """Show the first page."""
     with call.resources.database.reading() as connection:
-        failing = acme_orders.failing(connection, limit=MAX_FAILING)
+        failing = acme_orders.failing(connection, limit=MAX_FAILING, tenant=call.scope)
         period = next((p for p in PERIODS if p.name == call.query.get("period")), PERIODS[0])
         start = call.now - call.now % period.step - period.length + period.step
         counts = count_calls(connection, since=start, step=period.step, tenant=call.scope)

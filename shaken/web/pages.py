@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
+from typing import ParamSpec
 from urllib.parse import urlencode
 
 import aiohttp_jinja2
@@ -24,7 +25,7 @@ from shaken.api.routes import Resources
 from shaken.credentials import Credential
 from shaken.tenants import Network
 from shaken.web.assets import CACHING, load_assets
-from shaken.web.form_bodies import MAX_SIGN_IN, read_form
+from shaken.web.form_bodies import MAX_SMALL, read_form
 from shaken.web.forms import Submitted
 from shaken.web.routes import (
     BASE,
@@ -58,6 +59,8 @@ from shaken.web.signing_in import (
 from shaken.web.site import NAVIGATION, PAGES, UNKNOWN
 from shaken.web.words import FILTERS
 from trust.store.database import StoreError
+
+P = ParamSpec("P")
 
 _log = logging.getLogger(__name__)
 
@@ -187,7 +190,7 @@ class AdminPages:
         match answer:
             case Redirect():
                 if answer.notice is not None:
-                    self._sessions.tell(call.session, answer.notice)
+                    _after_the_fact(self._sessions.tell, call.session, answer.notice)
                 return _see_other(answer.path)
             case Download():
                 named = {"Content-Disposition": f'attachment; filename="{answer.name}"'}
@@ -197,7 +200,7 @@ class AdminPages:
             case View():
                 response = self._html(request, answer, call)
                 if call.session.notices:
-                    self._sessions.shown(call.session)
+                    _after_the_fact(self._sessions.shown, call.session)
                 return response
 
     def _html(self, request: web.Request, view: View, call: PageCall | None = None) -> web.Response:
@@ -221,7 +224,7 @@ class AdminPages:
         return self._html(request, sign_in_page(request.query))
 
     async def _sign_in(self, request: web.Request, peer: Peer) -> web.Response:
-        form, now = await read_form(request, most=MAX_SIGN_IN), int(self._clock())
+        form, now = await read_form(request, most=MAX_SMALL), int(self._clock())
         try:
             who = self._authenticator.authenticate(
                 self._snapshots.current.credentials,
@@ -247,7 +250,7 @@ class AdminPages:
         response.set_cookie(
             SECURE_COOKIE if https else COOKIE,
             session.token,
-            path=BASE,
+            path="/" if https else BASE,
             secure=https,
             httponly=True,
             samesite="Strict",
@@ -257,14 +260,15 @@ class AdminPages:
     async def _sign_out(self, request: web.Request, peer: Peer) -> web.Response:
         session = await self._session(request, int(self._clock()))
         if session is not None:
-            if not session.made((await read_form(request)).text("csrf")):
+            if not session.made((await read_form(request, most=MAX_SMALL)).text("csrf")):
                 raise _foreign_form()
             await asyncio.to_thread(self._sessions.end, session)
             _log.info("%s from %s signed out", session.credential, peer.address)
         response = _see_other(f"{SIGN_IN}?why=out")
         https = self._https(request)
         # A browser takes no cookie of a secure name, not even its end, without this attribute.
-        response.del_cookie(SECURE_COOKIE if https else COOKIE, path=BASE, secure=https)
+        path = "/" if https else BASE
+        response.del_cookie(SECURE_COOKIE if https else COOKIE, path=path, secure=https)
         return response
 
     async def _answer_asset(self, request: web.Request) -> web.StreamResponse:
@@ -335,6 +339,17 @@ def _foreign_form() -> Problem:
         "This form does not come from your session's own pages, so nothing was done. Go back,"
         " load the page anew and send it again.",
     )
+
+
+def _after_the_fact(write: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Write what the next page tells; a store that fails now makes no error of what was done.
+
+    It may be a page with a secret, which is shown once.
+    """
+    try:
+        write(*args, **kwargs)
+    except StoreError as error:
+        _log.error("a notice of the admin pages is lost: %s", error)
 
 
 def _hold_role(page: Page, who: Credential) -> None:

@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-COOKIE, SECURE_COOKIE = "shaken-session", "__Secure-shaken-session"
-"""The cookie of a session over plain HTTP on this machine, and over https (RFC 6265bis §4.1.3)."""
+COOKIE, SECURE_COOKIE = "shaken-session", "__Host-shaken-session"
+"""The cookie of a session over plain HTTP on this machine, and over https (RFC 6265bis §4.1.3).
+
+No other host of the domain, a tenant's say, can set one of the latter name.
+"""
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self';"
@@ -47,4 +50,7 @@ def is_of_own_site(headers: Mapping[str, str]) -> bool:
     if site is not None:
         return site in {"same-origin", "none"}
     origin = headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == headers.get("Host")
+    try:
+        return origin is None or urlsplit(origin).netloc == headers.get("Host")
+    except ValueError:
+        return False

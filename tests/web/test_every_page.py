@@ -5,7 +5,7 @@ from io import BytesIO
 
 import pytest
 
-from shaken.web.form_bodies import MAX_FORM, MAX_SIGN_IN
+from shaken.web.form_bodies import MAX_FORM, MAX_SMALL
 from tests.web.scenery import ACME, ALICE, CREDENTIALS, MACHINE, RENEWED, VICTOR, Service
 from tests.web.visitor import Visitor, signed_in
 
@@ -153,7 +153,7 @@ async def test_a_head_request_is_answered_like_a_get(service: Service) -> None:
 async def test_bodies_are_bounded_and_must_be_forms(service: Service) -> None:
     visitor = Visitor(service)
 
-    fits, large = (f"name={'x' * (MAX_SIGN_IN - 5 + more)}" for more in (0, 1))
+    fits, large = (f"name={'x' * (MAX_SMALL - 5 + more)}" for more in (0, 1))
     refused = await visitor.ask("POST", "/admin/sign-in", data=fits, headers=FORM)
     too_large = await visitor.ask("POST", "/admin/sign-in", data=large, headers=FORM)
     no_form = await visitor.ask("POST", "/admin/sign-in", json={"name": ALICE})

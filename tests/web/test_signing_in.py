@@ -83,14 +83,14 @@ async def test_over_https_the_cookie_is_secure_and_no_other_counts(proxied: Serv
 
     seen = await visitor.sign_in(ALICE)
 
-    assert seen.headers["Set-Cookie"].startswith("__Secure-shaken-session=")
+    assert seen.headers["Set-Cookie"].startswith("__Host-shaken-session=")
     assert "; Secure" in seen.headers["Set-Cookie"]
     assert (await visitor.get("/admin")).status == FINE
     visitor.cookie = "shaken-session"
     assert (await visitor.get("/admin")).status == TO_SIGN_IN
-    visitor.cookie = "__Secure-shaken-session"
+    visitor.cookie = "__Host-shaken-session"
     ended = await visitor.post("/admin/sign-out", {})
-    assert ended.headers["Set-Cookie"].startswith('__Secure-shaken-session=""')
+    assert ended.headers["Set-Cookie"].startswith('__Host-shaken-session=""')
     assert "; Secure" in ended.headers["Set-Cookie"], "browsers take it no other way"
 
 
@@ -301,3 +301,23 @@ async def test_an_admin_of_one_tenant_sees_that_tenant_only(service: Service) ->
     assert "globex" not in listed
     assert (await visitor.get(f"/admin/certificates/{other}")).status == 404
     assert "globex" not in (await visitor.get("/admin")).text
+
+
+@pytest.mark.parametrize("origin", ["http://[", "https://elsewhere.example", "null"])
+async def test_a_form_of_another_origin_is_refused_however_it_is_written(
+    service: Service, origin: str
+) -> None:
+    visitor = Visitor(service, headers={"Origin": origin})
+
+    assert (await visitor.sign_in(ALICE)).status == 403
+
+
+async def test_signing_in_and_out_takes_small_plain_forms_only(service: Service) -> None:
+    visitor = await signed_in(service, ALICE)
+    parts = {"Content-Type": "multipart/form-data; boundary=x"}
+    plain = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    cut_up = await visitor.ask("POST", "/admin/sign-out", data=b"\n" * 15_000, headers=parts)
+    large = await visitor.ask("POST", "/admin/sign-out", data=b"0" * 20_000, headers=plain)
+
+    assert (cut_up.status, large.status) == (415, 413)

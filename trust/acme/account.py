@@ -15,7 +15,7 @@ from trust.acme.problems import AcmeError, AuthorityRefused, Problem, is_transie
 from trust.acme.settings import AcmeSettings
 from trust.keys import MasterKeys
 from trust.store import acme_accounts as stored
-from trust.store.acme_accounts import AccountState, StoredAccount
+from trust.store.acme_accounts import AccountState, StoredAccount, Wish
 
 
 class AccountGone(AcmeError):  # noqa: N818 - what is the case
@@ -81,7 +81,7 @@ class Accounts:
         following = self._in_force(account)
         if following.next_key is not None:
             following = self._changed_over(following)
-        self._finish(following)
+        self._finish(following, Wish.ROLLOVER)
 
     def deactivate(self, directory: str) -> None:
         """Give the account up for ever; its certificates stay valid. What was asked of it is met.
@@ -99,7 +99,8 @@ class Accounts:
                     if not is_transient(error):
                         self._save(replace(account, state=AccountState.VALID))
                     raise
-        self._finish(replace(account, state=AccountState.DEACTIVATED, next_key=None))
+        gone = replace(account, state=AccountState.DEACTIVATED, next_key=None)
+        self._finish(gone, Wish.DEACTIVATE)
 
     def start_over(self, directory: str) -> None:
         """Forget an account, in whatever state and though its key may not open.
@@ -185,10 +186,10 @@ class Accounts:
                     raise
         return replace(account, key=following, next_key=None)
 
-    def _finish(self, account: StoredAccount) -> None:
+    def _finish(self, account: StoredAccount, wish: Wish) -> None:
         with self.fence.changing() as change:
             stored.save(change, self.keys, account)
-            stored.meet(change.connection, account.directory)
+            stored.meet(change.connection, account.directory, wish)
 
     def _save(self, account: StoredAccount) -> StoredAccount:
         with self.fence.changing() as change:

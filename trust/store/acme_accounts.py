@@ -133,9 +133,12 @@ def wanted(connection: Connection, *, now: int) -> Sequence[Asked]:
     return [_read_asked(row) for row in rows]
 
 
-def meet(connection: Connection, directory: str) -> None:
-    """Write that what was asked of an account is done."""
-    _say(connection, Asked(directory, None, None, None))
+def meet(connection: Connection, directory: str, wish: Wish) -> None:
+    """Write that what was asked of an account is done.
+
+    What was asked instead meanwhile stays.
+    """
+    _say(connection, Asked(directory, None, None, None), acme_accounts.c.wish == wish.value)
 
 
 def put_off(connection: Connection, wish: Wish, after: Asked) -> None:

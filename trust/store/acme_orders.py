@@ -80,9 +80,14 @@ def counted(connection: Connection) -> dict[State, int]:
     return {State(state): count for state, count in connection.execute(query)}
 
 
-def failing(connection: Connection, *, limit: int) -> Sequence[Order]:
-    """List at most `limit` managed orders whose last try failed, the longest waiting first."""
+def failing(connection: Connection, *, limit: int, tenant: str | None = None) -> Sequence[Order]:
+    """List at most `limit` managed orders whose last try failed, the longest waiting first.
+
+    Those of one tenant, None: of all.
+    """
     query = select(orders).where(orders.c.failures.is_not(None), orders.c.managed)
+    if tenant is not None:
+        query = query.where(orders.c.tenant == tenant)
     return [
         _read(row) for row in connection.execute(query.order_by(orders.c.next_try).limit(limit))
     ]
