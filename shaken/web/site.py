@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from shaken.credentials import Role
 from shaken.web import (
+    audit,
+    calls,
     certificate,
     certificates,
     credentials,
@@ -22,6 +24,8 @@ NAVIGATION = (
     (f"{BASE}/tenants", "Tenants"),
     (f"{BASE}/trunks", "Trunks"),
     (f"{BASE}/credentials", "Credentials"),
+    (calls.LIST, "Calls"),
+    (audit.LIST, "Audit"),
 )
 """The pages that the navigation leads to, with what it calls them."""
 
@@ -44,6 +48,8 @@ PAGES: Sequence[Page] = (
     *tenants.PAGES,
     *trunks.PAGES,
     *credentials.PAGES,
+    *calls.PAGES,
+    *audit.PAGES,
 )
 
 UNKNOWN = Page("GET", "", Role.VIEWER, _unknown)

@@ -42,6 +42,9 @@ def pages_of(service: Service) -> dict[str, str]:
         "credential-new": "/admin/credentials/new",
         "credential-revoke": f"/admin/credentials/{MACHINE}/revoke",
         "nothing-found": "/admin/certificates?search=nowhere",
+        "calls": "/admin/calls",
+        "no-calls": "/admin/calls?number=%2B19995550100",
+        "audit": "/admin/audit",
     }
 
 

@@ -210,6 +210,9 @@ def states(service: Service) -> list[str]:
         f"/admin/certificates/{ids[ACME]}",
         f"/admin/certificates/{ids['system']}",
         f"/admin/certificates/{ids['old']}",
+        "/admin/calls",
+        "/admin/calls?number=%2B19995550100",
+        "/admin/audit",
         "/admin/no-such-page",
     ]
 
