@@ -57,10 +57,13 @@ class Snapshot:
 
     @cached_property
     def hosted(self) -> Mapping[str, tuple[Trunk, ...]]:
-        """Trunks whose PBX asks by SIP from anywhere, by the name of their tenant."""
+        """Trunks known by the Request-URI's host, by the name of their tenant.
+
+        Those without networks are not: anybody can write a host.
+        """
         found: dict[str, tuple[Trunk, ...]] = {}
         for trunk in self.trunks.values():
-            if trunk.sip.by_host:
+            if trunk.sip.by_host and trunk.networks:
                 found[trunk.tenant] = (*found.get(trunk.tenant, ()), trunk)
         return found
 

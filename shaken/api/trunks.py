@@ -174,6 +174,8 @@ def _trunk(name: str, tenant: str, body: TrunkSettings, *, origid: UUID) -> Trun
         body.sip.check()
     except ValueError as error:
         raise invalid("sip", str(error)) from error
+    if body.sip.by_host and not body.networks:
+        raise invalid("sip", "by_host needs networks to call from: anybody can write a host")
     return Trunk(
         name=name,
         tenant=tenant,

@@ -31,6 +31,8 @@ KNOWN_METHODS = frozenset(
 STIR_CODES = frozenset({403, 428, 436, 437, 438})
 """The codes of RFC 8224 §6.2.2, which a Reason of protocol STIR names (RFC 9410 §4)."""
 
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
 ANONYMOUS = Address("Anonymous", "sip:anonymous@anonymous.invalid")
 """Who stands in P-Asserted-Identity for a caller without a name (RFC 3323 §4.1.1.3)."""
 
@@ -97,19 +99,28 @@ def verified(
         verstat = f"{verstat}-{claims[0]}"
     caller = ANONYMOUS if invite.origin is None else invite.caller
     uri = with_verstat(caller.uri, verstat, settings.verstat)
-    wanted = [("P-Asserted-Identity", str(Address(caller.display_name, uri)))]
+    name = caller.display_name
+    # A name is the caller's own words, and an origid the signer's.
+    shown = name if name is not None and name.isprintable() else None
+    wanted = [("P-Asserted-Identity", str(Address(shown, uri)))]
     if claims is not None:
         attest, origid = claims
-        wanted += [("P-Attestation-Indicator", attest), ("P-Origination-ID", origid)]
+        wanted.append(("P-Attestation-Indicator", attest))
+        if _UUID.fullmatch(origid):
+            wanted.append(("P-Origination-ID", origid))
     return _redirect(request, settings, [*wanted, *reasons], warnings, to_tag=to_tag)
 
 
 def with_verstat(uri: str, verstat: str, form: VerstatForm) -> str:
     """Put a verstat into a URI (3GPP TS 24.229 §7.2A.20), in place of one that is there.
 
-    It is a parameter of the telephone number, which in a SIP URI is the user part.
+    It is a parameter of the telephone number, which in a SIP URI is the user part. A URI that leads
+    to no telephone, such as a service's, has no place for it and stays as it is.
     """
-    parsed = parse_uri(uri)
+    try:
+        parsed = parse_uri(uri)
+    except UriError:
+        return uri
     others = tuple(each for each in parsed.parameters if each[0] != "verstat")
     if isinstance(parsed, TelUri):
         return str(replace(parsed, parameters=(*others, ("verstat", verstat))))

@@ -112,7 +112,7 @@ class Redirect:
         to_tag: str,
     ) -> Response | Awaitable[Response]:
         """Sign or verify a call of one of the lines. Raises _Refused."""
-        presents = bool(request.lines("Identity"))
+        presents = any(request.lines("Identity"))
         tenant = tenant_of(snapshot, request.uri) if len(lines) > 1 else None
         line = choose(lines, tenant=tenant, presents=presents)
         if line is None:

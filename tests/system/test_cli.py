@@ -380,6 +380,7 @@ def test_a_trunk_is_told_how_it_is_met_over_sip(administrator: Administrator) ->
     verdict = ("--sip-verstat", "uri", "--sip-verstat-suffix")
     administrator.run(
         *("trunks", "create", "met", "--tenant", "pbx.example.com"),
+        *("--network", "192.0.2.0/24"),
         *(*sources, *forms, *parties, *verdict),
     )
     created = told()

@@ -247,3 +247,15 @@ def test_pages_hold_each_trunk_once_by_name(admin: Caller, tenant: str) -> None:
     names = [trunk["name"] for trunk in found]
     assert names == sorted(set(names))
     assert made <= set(names)
+
+
+def test_a_trunk_known_by_its_host_needs_networks_since_anybody_can_write_a_host(
+    admin: Caller, tenant: str
+) -> None:
+    body = {"name": unused("trunk"), "tenant": tenant, "sip": {"by_host": True}}
+
+    refused = admin.post(BASE, body)
+    made = admin.post(BASE, {**body, "networks": ["192.0.2.0/24"]})
+
+    problem(refused, 400, "invalid-request", "sip")
+    assert made.status == 201

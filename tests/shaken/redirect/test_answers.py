@@ -269,3 +269,24 @@ def test_any_words_can_be_said_in_one_line(words: str, status: int) -> None:
     assert answer.status == status
     assert len(answer.header("Reason") or "") < 700
     assert (rejected.header("Warning") or "").startswith("399 shaken ")
+
+
+@pytest.mark.parametrize(
+    ("caller", "asserted"),
+    [
+        ("<urn:service:sos>", "<urn:service:sos>"),
+        (f'"\\\x01" {FROM}', f"<sip:+{ORIG};verstat=TN-Validation-Passed@"),
+    ],
+)
+def test_whatever_a_caller_is_called_gets_its_verdict(caller: str, asserted: str) -> None:
+    told = headers_of(verified(PASSED, ("A", ORIGID), caller=caller))
+
+    assert told["P-Asserted-Identity"].startswith(asserted)
+
+
+def test_an_origid_that_is_none_is_not_passed_on() -> None:
+    told = headers_of(verified(PASSED, ("A", "x\r\nEvil: y")))
+
+    assert told["P-Attestation-Indicator"] == "A"
+    assert "P-Origination-ID" not in told
+    assert "Evil" not in told
