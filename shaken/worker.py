@@ -24,11 +24,13 @@ from aiohttp import web
 from shaken.api.authenticator import Authenticator
 from shaken.api.bodies import ARRIVALS
 from shaken.api.http import GarbageFilter, HttpApi
+from shaken.api.openapi import openapi_document
 from shaken.api.routes import Resources
 from shaken.api.stir import SIGNING_PATH, VERIFICATION_PATH, StirApi
 from shaken.api.stir_signing import Signing
 from shaken.api.stir_verification import Verification
 from shaken.api.stir_wire import StirWires
+from shaken.api.table import TABLE
 from shaken.call_recorder import CallRecorder
 from shaken.config import ClientCertificates, Config, NumbersOnRecord
 from shaken.https import CLIENT_ROOTS, HttpsListener, Presenter, quiet
@@ -190,11 +192,13 @@ def _routes(
     )
     resources = Resources(config, database, prepared.master, signer, prepared.numbers)
     trusted = tuple(ip_network(text) for text in config.http.trusted_proxies)
+    document = openapi_document(TABLE, version=version("shaken"))
     pages = AdminPages(
         resources=resources,
         authenticator=authenticator,
         snapshots=follower,
         trusted_proxies=trusted,
+        document=document,
     )
     return HttpApi(
         resources=resources,
@@ -202,7 +206,7 @@ def _routes(
         stir=stir,
         snapshots=follower,
         trusted_proxies=trusted,
-        version=version("shaken"),
+        document=document,
         faces=(pages.mount,),
     )
 

@@ -9,35 +9,19 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
-from shaken.api import (
-    acme,
-    acme_account,
-    audit,
-    calls,
-    certificates,
-    challenges,
-    credentials,
-    health,
-    listeners,
-    repository,
-    requests,
-    roots,
-    tenants,
-    trunks,
-)
+from shaken.api import challenges
 from shaken.api.authenticator import Authenticator, Stranger
 from shaken.api.bodies import ARRIVALS, MAX_API_BODY, Arrivals, body_of, small_body
 from shaken.api.dialplan import SIGN_PATH, VERIFY_PATH
 from shaken.api.dialplan_route import DialplanRoute
-from shaken.api.openapi import openapi_document
 from shaken.api.peer import Peer, Tls, peer_of
 from shaken.api.problems import CONTENT_TYPE, Problem, unauthorized
 from shaken.api.routes import ApiCall, Reply, Resources, Route
@@ -50,6 +34,7 @@ from shaken.api.stir import (
     StirRequest,
     body_length,
 )
+from shaken.api.table import TABLE
 from shaken.credentials import Credential
 from shaken.snapshot import Snapshot
 from shaken.tenants import Network
@@ -100,12 +85,12 @@ class HttpApi:
         stir: StirApi,
         snapshots: SnapshotSource,
         trusted_proxies: tuple[Network, ...],
-        version: str,
+        document: Mapping[str, Any],
         faces: Sequence[Callable[[web.Application], None]] = (),
     ) -> None:
         """Take what handlers work with, what knows who calls, and who may speak for others.
 
-        `faces` add routes that are none of the API's.
+        `document` describes the routes (OpenAPI 3.1); `faces` add routes that are none of theirs.
         """
         self._resources = resources
         self._authenticator = authenticator
@@ -113,24 +98,7 @@ class HttpApi:
         self._snapshots = snapshots
         self._trusted = trusted_proxies
         self._faces = faces
-        routes = (
-            *certificates.ROUTES,
-            *repository.ROUTES,
-            *requests.ROUTES,
-            *acme.ROUTES,
-            *acme_account.ROUTES,
-            *tenants.ROUTES,
-            *trunks.ROUTES,
-            *credentials.ROUTES,
-            *roots.ROUTES,
-            *listeners.ROUTES,
-            *audit.ROUTES,
-            *calls.ROUTES,
-            *challenges.ROUTES,
-            *health.ROUTES,
-        )
-        self._routes: Sequence[Route] = routes
-        self._openapi = msgspec.json.encode(openapi_document(routes, version=version))
+        self._openapi = msgspec.json.encode(document)
 
     def application(self) -> web.Application:
         """Build the application."""
@@ -144,7 +112,7 @@ class HttpApi:
         for path in (SIGN_PATH, VERIFY_PATH):
             app.router.add_route("*", path, dialplan.answer)
         app.router.add_get("/openapi.json", self._answer_openapi)
-        self._add(app, self._routes)
+        self._add(app, TABLE)
         for add_routes in self._faces:
             add_routes(app)
         app.router.add_route("*", "/{rest:.*}", self._answer_unknown)

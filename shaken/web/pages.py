@@ -7,10 +7,10 @@ and makes HTML of what it gives. What a page says is the handlers' business.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import ParamSpec
+from typing import Any, ParamSpec
 from urllib.parse import urlencode
 
 import aiohttp_jinja2
@@ -27,6 +27,8 @@ from shaken.tenants import Network
 from shaken.web.assets import CACHING, load_assets
 from shaken.web.form_bodies import MAX_SMALL, read_form
 from shaken.web.forms import Submitted
+from shaken.web.reference import PATH as REFERENCE
+from shaken.web.reference import reference
 from shaken.web.routes import (
     BASE,
     Answer,
@@ -77,9 +79,13 @@ class AdminPages:
         authenticator: Authenticator,
         snapshots: SnapshotSource,
         trusted_proxies: tuple[Network, ...],
+        document: Mapping[str, Any],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take what the API has too, so that both know the same and slow down the same."""
+        """Take what the API has too, so that both know the same and slow down the same.
+
+        `document` describes the API (OpenAPI 3.1).
+        """
         self._resources = resources
         self._authenticator = authenticator
         self._snapshots = snapshots
@@ -90,6 +96,7 @@ class AdminPages:
         self._assets = {asset.path: asset for asset in assets.values()}
         self._asset_paths = {name: asset.path for name, asset in assets.items()}
         self.pages = PAGES
+        self._reference = reference(document)
 
     def mount(self, app: web.Application) -> None:
         """Add the pages' routes to an application."""
@@ -103,6 +110,7 @@ class AdminPages:
             auto_reload=False,
         )
         app.router.add_get(f"{BASE}/static/{{name}}", self._answer_asset)
+        app.router.add_get(REFERENCE, self._answer_reference)
         app.router.add_get(SIGN_IN, self._guarded(self._ask_to_sign_in))
         app.router.add_post(SIGN_IN, self._guarded(self._sign_in))
         app.router.add_post(SIGN_OUT, self._guarded(self._sign_out))
@@ -277,6 +285,11 @@ class AdminPages:
             raise web.HTTPNotFound
         headers = {"Cache-Control": CACHING, "X-Content-Type-Options": "nosniff"}
         return web.Response(body=asset.content, content_type=asset.media_type, headers=headers)
+
+    async def _answer_reference(self, request: web.Request) -> web.StreamResponse:
+        response = await asyncio.to_thread(self._html, request, self._reference)
+        response.headers.update(HEADERS)
+        return response
 
     def _error(self, request: web.Request, problem: Problem) -> web.Response:
         title = HTTPStatus(problem.status).phrase

@@ -19,7 +19,9 @@ from cryptography.hazmat.primitives import hashes
 from shaken import service
 from shaken.api.authenticator import Authenticator
 from shaken.api.http import HttpApi
+from shaken.api.openapi import openapi_document
 from shaken.api.routes import Resources
+from shaken.api.table import TABLE
 from shaken.cli import main
 from shaken.config import load_config
 from shaken.credentials import Credential, Role, digest_of, new_secret
@@ -110,7 +112,7 @@ async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
             database, take_snapshot(database), on_change=lambda _: asyncio.sleep(0)
         ),
         trusted_proxies=(),
-        version="0",
+        document=openapi_document(TABLE, version="0"),
     ).application()
     async with TestClient(TestServer(application)) as client:
         yield Api(client, secrets)

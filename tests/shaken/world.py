@@ -22,6 +22,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from shaken.api.authenticator import Authenticator
 from shaken.api.http import HttpApi
 from shaken.api.routes import Resources, Route
+from shaken.api.table import TABLE
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
 from shaken.audit import SYSTEM, changing
 from shaken.config import Config
@@ -279,8 +280,8 @@ async def running(template: Template, folder: Path) -> AsyncIterator[World]:
             database, take_snapshot(database), on_change=lambda _: asyncio.sleep(0)
         ),
         trusted_proxies=(ip_network("127.0.0.1"),),
-        version="0",
+        document={},
     )
     async with TestClient(TestServer(api.application())) as client:
-        yield World(template, database, client, tuple(api._routes))
+        yield World(template, database, client, tuple(TABLE))
     database.close()

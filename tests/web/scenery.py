@@ -18,7 +18,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from shaken.api.authenticator import Authenticator
 from shaken.api.http import HttpApi
+from shaken.api.openapi import openapi_document
 from shaken.api.routes import Resources
+from shaken.api.table import TABLE
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest, parse_number_rule
 from shaken.audit import SYSTEM, Action, Actor, AuditedChange, changing
 from shaken.config import load_config
@@ -229,12 +231,14 @@ async def serving(
     resources = Resources(prepared.config, database, prepared.master, signer, None)
     proxies = tuple(ip_network(text) for text in trusted)
     clock = Clock(time.time())
+    document = openapi_document(TABLE, version="0")
     pages = AdminPages(
         resources=resources,
         authenticator=authenticator,
         snapshots=snapshots,
         trusted_proxies=proxies,
         clock=clock,
+        document=document,
     )
     api = HttpApi(
         resources=resources,
@@ -242,7 +246,7 @@ async def serving(
         stir=signing_api(signer, authenticator=authenticator),
         snapshots=snapshots,
         trusted_proxies=proxies,
-        version="0",
+        document=document,
         faces=(pages.mount,),
     )
     async with TestClient(TestServer(api.application())) as client:

@@ -45,6 +45,7 @@ def pages_of(service: Service) -> dict[str, str]:
         "calls": "/admin/calls",
         "no-calls": "/admin/calls?number=%2B19995550100",
         "audit": "/admin/audit",
+        "reference": "/docs",
     }
 
 

@@ -213,6 +213,7 @@ def states(service: Service) -> list[str]:
         "/admin/calls",
         "/admin/calls?number=%2B19995550100",
         "/admin/audit",
+        "/docs",
         "/admin/no-such-page",
     ]
 
