@@ -16,6 +16,7 @@ import msgspec
 
 from shaken.acceptance import Freshness, Replays, Revocation, Skew
 from shaken.addresses import FetchSettings, UrlPolicy, check_url
+from shaken.networks import read_network
 from trust.keys import MasterKey, MasterKeyError
 from trust.selection import Fallback
 
@@ -54,6 +55,8 @@ class Address(msgspec.Struct, frozen=True):
             raise ValueError(expected)
         if (ip.version == 6) != bracketed or (ip.version == 4 and host != str(ip)):
             raise ValueError(expected)
+        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+            raise ValueError(f"{text!r} is IPv4 in IPv6's spelling; write {ip.ipv4_mapped}:{port}")
         return cls(str(ip), int(port))
 
     def __str__(self) -> str:
@@ -322,7 +325,7 @@ def _check(config: Config) -> None:
     _check_addresses(config)
     for network in config.http.trusted_proxies:
         try:
-            ipaddress.ip_network(network)
+            read_network(network)
         except ValueError as error:
             raise ConfigError(f"[http] trusted_proxies: {error}") from error
     if config.database.url and "://" not in config.database.url:

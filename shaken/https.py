@@ -51,7 +51,8 @@ class Presenter:
 
         The database is closed at the end, and nobody else may use it: it is read within
         handshakes, which must not wait. `client_roots` is the folder for registered client
-        certificates; None: clients are not asked for one. Raises OSError when it cannot be made.
+        certificates; None: clients are not asked for one. Raises OSError when it cannot be made;
+        certificates that cannot be put there come when the snapshot is followed.
         """
         self._database = database
         self._master = master
@@ -61,16 +62,24 @@ class Presenter:
         self._contexts = TlsContexts(self, client_roots=client_roots)
         # A thread of its own: no handler that waits for the store keeps a client from being known.
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="client-roots")
-        self._register(snapshot)
+        try:
+            self._register(snapshot)
+        except (StoreError, OSError) as error:
+            _log.error("client certificates are not known yet: %s", error)
         self._contexts.keep(snapshot.certificate_rows.revisions)
 
     async def follow(self, snapshot: Snapshot) -> None:
-        """Present what is in this snapshot from now on, and know its client certificates."""
+        """Present what is in this snapshot from now on, and know its client certificates.
+
+        Raises StoreError or OSError when new ones are not known yet: follow it again.
+        """
         self._snapshot = snapshot
         loop = asyncio.get_running_loop()
-        if await loop.run_in_executor(self._executor, self._register, snapshot):
-            self._contexts.forget()
-        self._contexts.keep(snapshot.certificate_rows.revisions)
+        try:
+            if await loop.run_in_executor(self._executor, self._register, snapshot):
+                self._contexts.forget()
+        finally:
+            self._contexts.keep(snapshot.certificate_rows.revisions)
 
     def context(self) -> ssl.SSLContext:
         """Make the context that a listener is opened with."""
@@ -105,7 +114,10 @@ class Presenter:
         return Material(chain, private_key_pem(key))
 
     def _register(self, snapshot: Snapshot) -> bool:
-        """Make the client certificates of new credentials trust anchors; say whether any came."""
+        """Make the client certificates of new credentials trust anchors; say whether any came.
+
+        Raises StoreError, OSError.
+        """
         if self._client_roots is None:
             return False
         credentials = snapshot.credential_rows
@@ -117,13 +129,9 @@ class Presenter:
         if not new:
             self._registered = bound
             return False
-        try:
-            with self._database.reading() as connection:
-                for text in client_certificates(connection, new):
-                    self._client_roots.hold(text)
-        except (StoreError, OSError) as error:
-            _log.error("new client certificates are not known yet: %s", error)
-            return False
+        with self._database.reading() as connection:
+            for text in client_certificates(connection, new):
+                self._client_roots.hold(text)
         self._registered = bound
         return True
 

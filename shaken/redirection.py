@@ -7,12 +7,13 @@ import logging
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from shaken.networks import read_network
 from sip.uri import UriError, parse_uri
 
 MAX_KNOWN_ADDRESSES = 10_000
@@ -162,7 +163,7 @@ def _network(text: str) -> tuple[int, int, int]:
 
     Raises ValueError.
     """
-    network = ip_network(text)
+    network = read_network(text)
     least = WIDEST[network.version]
     if network.prefixlen < least:
         raise ValueError(f"{network} is too wide, its prefix has {least} bits at least")

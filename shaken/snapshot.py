@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from shaken.credentials import Credential, CredentialIndex
-from shaken.redirection import SourceIndex
+from shaken.redirection import WIDEST, SourceIndex
 from shaken.store import tables, tenants
 from shaken.store.credentials import CREDENTIAL_COLUMNS, read_credential
 from shaken.tenants import Tenant, Trunk
@@ -66,6 +66,21 @@ class Snapshot:
             if trunk.sip.by_host and trunk.networks:
                 found[trunk.tenant] = (*found.get(trunk.tenant, ()), trunk)
         return found
+
+    @cached_property
+    def hosted_sources(self) -> SourceIndex[Trunk]:
+        """Trunks known by the Request-URI's host, by the networks they may call from.
+
+        Networks so wide that everybody calls from them tell nobody from a stranger.
+        """
+        return SourceIndex(
+            (
+                [str(each) for each in trunk.networks if each.prefixlen >= WIDEST[each.version]],
+                trunk,
+            )
+            for trunks in self.hosted.values()
+            for trunk in trunks
+        )
 
     @cached_property
     def credentials(self) -> CredentialIndex:
@@ -160,6 +175,6 @@ def take_snapshot(database: Database, previous: Snapshot | None = None) -> Snaps
             standing=before.standing if same_roots else Standing(root_rows.rows.values()),
         )
     # What is made from the rows is made here, not by the first call that needs them.
-    _ = taken.tenants, taken.hosted, taken.credentials, taken.sti, taken.tls
+    _ = taken.tenants, taken.hosted_sources, taken.credentials, taken.sti, taken.tls
     taken.standing.certificates(Purpose.STI)
     return taken

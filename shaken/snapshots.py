@@ -29,9 +29,14 @@ class SnapshotFollower:
         *,
         on_change: Callable[[Snapshot], Awaitable[None]],
     ) -> None:
-        """Begin with a snapshot; `on_change` is told of each one that takes its place."""
+        """Begin with a snapshot; `on_change` is told of it, and of each one that takes its place.
+
+        Where it fails it is told again, until it does not.
+        """
         self._database = database
         self._current = first
+        self._told: Snapshot | None = None
+        self._failure_is_said = False
         self._on_change = on_change
         self._refreshing = asyncio.Lock()
         self._news = asyncio.Event()
@@ -49,14 +54,27 @@ class SnapshotFollower:
         async with self._refreshing:
             loop = asyncio.get_running_loop()
             revision = await loop.run_in_executor(self._executor, self._database.revision)
-            if revision == self._current.revision:
-                return
-            self._current = await loop.run_in_executor(
-                self._executor, take_snapshot, self._database, self._current
-            )
+            is_new = revision != self._current.revision
+            if is_new:
+                self._current = await loop.run_in_executor(
+                    self._executor, take_snapshot, self._database, self._current
+                )
+            if self._told is not self._current:
+                await self._tell()
+            if is_new:
+                news, self._news = self._news, asyncio.Event()
+                news.set()
+
+    async def _tell(self) -> None:
+        try:
             await self._on_change(self._current)
-            news, self._news = self._news, asyncio.Event()
-            news.set()
+        except Exception as error:
+            if not self._failure_is_said:
+                _log.error("a change is not in use everywhere yet: %s", error, exc_info=error)
+            self._failure_is_said = True
+        else:
+            self._told = self._current
+            self._failure_is_said = False
 
     async def changed(self, seen: Snapshot, *, seconds: float) -> None:
         """Wait until there is another snapshot than the one seen, at most so long."""

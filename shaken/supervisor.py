@@ -2,7 +2,8 @@
 
 The supervisor binds the sockets, so that a taken port is found before anything else; workers are
 forked from it and inherit sockets and master key. It holds no threads and no event loop, which
-forking would tear. Should it be killed, its workers see the pipe to it close, and end.
+forking would tear. Each worker that died starts again after a pause of its own, whatever befalls
+the others. Should the supervisor be killed, its workers see the pipe to it close, and end.
 """
 
 import logging
@@ -26,6 +27,9 @@ RESTART_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 STEADY_SECONDS = 10.0
 """A worker that lived this long starts again without having its earlier deaths counted."""
 
+TEND_SECONDS = 0.05
+"""How often it is looked, while a place is vacant, whether its time has come."""
+
 READY_SECONDS = 30.0
 """How long workers may take until they serve."""
 
@@ -37,8 +41,7 @@ _log = logging.getLogger(__name__)
 
 def listen(address: Address, *, section: str, name: str = "address") -> socket.socket:
     """Bind a listening TCP socket that a setting asks for. Raises StartError."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = _socket(address, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address.host, address.port))
@@ -68,8 +71,7 @@ def sip_sockets(settings: SipSettings, *, workers: int) -> SipSockets:
 
 
 def _datagrams(address: Address, *, is_shared: bool) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_DGRAM)
+    bound = _socket(address, socket.SOCK_DGRAM)
     try:
         if is_shared:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -83,6 +85,15 @@ def _datagrams(address: Address, *, is_shared: bool) -> socket.socket:
     return bound
 
 
+def _socket(address: Address, kind: socket.SocketKind) -> socket.socket:
+    """Make a socket; one for IPv6 is not for IPv4, so that `0.0.0.0` may stand beside `[::]`."""
+    if ":" not in address.host:
+        return socket.socket(socket.AF_INET, kind)
+    made = socket.socket(socket.AF_INET6, kind)
+    made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    return made
+
+
 def _cannot_listen(address: Address, error: OSError, section: str, name: str) -> StartError:
     return StartError(
         f"cannot listen on {address}: {error.strerror}; choose another address with"
@@ -92,8 +103,19 @@ def _cannot_listen(address: Address, error: OSError, section: str, name: str) ->
 
 @dataclass
 class _Worker:
+    """A worker that runs; `deaths` are those in a row before it."""
+
     slot: int
     started: float
+    deaths: int
+
+
+@dataclass
+class _Vacancy:
+    """A place among the workers that is taken again at a time of the monotonic clock."""
+
+    slot: int
+    due: float
     deaths: int
 
 
@@ -106,6 +128,7 @@ class Supervisor:
         self._sockets = sockets
         self._wanted = workers
         self._workers: dict[int, _Worker] = {}
+        self._vacancies: list[_Vacancy] = []
         self._stopping = False
         self._lifeline, self._held = os.pipe()
 
@@ -116,22 +139,31 @@ class Supervisor:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        ready, ready_end = os.pipe()
-        for slot in range(self._wanted):
-            self._start(slot, deaths=0, ready=ready_end)
-        os.close(ready_end)
         try:
-            if self._all_ready(ready):
+            if self._come_up():
                 on_ready()
             elif not self._stopping:
                 _log.error("the workers did not come up; the lines above say why")
                 return 1
             while not self._stopping:
-                self._restart_one()
+                self._tend()
         finally:
             self._stop(signal.SIGTERM, None)
             self._reap_all()
         return 0
+
+    def _come_up(self) -> bool:
+        """Start all workers, and wait until they serve; say whether they do."""
+        ready, ready_end = os.pipe()
+        try:
+            for slot in range(self._wanted):
+                self._start(slot, deaths=0, ready=ready_end)
+        except OSError as error:
+            _log.error("a worker cannot be started: %s", error)
+            return False
+        finally:
+            os.close(ready_end)
+        return self._all_ready(ready)
 
     def _all_ready(self, ready: int) -> bool:
         """Wait until each worker has written its byte; the pipe closes early when one dies."""
@@ -151,21 +183,23 @@ class Supervisor:
         return seen == self._wanted
 
     def _start(self, slot: int, *, deaths: int, ready: int | None) -> None:
+        """Start a worker. Raises OSError when there is no process to be had."""
         blocked = {signal.SIGTERM, signal.SIGINT}
         # A signal between fork and the child's own handlers would run the supervisor's.
         signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
-        if self._stopping:
+        try:
+            if self._stopping:
+                return
+            pid = os.fork()
+            if pid == 0:
+                for number in blocked:
+                    signal.signal(number, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+                os.close(self._held)
+                self._be_worker(slot, ready)
+            self._workers[pid] = _Worker(slot, time.monotonic(), deaths)
+        finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
-            return
-        pid = os.fork()
-        if pid == 0:
-            for number in blocked:
-                signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
-            os.close(self._held)
-            self._be_worker(slot, ready)
-        self._workers[pid] = _Worker(slot, time.monotonic(), deaths)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
 
     def _be_worker(self, slot: int, ready: int | None) -> None:
         code = 1
@@ -185,15 +219,30 @@ class Supervisor:
             sys.stderr.flush()
             os._exit(code)
 
-    def _restart_one(self) -> None:
-        """Wait for a worker to end, and start another in its place."""
-        pid, status = os.wait()
+    def _tend(self) -> None:
+        """Take notice of a worker that ended, and start those whose pause is over.
+
+        While none is to be started, this waits for the next one to end.
+        """
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG if self._vacancies else 0)
+        except ChildProcessError:  # all places are vacant
+            pid, status = 0, 0
         worker = self._workers.pop(pid, None)
-        if worker is None or self._stopping:
-            return
+        if worker is not None and not self._stopping:
+            self._leave_vacant(worker, pid, status)
+        now = time.monotonic()
+        due = [each for each in self._vacancies if each.due <= now]
+        self._vacancies = [each for each in self._vacancies if each.due > now]
+        for vacancy in due:
+            self._fill(vacancy)
+        if pid == 0 and not due:
+            time.sleep(TEND_SECONDS)
+
+    def _leave_vacant(self, worker: _Worker, pid: int, status: int) -> None:
         lived = time.monotonic() - worker.started
         deaths = 0 if lived > STEADY_SECONDS else worker.deaths + 1
-        pause = RESTART_SECONDS[min(deaths, len(RESTART_SECONDS) - 1)]
+        pause = _pause(deaths)
         _log.error(
             "worker %d ended (%s) after %.1f s; another starts in %.1f s",
             pid,
@@ -201,11 +250,17 @@ class Supervisor:
             lived,
             pause,
         )
-        resume = time.monotonic() + pause
-        while not self._stopping and time.monotonic() < resume:
-            time.sleep(0.05)
-        if not self._stopping:
-            self._start(worker.slot, deaths=deaths, ready=None)
+        self._vacancies.append(_Vacancy(worker.slot, time.monotonic() + pause, deaths))
+
+    def _fill(self, vacancy: _Vacancy) -> None:
+        """Start a worker in a vacant place; where there is no process to be had, later."""
+        try:
+            self._start(vacancy.slot, deaths=vacancy.deaths, ready=None)
+        except OSError as error:
+            deaths = vacancy.deaths + 1
+            pause = _pause(deaths)
+            _log.error("a worker cannot be started: %s; tried again in %.1f s", error, pause)
+            self._vacancies.append(_Vacancy(vacancy.slot, time.monotonic() + pause, deaths))
 
     def _stop(self, _number: int, _frame: object) -> None:
         self._stopping = True
@@ -230,6 +285,11 @@ def _tell(ready: int | None) -> None:
     if ready is not None:
         os.write(ready, b"r")
         os.close(ready)
+
+
+def _pause(deaths: int) -> float:
+    """Return for how many seconds a place is vacant after so many deaths in a row."""
+    return RESTART_SECONDS[min(deaths, len(RESTART_SECONDS) - 1)]
 
 
 def _how(status: int) -> str:

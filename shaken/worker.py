@@ -46,7 +46,7 @@ from shaken.snapshots import SnapshotFollower
 from shaken.throttle import FailureThrottle
 from shaken.web.pages import AdminPages
 from sip.server import SipServer
-from trust.store.database import Database
+from trust.store.database import Database, StoreError
 
 DRAIN_SECONDS = 15
 """How long requests in flight may take after the worker was told to stop."""
@@ -117,8 +117,14 @@ async def _serve(
 
     async def follow(snapshot: Snapshot) -> None:
         signer.forget_all_but(snapshot.certificates)
+        failures = []
         for presenter in presenters.values():
-            await presenter.follow(snapshot)
+            try:
+                await presenter.follow(snapshot)
+            except (StoreError, OSError) as error:
+                failures.append(error)
+        if failures:  # of one, which keeps no other from following
+            raise failures[0]
 
     follower = SnapshotFollower(database, snapshot, on_change=follow)
     agent = f"shaken/{version('shaken')}"

@@ -7,6 +7,7 @@ is ever sent in return for a response.
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -45,6 +46,11 @@ class Source:
     address: str
     port: int
     client_certificate: bytes | None = None
+
+
+MAX_AMPLIFICATION = 3
+"""How many times the bytes of an INVITE are sent unasked to a source that may be forged: then
+somebody else gets them (RFC 9000 §8.1 has the same bound)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +96,13 @@ class Reception:
         timers: Timers,
         secret: bytes,
         is_known: Callable[[Source], bool],
+        is_sure: Callable[[Source], bool],
     ) -> None:
         self._handler = handler
         self._limits = limits
         self._secret = secret
         self._is_known = is_known
+        self._is_sure = is_sure
         self._strangers = Rate(limits.strangers_per_second)
         self._transactions: ServerTransactions[Path] = ServerTransactions(
             limit=limits.transactions,
@@ -104,7 +112,7 @@ class Reception:
         )
         self._loop = asyncio.get_running_loop()
         self._tick: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: dict[asyncio.Task[None], Transaction[Path]] = {}
 
     def receive(self, data: bytes, path: Path) -> None:
         """Take the bytes of one message; sends what is to be sent at once."""
@@ -132,7 +140,9 @@ class Reception:
         reliable = source.transport != "UDP"
         out = self._transactions.receive(request, peer=source.address, destination=path, now=now)
         if out is None:
-            self._handle(request, path, is_reliable=reliable)
+            self._handle(
+                request, path, is_reliable=reliable, allowance=self._allowance(data, source)
+            )
         else:
             self._send(out)
 
@@ -147,15 +157,26 @@ class Reception:
         if request is not None and request.method != "ACK":
             self._refuse(MalformedMessageError(sentence, status=status, request=request), path)
 
+    def _allowance(self, data: bytes, source: Source) -> float:
+        """Say how many bytes this request may have sent to its source that it did not ask for."""
+        return math.inf if self._is_sure(source) else MAX_AMPLIFICATION * len(data)
+
     async def close(self) -> None:
-        """Stop timers and end what is being answered."""
+        """Wait for answers that are under way, answer with 503 what takes too long; stop timers."""
+        unanswered = [task for task, each in self._waiting.items() if each.request is not None]
+        if unanswered:
+            await asyncio.wait(unanswered, timeout=self._limits.closing_seconds)
+        now = self._loop.time()
+        for task, transaction in tuple(self._waiting.items()):
+            task.cancel()
+            if transaction.request is not None:
+                unavailable = self._own_answer(transaction.request, 503)
+                self._send(self._transactions.answer(transaction, unavailable, now=now))
+        await asyncio.gather(*tuple(self._waiting), return_exceptions=True)
         if self._tick is not None:
             self._tick.cancel()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _handle(self, request: Request, path: Path, *, is_reliable: bool) -> None:
+    def _handle(self, request: Request, path: Path, *, is_reliable: bool, allowance: float) -> None:
         """Let the handler answer a new request."""
         try:
             answer = self._handler(request, path.source)
@@ -171,18 +192,25 @@ class Reception:
                         peer=path.source.address,
                         destination=path,
                         is_reliable=is_reliable,
+                        allowance=allowance,
                         now=self._loop.time(),
                     )
                 )
             elif isinstance(answer, Stateless):
                 path.send(answer.response.serialise())
             elif answer is not None:
-                self._wait(request, answer, path, is_reliable=is_reliable)
+                self._wait(request, answer, path, is_reliable=is_reliable, allowance=allowance)
         except TransactionsFullError:
             path.send(self._own_answer(request, 503).serialise())
 
     def _wait(
-        self, request: Request, answer: Awaitable[Answer], path: Path, *, is_reliable: bool
+        self,
+        request: Request,
+        answer: Awaitable[Answer],
+        path: Path,
+        *,
+        is_reliable: bool,
+        allowance: float,
     ) -> None:
         """Remember a request whose answer takes a while, and wait for that in a task."""
         task: asyncio.Task[None]
@@ -192,6 +220,7 @@ class Reception:
                 peer=path.source.address,
                 destination=path,
                 is_reliable=is_reliable,
+                allowance=allowance,
                 now=self._loop.time(),
             )
         except TransactionsFullError:
@@ -200,8 +229,8 @@ class Reception:
             raise
         self._keep_ticking()
         task = self._loop.create_task(self._finish(request, answer, transaction))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._waiting[task] = transaction
+        task.add_done_callback(self._waiting.pop)
 
     async def _finish(
         self, request: Request, answer: Awaitable[Answer], transaction: Transaction[Path]

@@ -47,7 +47,8 @@ class SipServer:
 
     `udp`, `tcp` and `tls` are bound sockets, those of the latter two listening or not; the server
     closes them. `tls_context` is for `tls`. `is_known` says cheaply whether a source is anyone's:
-    of all others' messages only `Limits.strangers_per_second` are read.
+    of all others' messages only `Limits.strangers_per_second` are read. `is_sure` says whether it
+    is that one's beyond doubt: unasked no others get more over UDP than `MAX_AMPLIFICATION`.
 
     Responses go to the address a request came from, over the connection it came by; over UDP to
     the port of RFC 3581 or of the topmost Via. `maddr` and `received` of others are not followed.
@@ -70,6 +71,7 @@ class SipServer:
         limits: Limits | None = None,
         timers: Timers | None = None,
         is_known: Callable[[Source], bool] = _everybody,
+        is_sure: Callable[[Source], bool] = _everybody,
     ) -> None:
         if tls and tls_context is None:
             raise ValueError("TLS sockets need a TLS context")
@@ -79,6 +81,7 @@ class SipServer:
         self._limits = limits or Limits()
         self._timers = timers or Timers()
         self._is_known = is_known
+        self._is_sure = is_sure
         self._reception: Reception | None = None
         self._datagrams: list[asyncio.BaseTransport] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -94,6 +97,7 @@ class SipServer:
             timers=self._timers,
             secret=secrets.token_bytes(32),
             is_known=self._is_known,
+            is_sure=self._is_sure,
         )
         reception = self._reception
         for sock in self._udp:
@@ -109,7 +113,11 @@ class SipServer:
         self._spawn(self._sweep())
 
     async def close(self) -> None:
-        """Stop to serve: unanswered requests stay unanswered. May be called twice."""
+        """Stop to serve, and give the answers that are under way. May be called twice.
+
+        What is not answered within `Limits.closing_seconds` gets 503. No connection is accepted
+        meanwhile.
+        """
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()

@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, NamedTuple, TypeVar
 
+from sip.address import parse_address
 from sip.matching import Key, OldKey, branch_key, key_of
 from sip.message import Request, Response
-from sip.parsing import parse
 from sip.response import respond, stateless_tag
 from sip.via import Via
 
 Destination = TypeVar("Destination")
+
+MAX_DATAGRAM = 65_507
+"""Longest response over UDP, in bytes: what IPv4 leaves of 65,535 beside its header and UDP's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,7 @@ class Transaction(Generic[Destination]):
     """One request that is being answered, or was. Only `ServerTransactions` changes it."""
 
     __slots__ = (
+        "allowance",
         "destination",
         "elapsed",
         "interval",
@@ -72,6 +76,7 @@ class Transaction(Generic[Destination]):
         "response",
         "state",
         "timers",
+        "to",
     )
 
     def __init__(
@@ -81,6 +86,7 @@ class Transaction(Generic[Destination]):
         *,
         destination: Destination,
         is_reliable: bool,
+        allowance: float,
     ) -> None:
         self.key = key
         self.method = request.method
@@ -89,6 +95,8 @@ class Transaction(Generic[Destination]):
         self.is_reliable = is_reliable
         self.state = State.PROCEEDING if request.method == "INVITE" else State.TRYING
         self.response: bytes | None = None
+        self.to: str | None = None  # that of the response, whose tag a CANCEL is answered with
+        self.allowance = allowance  # bytes that may yet be sent unasked
         self.interval = 0.0  # of timer G, in seconds
         self.elapsed = 0.0  # what timer H has counted when timer G ends
         self.timers: OrderedDict[Key, tuple[float, Transaction[Destination]]] | None = None
@@ -101,7 +109,11 @@ class ServerTransactions(Generic[Destination]):
     At most `limit` of them are kept, with at most `max_bytes` of responses: past that the one that
     was answered first goes, and a retransmission of its request is a new request. Times are in
     seconds of any clock that does not go back. `secret` (up to 64 bytes) makes the To tags of what
-    is answered here (100 has none, 200 and 481 to a CANCEL, 487).
+    is answered here (100 has none, 200 and 481 to a CANCEL, 487, 513).
+
+    A final response to an INVITE is sent again without being asked for (timer G) only within the
+    `allowance` of its transaction, in bytes, its first sending with them: the source may be forged.
+    Whoever sent the INVITE, and got nothing, sends it again.
     """
 
     def __init__(self, *, limit: int, max_bytes: int, timers: Timers, secret: bytes) -> None:
@@ -157,11 +169,19 @@ class ServerTransactions(Generic[Destination]):
         peer: str,
         destination: Destination,
         is_reliable: bool,
+        allowance: float,
         now: float,
     ) -> Transaction[Destination]:
-        """Remember a new request whose answer takes a while. Raises TransactionsFullError."""
+        """Remember a new request whose answer takes a while.
+
+        Raises TransactionsFullError.
+        """
         transaction = self._add(
-            request, peer=peer, destination=destination, is_reliable=is_reliable
+            request,
+            peer=peer,
+            destination=destination,
+            is_reliable=is_reliable,
+            allowance=allowance,
         )
         if transaction.method == "INVITE":
             self._start(transaction, self._timers.trying, now)
@@ -172,13 +192,20 @@ class ServerTransactions(Generic[Destination]):
     ) -> tuple[Outgoing[Destination], ...]:
         """Answer a request that began; returns what is to be sent: nothing when it has ended.
 
-        Any number of provisional responses may come before the final one.
+        Any number of provisional responses may come before the final one. One that is too long for
+        a datagram is answered with 513 instead (RFC 3261 §21.5.7).
         """
-        if transaction.state not in (State.TRYING, State.PROCEEDING):
+        request = transaction.request
+        if request is None or transaction.state not in (State.TRYING, State.PROCEEDING):
             return ()
         data = response.serialise()
+        if len(data) > MAX_DATAGRAM and not transaction.is_reliable:
+            response = respond(request, 513, to_tag=stateless_tag(request, secret=self._secret))
+            data = response.serialise()
         self._bytes += len(data) - len(transaction.response or b"")
         transaction.response = data
+        transaction.to = response.header("To")
+        transaction.allowance -= len(data)
         if response.status < 200:
             transaction.state = State.PROCEEDING
             _stop(transaction)
@@ -196,11 +223,19 @@ class ServerTransactions(Generic[Destination]):
         peer: str,
         destination: Destination,
         is_reliable: bool,
+        allowance: float,
         now: float,
     ) -> tuple[Outgoing[Destination], ...]:
-        """Remember a new request and its final response. Raises TransactionsFullError."""
+        """Remember a new request and its final response.
+
+        Raises TransactionsFullError.
+        """
         transaction = self._add(
-            request, peer=peer, destination=destination, is_reliable=is_reliable
+            request,
+            peer=peer,
+            destination=destination,
+            is_reliable=is_reliable,
+            allowance=allowance,
         )
         return self.answer(transaction, response, now=now)
 
@@ -229,6 +264,7 @@ class ServerTransactions(Generic[Destination]):
         peer: str,
         destination: Destination,
         is_reliable: bool,
+        allowance: float,
     ) -> Transaction[Destination]:
         if len(self._transactions) >= self._limit:
             if not self._answered:
@@ -239,6 +275,7 @@ class ServerTransactions(Generic[Destination]):
             key_of(request, peer),
             destination=destination,
             is_reliable=is_reliable,
+            allowance=allowance,
         )
         self._transactions[transaction.key] = transaction
         return transaction
@@ -331,10 +368,13 @@ class ServerTransactions(Generic[Destination]):
             and transaction.elapsed < 64 * self._timers.t1
             and transaction.response is not None
         ):
-            out.append(Outgoing(transaction.response, transaction.destination))
-            transaction.interval = min(2 * transaction.interval, self._timers.t2)
-            # Timer H ends where it should also when it is no multiple of timer G.
-            pause = min(transaction.interval, 64 * self._timers.t1 - transaction.elapsed)
+            pause = 64 * self._timers.t1 - transaction.elapsed
+            if len(transaction.response) <= transaction.allowance:
+                out.append(Outgoing(transaction.response, transaction.destination))
+                transaction.allowance -= len(transaction.response)
+                transaction.interval = min(2 * transaction.interval, self._timers.t2)
+                # Timer H ends where it should also when it is no multiple of timer G.
+                pause = min(transaction.interval, pause)
             transaction.elapsed += pause
             self._start(transaction, pause, now)
         else:
@@ -376,8 +416,5 @@ def _first(
 
 
 def _answered_tag(transaction: Transaction[Destination]) -> str | None:
-    """Read the To tag that a transaction was answered with; None when it was not.
-
-    It is asked for rarely enough to be read from the bytes that are kept anyway.
-    """
-    return None if transaction.response is None else parse(transaction.response).to.tag
+    """Return the To tag that a transaction was answered with; None when it was not."""
+    return None if transaction.to is None else parse_address(transaction.to).tag

@@ -1,6 +1,5 @@
 """`/api/v1/trunks`: a PBX's lines into the service, and what they fill in."""
 
-from ipaddress import ip_network
 from typing import Annotated
 from uuid import UUID, uuid4
 
@@ -15,6 +14,7 @@ from shaken.attestation import Attest, AttestPolicy, ForeignAttest
 from shaken.audit import Action
 from shaken.credentials import Role
 from shaken.facts import TrunkRecord, trunk_record
+from shaken.networks import read_network
 from shaken.redirection import Redirection
 from shaken.store import tenants as stored
 from shaken.tenants import AnswerForm, Direction, Network, Trunk
@@ -145,7 +145,7 @@ def remove(call: ApiCall) -> Reply:
 def read_networks(texts: list[str]) -> tuple[Network, ...]:
     """Read the networks of a request. Raises Problem."""
     try:
-        return tuple(ip_network(text) for text in texts)
+        return tuple(read_network(text) for text in texts)
     except ValueError as error:
         raise invalid("networks", f"{error}; a network reads 192.0.2.0/24") from error
 

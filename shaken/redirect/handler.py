@@ -22,7 +22,7 @@ from shaken.redirect.invite import (
     parties_of,
     read_invite,
 )
-from shaken.redirect.lines import Line, choose, is_known, lines_of, tenant_of
+from shaken.redirect.lines import Line, choose, is_known, is_sure, lines_of, tenant_of
 from shaken.signing import Call, NotAllowed, NotConfigured, Signer, SigningError
 from shaken.snapshot import Snapshot
 from shaken.store.calls import CallRecord
@@ -36,6 +36,9 @@ from sip.response import stateless_tag
 from trust.roots import Purpose
 
 _log = logging.getLogger(__name__)
+
+_Signed = tuple[str, CallRecord]
+"""An Identity, and what goes on record of it."""
 
 
 class _Refused(Exception):  # noqa: N818 - an answer, not a failure
@@ -85,6 +88,10 @@ class Redirect:
     def is_known(self, source: Source) -> bool:
         """Say whether messages from here are worth reading."""
         return is_known(self._snapshot(), source)
+
+    def is_sure(self, source: Source) -> bool:
+        """Say whether a trunk names this very source, so that answers go to its PBX alone."""
+        return is_sure(self._snapshot(), source)
 
     def answer(self, request: Request, source: Source) -> Answer | Awaitable[Answer]:
         """Answer a request; where a certificate has to be fetched, what waits for it."""
@@ -146,7 +153,7 @@ class Redirect:
         if iat is not None and not self._signer.is_fresh(iat, now=now):
             iat = None
         try:
-            identities = self._signed(asked, invite.origin, iat)
+            signed = self._signed(asked, invite.origin, iat)
         except NotAllowed as error:
             raise _Refused(403, str(error)) from error
         except NotConfigured as error:
@@ -154,10 +161,15 @@ class Redirect:
             raise _Refused(503, str(error)) from error
         except SigningError as error:
             raise _Refused(400, str(error)) from error
-        return answers.signed(asked.request, identities, asked.trunk.sip, to_tag=asked.to_tag)
+        identities = [identity for identity, _ in signed]
+        answer = answers.signed(asked.request, identities, asked.trunk.sip, to_tag=asked.to_tag)
+        # Not before: a call that is refused in the end leaves no record of what was signed for it.
+        for _, record in signed:
+            self._record(record)
+        return answer
 
-    def _signed(self, asked: _Asked, origin: Party, iat: int | None) -> tuple[str, ...]:
-        """Sign for the caller, and that the call was diverted. Raises SigningError.
+    def _signed(self, asked: _Asked, origin: Party, iat: int | None) -> tuple[_Signed, ...]:
+        """Sign for the caller, and that the call was diverted. Raises SigningError, _Refused.
 
         Where the caller's provider has signed already, only the diversion is; where nobody has, the
         caller's is for whom the call was, so that the diversion leads on from there.
@@ -165,15 +177,20 @@ class Redirect:
         invite, diverted = asked.invite, asked.invite.diverted
         if diverted is None:
             return (self._signed_call(asked, origin, invite.destination, iat),)
-        original = _original_caller(invite.identities)
-        diversion = self._signed_diversion(asked, original or origin, diverted, iat)
-        if original is not None:
+        callers = _callers(invite.identities)
+        if callers and origin not in callers:
+            # RFC 8946 §4.1 has a `div` repeat who called. What the PASSporT says of that is not
+            # verified here, so it counts only where the INVITE says the same.
+            why = "the call's Identity is of another caller than the INVITE: no diversion is signed"
+            raise _Refused(403, why)
+        diversion = self._signed_diversion(asked, origin, diverted, iat)
+        if callers:
             return (diversion,)
         return self._signed_call(asked, origin, diverted, iat), diversion
 
     def _signed_call(
         self, asked: _Asked, origin: Party, destination: Party, iat: int | None
-    ) -> str:
+    ) -> _Signed:
         trunk, snapshot, wanted = asked.trunk, asked.snapshot, asked.invite.wanted
         # The PBX may ask for less than its trunk has, never for more.
         usual = trunk.attest.default
@@ -185,12 +202,11 @@ class Redirect:
             trunk=trunk,
             now=asked.asker.at,
         )
-        self._record(signed_record(signed, asked.asker))
-        return signed.identity
+        return signed.identity, signed_record(signed, asked.asker)
 
     def _signed_diversion(
         self, asked: _Asked, origin: Party, diverted: Party, iat: int | None
-    ) -> str:
+    ) -> _Signed:
         invite, snapshot = asked.invite, asked.snapshot
         signed = self._signer.sign_diversion(
             origin,
@@ -201,8 +217,7 @@ class Redirect:
             tenant=snapshot.tenants[asked.trunk.tenant],
             now=asked.asker.at,
         )
-        self._record(diversion_record(signed, asked.asker))
-        return signed.identity
+        return signed.identity, diversion_record(signed, asked.asker)
 
     def _verify(self, asked: _Asked) -> Response | Awaitable[Response]:
         """Answer a call that comes in."""
@@ -230,9 +245,8 @@ class Redirect:
 
     def _conclude(self, outcome: Outcome, call: InboundCall, asked: _Asked) -> Response:
         record = verified_record(outcome, call, asked.asker)
-        self._record(record)
         claims = (record.attest, record.origid) if record.attest else None
-        return answers.verified(
+        answer = answers.verified(
             asked.request,
             asked.invite,
             outcome.decision,
@@ -240,10 +254,13 @@ class Redirect:
             asked.trunk.sip,
             to_tag=asked.to_tag,
         )
+        self._record(record)
+        return answer
 
 
-def _original_caller(identities: Sequence[str]) -> Party | None:
-    """Return who made a call by its `shaken` PASSporT, which a `div` repeats (RFC 8946 §4.1)."""
+def _callers(identities: Sequence[str]) -> list[Party]:
+    """List who made a call by its `shaken` PASSporTs, which are not verified here."""
+    callers = []
     for value in identities:
         for identity in parse_each(value):
             if isinstance(identity, IdentityError):
@@ -253,7 +270,7 @@ def _original_caller(identities: Sequence[str]) -> Party | None:
                 if passport.header.get("ppt") == "shaken":
                     found = msgspec.convert(passport.claims.get("orig"), Party)
                     if (found.tn is UNSET) != (found.uri is UNSET):
-                        return found
+                        callers.append(found)
             except (PassportError, msgspec.ValidationError):
                 continue
-    return None
+    return callers

@@ -4,7 +4,7 @@ Pure. Numbers come out canonical (RFC 8224 §8.3).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -15,7 +15,7 @@ from shaken.attestation import Attest
 from shaken.passport import Parties, Party
 from shaken.redirection import DestinationFrom, OriginFrom, Redirection
 from sip.address import Address
-from sip.grammar import HeaderError
+from sip.grammar import HeaderError, find_parameter
 from sip.message import Request
 from sip.number import NumberError, canonical_number
 from sip.uri import SipUri, UriError, canonical_uri, parse_uri, service_urn, telephone_number
@@ -32,7 +32,10 @@ MAX_IDENTITIES = 16
 _DIGITS = re.compile(r"\+?[0-9*#(][0-9*#()-]{0,31}")
 _ANONYMOUS = re.compile(r"(?i)sips?:(?:anonymous|unavailable|restricted)?(?:@[^;?]*)?(?:[;?].*)?")
 _SCHEME = re.compile(r"(?i)(?:sips?|tel|urn:service):")
+_VERSTAT_LEVEL = re.compile(r"(?i);verstat=TN-Validation-Passed-([ABC])(?![\w-])")
 _HISTORY_INDEX = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){0,15}")
+
+_Index = tuple[int, ...]
 
 
 class InviteError(ValueError):
@@ -160,6 +163,8 @@ def _wanted(request: Request) -> Attest | None:
             asked.append(Attest(value.strip().upper()))
         except ValueError as error:
             raise InviteError(f"{name} is A, B or C, not {value[:16]!a}") from error
+    for value in request.lines("P-Asserted-Identity"):
+        asked += [Attest(level.upper()) for level in _VERSTAT_LEVEL.findall(value)]
     return max(asked, default=None)
 
 
@@ -188,16 +193,46 @@ def _diverted(request: Request, country: str | None) -> Party | None:
     return None
 
 
-def _diverting(request: Request) -> Sequence[str]:
-    """List whom the call went by, the last one first."""
+def _diverting(request: Request) -> Iterable[str]:
+    """List who diverted the call, the last one first."""
     diversions = request.addresses("Diversion")
     if diversions:
         # "The first Diversion header field value is the most recent": each is put on top.
         return [each.uri for each in diversions]
     history = [
-        (tuple(map(int, index.split("."))), address.uri)
+        (index, address)
         for address in request.addresses("History-Info")
-        for name, index in address.parameters
-        if name == "index" and index is not None and _HISTORY_INDEX.fullmatch(index)
+        if (index := _history_index(find_parameter(address.parameters, "index"))) is not None
     ]
-    return [uri for _, uri in sorted(history, key=itemgetter(0), reverse=True)]
+    return _mapped_from(sorted(history, key=itemgetter(0), reverse=True))
+
+
+def _mapped_from(history: Iterable[tuple[_Index, Address]]) -> Iterator[str]:
+    """Go back from the last entry of a History-Info to the first; yield who diverted on this way.
+
+    RFC 7044 §5: `mp` names the entry whose user the call was diverted from; `rc` and `np` name the
+    one before, of the same user. An entry without any of them (RFC 4244) follows the next before
+    it, and does not say that the user is the same.
+    """
+    wanted: _Index | None = None
+    diverts = False
+    for index, address in history:
+        if wanted not in (None, index):
+            continue
+        if diverts:
+            yield address.uri
+        tags = [each for each in address.parameters if each[0] in ("mp", "rc", "np")]
+        diverts = not tags or tags[0][0] == "mp"
+        if tags:
+            wanted = _history_index(tags[0][1])
+            if wanted is None:
+                return
+        else:
+            wanted = None
+
+
+def _history_index(text: str | None) -> _Index | None:
+    """Read the index of an entry of a History-Info, None: it is none."""
+    if text is None or _HISTORY_INDEX.fullmatch(text) is None:
+        return None
+    return tuple(map(int, text.split(".")))

@@ -43,7 +43,12 @@ _ROLES = {Direction.SIGN: Role.SIGNER, Direction.VERIFY: Role.VERIFIER}
 
 def is_known(snapshot: Snapshot, source: Source) -> bool:
     """Say at a glance whether requests from here may be a trunk's, before they are read."""
-    return bool(snapshot.sources.at(source.address)) or bool(_certified(snapshot, source))
+    return bool(snapshot.hosted_sources.at(source.address)) or is_sure(snapshot, source)
+
+
+def is_sure(snapshot: Snapshot, source: Source) -> bool:
+    """Say whether requests from here are a trunk's whatever host they name."""
+    return bool(snapshot.sources.at(source.address) or _certified(snapshot, source))
 
 
 def lines_of(snapshot: Snapshot, source: Source, uri: str) -> Sequence[Line]:

@@ -87,4 +87,5 @@ def sip_server(
         tls_context=tls_context,
         limits=limits,
         is_known=redirect.is_known,
+        is_sure=redirect.is_sure,
     )

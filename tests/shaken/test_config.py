@@ -297,7 +297,9 @@ def test_client_certificates_are_a_word_of_two() -> None:
     assert "one of off, optional is expected" in said
 
 
-@pytest.mark.parametrize("network", ["proxy", "10.0.0.0/33", "10.0.0.1/8", "2001:db8::/200"])
+@pytest.mark.parametrize(
+    "network", ["proxy", "10.0.0.0/33", "10.0.0.1/8", "2001:db8::/200", "::ffff:10.0.0.1"]
+)
 def test_a_bad_network_is_an_error_of_its_setting(network: str) -> None:
     said = complaint(SHAKEN_HTTP__TRUSTED_PROXIES=f"192.0.2.0/24,{network}")
 
@@ -478,6 +480,7 @@ def test_sip_listens_at_several_addresses(tmp_path: Path) -> None:
     ("setting", "text", "words"),
     [
         ("UDP", "5060", "[sip] udp 1: '5060' is not address:port"),
+        ("UDP", "[::ffff:192.0.2.1]:5060", "in IPv6's spelling; write 192.0.2.1:5060"),
         ("TCP", "127.0.0.1:5060,pbx:5060", "[sip] tcp 2: 'pbx:5060' is not address:port"),
         ("TLS", "127.0.0.1:99999", "[sip] tls 1: "),
         ("CONNECTIONS", "0", "[sip] connections: "),

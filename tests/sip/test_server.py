@@ -50,6 +50,28 @@ async def test_what_is_not_acknowledged_is_sent_again_and_an_ack_ends_it() -> No
     assert parse(answer).cseq.method == "OPTIONS"
 
 
+async def test_a_source_that_may_be_forged_gets_nothing_large_that_it_does_not_ask_for() -> None:
+    def handler(message: Request, _source: Source) -> Answer:
+        contact = f"<sip:{'x' * 2000}@example.com>"
+        return respond(message, 302, to_tag="mine", headers=(("Contact", contact),))
+
+    sure: set[int] = set()
+    async with serving_udp(
+        handler, timers=Timers(t1=0.02), is_sure=lambda source: source.port in sure
+    ) as endpoint:
+        with DatagramClient(endpoint) as forged, DatagramClient(endpoint) as named:
+            sure.add(named.address[1])
+            first = await forged.ask(_from(forged, request()))
+            await named.ask(_from(named, request()))
+            for _ in range(3):
+                await named.receive()
+            again = await forged.ask(_from(forged, request()))
+            other = await forged.ask(_from(forged, request("OPTIONS")))
+
+    assert again == first
+    assert parse(other).cseq.method == "OPTIONS"
+
+
 async def test_the_via_says_where_the_request_came_from() -> None:
     async with serving_udp(Redirect()) as endpoint:
         with DatagramClient(endpoint) as client:
@@ -138,6 +160,22 @@ async def test_an_answer_may_take_a_while_and_a_cancel_ends_it() -> None:
 
 
 @pytest.mark.parametrize("is_late", [False, True])
+async def test_an_answer_too_long_for_a_datagram_is_a_513(*, is_late: bool) -> None:
+    def soon(message: Request, _source: Source) -> Answer:
+        contact = f"<sip:{'x' * 70_000}@example.com>"
+        return respond(message, 302, to_tag="mine", headers=(("Contact", contact),))
+
+    async def late(message: Request, source: Source) -> Answer:
+        return soon(message, source)
+
+    async with serving_udp(late if is_late else soon) as endpoint:
+        with DatagramClient(endpoint) as client:
+            answer = await client.ask(_from(client, request()))
+
+    assert answer.startswith(b"SIP/2.0 513 Message Too Large\r\n")
+
+
+@pytest.mark.parametrize("is_late", [False, True])
 async def test_a_failing_handler_is_logged_and_answered_with_500(
     caplog: pytest.LogCaptureFixture, *, is_late: bool
 ) -> None:
@@ -166,6 +204,46 @@ async def test_an_answer_that_takes_too_long_is_a_500(caplog: pytest.LogCaptureF
 
     assert answer.startswith(b"SIP/2.0 500 ")
     assert caplog.record_tuples[-1][1] == logging.ERROR
+
+
+async def test_a_server_that_closes_gives_the_answers_that_are_under_way() -> None:
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def handler(message: Request, _source: Source) -> Answer:
+        asked.set()
+        await may_answer.wait()
+        return respond(message, 302, to_tag="mine")
+
+    sock, endpoint = bound(socket.SOCK_DGRAM)
+    server = SipServer(handler, udp=[sock], timers=Timers(trying=60))
+    await server.start()
+    with DatagramClient(endpoint) as client:
+        client.send(_from(client, request()))
+        await asked.wait()
+        closing = asyncio.create_task(server.close())
+        await asyncio.sleep(0)
+        may_answer.set()
+        answer = await client.receive()
+        await closing
+
+    assert answer.startswith(b"SIP/2.0 302 ")
+
+
+async def test_a_server_that_closes_answers_what_takes_too_long_with_503() -> None:
+    async def handler(_message: Request, _source: Source) -> Answer:
+        asked.set()
+        await asyncio.Event().wait()
+        return None
+
+    asked = asyncio.Event()
+    limits = Limits(closing_seconds=0.01)
+    async with serving_udp(handler, limits=limits, timers=Timers(trying=60)) as endpoint:
+        client = DatagramClient(endpoint)
+        client.send(_from(client, request()))
+        await asked.wait()
+
+    with client:
+        assert (await client.receive()).startswith(b"SIP/2.0 503 Service Unavailable\r\n")
 
 
 async def test_a_stateless_answer_is_given_anew_and_silence_is_silence() -> None:
@@ -210,7 +288,7 @@ async def test_when_no_more_can_wait_a_request_gets_503() -> None:
         await asyncio.Event().wait()
         return None
 
-    async with serving_udp(handler, limits=Limits(transactions=1)) as endpoint:
+    async with serving_udp(handler, limits=Limits(transactions=1, closing_seconds=0)) as endpoint:
         with DatagramClient(endpoint) as client:
             client.send(_from(client, request("OPTIONS")))
             answer = await client.ask(_from(client, request(branch="z9hG4bK-2")))

@@ -2,7 +2,7 @@ import gc
 
 import pytest
 
-from sip.message import Request, Response
+from sip.message import HeaderFields, Request, Response
 from sip.parsing import parse
 from sip.response import respond
 from sip.transaction import (
@@ -18,6 +18,8 @@ from tests.sip.messages import request
 PEER = "192.0.2.1"
 SOCKET = ("192.0.2.1", 5060)
 T1 = 0.5
+LONG = 1_000_000
+"""Bytes of an INVITE to which everything may be sent again."""
 
 
 class Clocked:
@@ -37,14 +39,22 @@ class Clocked:
     ) -> tuple[Outgoing[tuple[str, int]], ...] | None:
         return self.transactions.receive(message, peer=peer, destination=SOCKET, now=self.now)
 
-    def answer(self, message: Request, status: int = 302) -> bytes:
+    def answer(
+        self,
+        message: Request,
+        status: int = 302,
+        *,
+        allowance: float = LONG,
+        headers: HeaderFields = (),
+    ) -> bytes:
         assert self.receive(message) is None
         (out,) = self.transactions.answer_at_once(
             message,
-            _response(message, status),
+            _response(message, status, headers),
             peer=PEER,
             destination=SOCKET,
             is_reliable=self.is_reliable,
+            allowance=allowance,
             now=self.now,
         )
         return out.data
@@ -59,8 +69,8 @@ class Clocked:
         return sent
 
 
-def _response(message: Request, status: int = 302) -> Response:
-    return respond(message, status, to_tag="mine")
+def _response(message: Request, status: int = 302, headers: HeaderFields = ()) -> Response:
+    return respond(message, status, to_tag="mine", headers=headers)
 
 
 def _statuses(out: tuple[Outgoing[tuple[str, int]], ...] | None) -> list[tuple[int, str]]:
@@ -82,6 +92,41 @@ def test_a_final_response_to_an_invite_is_sent_again_until_timer_h() -> None:
     times = [0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5]
     assert sent == [(time, data) for time in times]
     assert len(clocked.transactions) == 0
+
+
+@pytest.mark.parametrize(
+    ("times", "resent"),
+    [(0, []), (1, []), (2, [0.5]), (3, [0.5, 1.5]), (4, [0.5, 1.5, 3.5])],
+)
+def test_unasked_no_more_is_sent_than_is_allowed(times: int, resent: list[float]) -> None:
+    clocked = Clocked()
+    size = len(_response(request()).serialise())
+    data = clocked.answer(request(), allowance=times * size)
+
+    assert [time for time, _ in clocked.run_until(31.9)] == resent
+    # An INVITE that comes again is answered as before, and timer H ends as before.
+    assert clocked.receive(request()) == (Outgoing(data, SOCKET),)
+    assert clocked.run_until(64 * T1) == []
+    assert len(clocked.transactions) == 0
+
+
+def test_what_was_sent_before_the_final_response_counts_too() -> None:
+    clocked = Clocked()
+    message = request()
+    trying = len(respond(message, 100, to_tag="").serialise())
+    final = len(_response(message).serialise())
+    transaction = clocked.transactions.begin(
+        message,
+        peer=PEER,
+        destination=SOCKET,
+        is_reliable=False,
+        allowance=trying + 2 * final,
+        now=clocked.now,
+    )
+    assert len(clocked.run_until(0.3)) == 1
+    clocked.transactions.answer(transaction, _response(message), now=clocked.now)
+
+    assert len(clocked.run_until(31)) == 1
 
 
 def test_timer_h_ends_after_64_times_t1() -> None:
@@ -165,7 +210,7 @@ def test_a_2xx_is_sent_again_for_a_retransmission_only() -> None:
 def _begin(clocked: Clocked, message: Request) -> None:
     assert clocked.receive(message) is None
     clocked.transactions.begin(
-        message, peer=PEER, destination=SOCKET, is_reliable=False, now=clocked.now
+        message, peer=PEER, destination=SOCKET, is_reliable=False, allowance=LONG, now=clocked.now
     )
 
 
@@ -184,7 +229,7 @@ def test_an_answer_in_time_needs_no_100() -> None:
     clocked = Clocked()
     message = request()
     transaction = clocked.transactions.begin(
-        message, peer=PEER, destination=SOCKET, is_reliable=False, now=clocked.now
+        message, peer=PEER, destination=SOCKET, is_reliable=False, allowance=LONG, now=clocked.now
     )
     out = clocked.transactions.answer(transaction, _response(message), now=clocked.now)
 
@@ -204,7 +249,7 @@ def test_a_provisional_response_is_what_a_retransmission_gets() -> None:
     clocked = Clocked()
     message = request()
     transaction = clocked.transactions.begin(
-        message, peer=PEER, destination=SOCKET, is_reliable=False, now=clocked.now
+        message, peer=PEER, destination=SOCKET, is_reliable=False, allowance=LONG, now=clocked.now
     )
     (ringing,) = clocked.transactions.answer(transaction, _response(message, 180), now=clocked.now)
 
@@ -219,7 +264,7 @@ def test_a_cancel_ends_an_invite_that_has_no_answer() -> None:
     clocked = Clocked()
     message = request()
     transaction = clocked.transactions.begin(
-        message, peer=PEER, destination=SOCKET, is_reliable=False, now=clocked.now
+        message, peer=PEER, destination=SOCKET, is_reliable=False, allowance=LONG, now=clocked.now
     )
 
     out = clocked.receive(request("CANCEL"))
@@ -243,6 +288,41 @@ def test_a_cancel_of_an_answered_invite_changes_nothing() -> None:
     assert _statuses(out) == [(200, "CANCEL")]
     assert parse(out[0].data).to.tag == "mine"
     assert clocked.receive(request()) == (Outgoing(data, SOCKET),)
+
+
+BULKY = (("Warning", f'399 shaken "{"x" * 70_000}"'),)
+
+
+def test_an_answer_longer_than_a_datagram_is_513_instead() -> None:
+    clocked = Clocked()
+    out = Outgoing(clocked.answer(request(), headers=BULKY), SOCKET)
+
+    assert _statuses((out,)) == [(513, "INVITE")]
+    assert clocked.receive(request()) == (out,)
+    cancelled = clocked.receive(request("CANCEL"))
+    assert _statuses(cancelled) == [(200, "CANCEL")]
+    assert parse((cancelled or ())[0].data).to.tag == parse(out.data).to.tag
+
+
+def test_a_cancel_of_an_invite_with_a_long_answer_has_its_tag() -> None:
+    clocked = Clocked(is_reliable=True)
+    data = clocked.answer(request(), headers=BULKY)
+
+    cancelled = clocked.receive(request("CANCEL"))
+
+    assert len(data) > 70_000
+    assert parse((cancelled or ())[0].data).to.tag == "mine"
+
+
+def test_a_cancel_of_an_acknowledged_invite_has_its_tag() -> None:
+    clocked = Clocked()
+    clocked.answer(request())
+    clocked.receive(request("ACK"))
+
+    cancelled = clocked.receive(request("CANCEL"))
+
+    assert _statuses(cancelled) == [(200, "CANCEL")]
+    assert parse((cancelled or ())[0].data).to.tag == "mine"
 
 
 def test_a_cancel_of_nothing_gets_481_and_is_not_remembered() -> None:
@@ -381,7 +461,7 @@ def test_an_acknowledged_response_takes_no_bytes() -> None:
 def test_what_gets_no_answer_is_forgotten() -> None:
     clocked = Clocked()
     transaction = clocked.transactions.begin(
-        request(), peer=PEER, destination=SOCKET, is_reliable=False, now=clocked.now
+        request(), peer=PEER, destination=SOCKET, is_reliable=False, allowance=LONG, now=clocked.now
     )
     clocked.transactions.abandon(transaction)
 

@@ -45,6 +45,23 @@ def test_a_taken_port_is_named_before_anything_is_made(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+def test_the_same_port_of_all_ipv4_and_of_all_ipv6_addresses_is_not_the_same(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    both = f"0.0.0.0:{port},[::]:{port}"
+    # What is found wrong, the last of the ports, comes after all others.
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        said = refusal(
+            tmp_path,
+            SHAKEN_SIP__UDP=both,
+            SHAKEN_SIP__TCP=both,
+            SHAKEN_SIP__TLS=f"127.0.0.1:{other.getsockname()[1]}",
+        )
+
+    assert "[sip] tls" in said
+
+
 def test_a_taken_port_for_challenges_is_named_before_anything_is_made(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"

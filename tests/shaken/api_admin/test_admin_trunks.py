@@ -198,6 +198,7 @@ WRONG: dict[str, tuple[str, object]] = {
     "a network that is none": ("networks", ["192.0.2.0/24", "lan"]),
     "an address of too many parts": ("networks", ["1.2.3.4.5"]),
     "a network of no address": ("networks", [""]),
+    "a network of IPv4 in IPv6's spelling": ("networks", ["::ffff:192.0.2.0/120"]),
     "a country that is none": ("country", "XX"),
     "a country in words": ("country", "USA"),
     "an origid that is no UUID": ("origid", "1234"),

@@ -254,7 +254,7 @@ def test_a_diverted_call_is_signed_with_its_diversion_and_verifies(bench: Bench)
         "iat": bench.now,
         "orig": {"tn": FOREIGN},
     }
-    assert [record.attest for record in bench.records] == ["", "B"]
+    assert [record.attest for record in bench.records] == ["B", ""]
     bench.have(direction=Direction.VERIFY)
     url = own_url(answer)
     bench.desk.publish(bench.issued, url)
@@ -273,18 +273,56 @@ def test_a_diverted_call_that_has_an_identity_gets_a_diversion_only(
     bench.have(direction=Direction.SIGN, sip=Redirection(sources=(PBX.address,), divert=True))
     carrier = lab_ca.issue_sti(spc="4321", now=datetime.fromtimestamp(bench.now, UTC))
     original = identity(carrier, bench.now, orig={"tn": FOREIGN}, dest={"tn": [ANOTHER]})
-    request = calling(ORIG, ("Identity", original), diverted_by(ANOTHER))
+    request = calling(FOREIGN, ("Identity", original), diverted_by(ANOTHER))
 
     answer = bench.ask(request)
 
     assert len(answer.lines("Identity")) == 1
-    # Who called is what the caller's own provider says, not what the PBX does.
     assert bench.claims(answer, ppt="div")["orig"] == {"tn": FOREIGN}
     bench.have(direction=Direction.VERIFY)
     bench.desk.publish(bench.issued, own_url(answer))
     bench.desk.publish(carrier, X5U)
     both = [("Identity", original), ("Identity", answer.lines("Identity")[0])]
     assert bench.ask(calling(FOREIGN, *both)).header("P-Attestation-Indicator") == "A"
+
+
+@pytest.mark.parametrize("orig", [{"tn": FOREIGN}, {"tn": f"+{ORIG}"}, {"uri": f"tel:{ORIG}"}])
+def test_no_diversion_is_signed_of_a_call_whose_identity_is_of_another_caller(
+    bench: Bench, orig: object
+) -> None:
+    bench.have(direction=Direction.SIGN, sip=Redirection(sources=(PBX.address,), divert=True))
+    original = identity(bench.issued, bench.now, orig=orig, dest={"tn": [ANOTHER]})
+
+    answer = bench.ask(calling(ORIG, ("Identity", original), diverted_by(ANOTHER)))
+
+    assert (answer.status, answer.header("Identity")) == (403, None)
+    assert "another caller" in str(answer.header("Reason"))
+    assert bench.records == []
+
+
+def test_of_several_identities_one_of_the_caller_is_enough_for_a_diversion(bench: Bench) -> None:
+    bench.have(direction=Direction.SIGN, sip=Redirection(sources=(PBX.address,), divert=True))
+    strange, own = (
+        ("Identity", identity(bench.issued, bench.now, orig={"tn": number}))
+        for number in (FOREIGN, ORIG)
+    )
+
+    answer = bench.ask(calling(ORIG, strange, own, diverted_by(ANOTHER)))
+
+    assert bench.claims(answer, ppt="div")["orig"] == {"tn": ORIG}
+    assert len(answer.lines("Identity")) == 1
+
+
+def test_nothing_is_recorded_of_a_diverted_call_that_is_refused(bench: Bench) -> None:
+    bench.have(
+        attest=AttestPolicy(Attest.A, ForeignAttest.REFUSE),
+        sip=Redirection(sources=(PBX.address,), divert=True),
+    )
+
+    answer = bench.ask(calling(FOREIGN, diverted_by(ANOTHER)))
+
+    assert (answer.status, answer.header("Identity")) == (403, None)
+    assert bench.records == []
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,10 @@ def test_what_cannot_be_understood_is_said(request_: object, words: str) -> None
         read_invite(request_, USUAL, country=None)  # type: ignore[arg-type]
 
 
+def asserted(uri: str) -> tuple[str, str]:
+    return ("P-Asserted-Identity", f"<{uri}>")
+
+
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
@@ -128,6 +132,14 @@ def test_what_cannot_be_understood_is_said(request_: object, words: str) -> None
         ((("P-Attestation-Indicator", " c "),), Attest.C),
         ((("Attestation", "A"), ("P-Attestation-Indicator", "B")), Attest.B),
         ((("Attestation", "C"), ("P-Attestation-Indicator", "A")), Attest.C),
+        ((asserted(f"sip:+{ORIG};verstat=TN-Validation-Passed-B@pbx"),), Attest.B),
+        ((asserted(f"sip:+{ORIG}@pbx;verstat=tn-validation-passed-c;user=phone"),), Attest.C),
+        ((asserted(f"tel:+{ORIG};verstat=TN-Validation-Passed-A"),), Attest.A),
+        ((asserted(f"tel:+{ORIG};verstat=TN-Validation-Passed-B"), ("Attestation", "C")), Attest.C),
+        ((asserted(f"tel:+{ORIG};verstat=TN-Validation-Passed-C"), ("Attestation", "A")), Attest.C),
+        ((asserted(f"tel:+{ORIG};verstat=TN-Validation-Passed"),), None),
+        ((asserted(f"tel:+{ORIG};verstat=TN-Validation-Failed-C"),), None),
+        ((asserted(f"tel:+{ORIG};verstat=TN-Validation-Passed-Best"),), None),
     ],
 )
 def test_a_pbx_may_say_which_attestation_it_wants(
@@ -187,7 +199,7 @@ def history(*entries: tuple[str, str]) -> tuple[str, str]:
     return ("History-Info", ", ".join(f"<tel:+{tn}>;index={index}" for tn, index in entries))
 
 
-FIRST, SECOND = "12155550001", "12155550002"
+FIRST, SECOND, THIRD = "12155550001", "12155550002", "12155550003"
 
 
 @pytest.mark.parametrize(
@@ -203,9 +215,25 @@ FIRST, SECOND = "12155550001", "12155550002"
         ((history((DEST, "1.2"), (FIRST, "1"), (SECOND, "1.1")),), SECOND),
         ((history((FIRST, "1"), (DEST, "1.10"), (SECOND, "1.9")),), SECOND),
         ((history((DEST, "1")),), None),
-        ((history((FIRST, "1")),), FIRST),
+        ((history((FIRST, "1")),), None),
         ((diversion(SECOND), history((FIRST, "1"), (DEST, "1.1"))), SECOND),
         ((history((FIRST, "one"), (DEST, "1")),), None),
+        # RFC 7044 §5: `mp` says that another user's entry was diverted here, `rc` and `np` that
+        # the user stays the same.
+        ((history((FIRST, "1"), (DEST, "1.1;mp=1")),), FIRST),
+        ((history((FIRST, "1"), (DEST, "1.1;rc=1")),), None),
+        ((history((FIRST, "1"), (DEST, "1.1;np=1")),), None),
+        ((history((FIRST, "1"), (SECOND, "1.1;mp=1"), (DEST, "1.1.1;rc=1.1")),), FIRST),
+        ((history((FIRST, "1"), (SECOND, "1.1;rc=1"), (DEST, "1.1.1;mp=1.1")),), SECOND),
+        ((history((FIRST, "1"), (SECOND, "1.1;mp=1"), (DEST, "1.2;mp=1")),), FIRST),
+        ((history((FIRST, "1"), (SECOND, "1.1;mp=1"), (DEST, "1.2;mp=1.1")),), SECOND),
+        ((history((FIRST, "1"), (SECOND, "1.1;mp=1"), (DEST, "1.2;rc=1")),), None),
+        ((history((FIRST, "1"), (DEST, "1.1;mp=1"), (THIRD, "1.1.1;np=1.1")),), FIRST),
+        ((history((FIRST, "1"), (DEST, "1.1;MP=1")),), FIRST),
+        ((history((FIRST, "1"), (DEST, "1.1;mp=1.7")),), None),
+        ((history((FIRST, "1"), (DEST, "1.1;mp=1.1")),), None),
+        ((history((FIRST, "1"), (DEST, "1.1;mp")),), None),
+        ((history((FIRST, "1"), (SECOND, "1.1"), (DEST, "1.1.1;rc=1.1")),), FIRST),
     ],
 )
 def test_the_last_who_diverted_the_call_is_found(

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
 from shaken.credentials import Credential, CredentialIndex, Role, digest_of
-from shaken.redirect.lines import Line, choose, is_known, lines_of, tenant_of
+from shaken.redirect.lines import Line, choose, is_known, is_sure, lines_of, tenant_of
 from shaken.redirection import Redirection, SourceIndex
 from shaken.snapshot import Snapshot
 from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
@@ -91,6 +91,7 @@ def test_a_source_address_leads_to_its_trunk() -> None:
     assert names(lines_of(snapshot, HERE, uri(OWN))) == ["trunk"]
     assert names(lines_of(snapshot, replace(HERE, address="192.0.2.11"), uri(OWN))) == ["wide"]
     assert is_known(snapshot, HERE)
+    assert is_sure(snapshot, HERE)
 
 
 def test_an_address_that_is_no_trunks_leads_nowhere_whatever_the_host() -> None:
@@ -118,6 +119,27 @@ def test_a_host_leads_to_a_trunk_that_allows_it(host: str, expected: list[str]) 
 
     assert names(lines_of(snapshot, stranger, uri(host))) == expected
     assert not is_known(snapshot, stranger)
+
+
+@pytest.mark.parametrize(
+    ("networks", "expected"),
+    [
+        (("198.51.100.0/24",), True),
+        (("203.0.113.7", "198.51.100.1"), True),
+        (("203.0.113.0/24",), False),
+        (("0.0.0.0/0", "::/0"), False),
+        (("0.0.0.0/0", "198.51.100.1"), True),
+    ],
+)
+def test_who_calls_from_the_networks_of_a_trunk_known_by_its_host_is_no_stranger(
+    networks: tuple[str, ...],
+    expected: bool,  # noqa: FBT001 (a parameter of a test)
+) -> None:
+    snapshot = Known(trunk(sources=(), by_host=True, networks=networks), trunk("other"))
+    source = replace(HERE, address="198.51.100.1")
+
+    assert is_known(snapshot, source) is expected
+    assert not is_sure(snapshot, source)
 
 
 @pytest.mark.parametrize(

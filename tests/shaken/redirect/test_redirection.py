@@ -28,6 +28,8 @@ NETWORKS = st.one_of(
         ({"sources": ("192.0.2.1/24",)}, "host bits"),
         ({"sources": ("0.0.0.0/0",)}, "too wide, its prefix has 8 bits at least"),
         ({"sources": ("192.0.2.1", "::/0")}, "too wide, its prefix has 16 bits at least"),
+        ({"sources": ("::ffff:192.0.2.7",)}, "IPv6's spelling; write 192.0.2.7/32"),
+        ({"sources": ("::ffff:192.0.2.0/120",)}, "IPv6's spelling; write 192.0.2.0/24"),
         ({"contact": "a host"}, "a host reads carrier.example.com:5060"),
         ({"contact": "host:99999"}, "a host reads carrier.example.com:5060"),
         ({"contact": "user@host"}, "contact is a host, with a port or without"),
