@@ -52,10 +52,10 @@ class Upload:
     """
 
     kind: CertificateKind
-    certificate: str = ""
-    private_key: str | None = None
-    pkcs12: bytes | None = None
-    passphrase: str | None = None
+    certificate: str = field(default="", repr=False)
+    private_key: str | None = field(default=None, repr=False)
+    pkcs12: bytes | None = field(default=None, repr=False)
+    passphrase: str | None = field(default=None, repr=False)
     tenant: str | None = None
     x5u: str | None = None
     source: Source = Source.UPLOADED

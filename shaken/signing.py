@@ -4,6 +4,7 @@
 no clock and no database; the snapshot and the time come with each call.
 """
 
+import logging
 import math
 import re
 from collections.abc import Container
@@ -24,6 +25,11 @@ from trust.store.certificates import StoredCertificate
 
 CHAIN_PATH = "/certificates/{fingerprint}.pem"
 """Where below its public URL the service publishes the chain of each STI certificate."""
+
+RETRY_SECONDS = 5
+"""How long a call that cannot be signed is refused for its tenant's others, too."""
+
+_log = logging.getLogger(__name__)
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
@@ -128,6 +134,7 @@ class Signer:
         self._policy = policy
         self._pens: dict[str, _Pen] = {}
         self._lines: dict[str | None, _Line] = {}
+        self._refusals: dict[str | None, tuple[int, str]] = {}
         self._lines_of: Snapshot | None = None
         self._lines_period = (math.inf, math.inf)
 
@@ -219,7 +226,7 @@ class Signer:
     def forget_all_but(self, kept: Container[str]) -> None:
         """Drop the keys of certificates that are gone."""
         self._pens = {name: pen for name, pen in self._pens.items() if name in kept}
-        self._lines = {}
+        self._lines, self._refusals = {}, {}
 
     def _fresh(self, iat: int | None, now: int) -> int:
         if iat is None:
@@ -235,17 +242,33 @@ class Signer:
     def _line(self, snapshot: Snapshot, tenant: Tenant | None, now: int) -> _Line:
         begin, end = self._lines_period
         if self._lines_of is not snapshot or not begin <= now < end:
-            self._lines = {}
+            self._lines, self._refusals = {}, {}
             self._lines_of = snapshot
             self._lines_period = snapshot.sti.period(now)
         address = None if tenant is None else tenant.address
         line = self._lines.get(address)
         if line is None:
+            line = self._lines[address] = self._new_line(snapshot, tenant, address, now)
+        return line
+
+    def _new_line(
+        self, snapshot: Snapshot, tenant: Tenant | None, address: str | None, now: int
+    ) -> _Line:
+        """Make a tenant's line; what cannot be made is tried again, and logged, after a while.
+
+        Each try may read the file of the master keys, and calls may come by the thousand.
+        """
+        tried, refusal = self._refusals.get(address, (-math.inf, ""))
+        if tried <= now < tried + RETRY_SECONDS:
+            raise NotConfigured(refusal)
+        try:
             candidate, chosen = self._choose(snapshot, tenant, now)
             pen = self._pen(snapshot.certificates[candidate.id])
-            line = _Line(pen, chosen, OwnNumbers(() if tenant is None else tenant.numbers))
-            self._lines[address] = line
-        return line
+        except NotConfigured as error:
+            self._refusals[address] = now, str(error)
+            _log.error("calls are not signed: %s", error)
+            raise
+        return _Line(pen, chosen, OwnNumbers(() if tenant is None else tenant.numbers))
 
     def _choose(
         self, snapshot: Snapshot, tenant: Tenant | None, now: int

@@ -132,6 +132,14 @@ async def parts_of(request: web.Request, body: bytes) -> list[Part]:
 def _refuse_nul(document: dict[str, Any]) -> None:
     """Refuse text with NUL, which PostgreSQL cannot hold and programs in C end at."""
     for name, value in document.items():
-        texts = value if isinstance(value, list) else [value]
-        if any(isinstance(text, str) and "\0" in text for text in texts):
+        if _holds_nul(value):
             raise invalid(ascii(name)[1:-1], "the text holds a NUL character")
+
+
+def _holds_nul(value: object) -> bool:
+    """Look into JSON, whose depth is bounded (`shaken.strictjson`)."""
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(map(_holds_nul, value.values())) or any(map(_holds_nul, value))
+    return isinstance(value, list) and any(map(_holds_nul, value))

@@ -68,6 +68,10 @@ class CertificateImport(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     tenant: Annotated[str, Meta(max_length=253)] | None = None
     x5u: Annotated[str, Meta(max_length=2048)] | None = None
 
+    def __repr__(self) -> str:
+        """Say no more than what it is for: it holds a private key."""
+        return f"<{type(self).__name__} of kind {self.kind.value}>"
+
 
 class CertificateDeletion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Certificates to remove together: all of them or none."""

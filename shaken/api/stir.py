@@ -50,6 +50,10 @@ class StirRequest(msgspec.Struct, frozen=True):
     peer: str
     client_spki: str | None = None
 
+    def __repr__(self) -> str:
+        """Leave out headers and body: they hold a credential and a PASSporT."""
+        return f"<{self.method} {self.path} from {self.peer}>"
+
 
 class StirAnswer(msgspec.Struct, frozen=True):
     """What to send back."""

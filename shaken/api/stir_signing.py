@@ -1,6 +1,5 @@
 """`POST /stir/v1/signing`: a call becomes an Identity header."""
 
-import logging
 import re
 from collections.abc import Callable
 from urllib.parse import parse_qs
@@ -28,8 +27,6 @@ MAX_QUERY_FIELDS = 16
 """Fields of a query; `tenant` is the only one that means something."""
 
 _PORT = re.compile(r":[0-9]+\Z")
-
-_log = logging.getLogger(__name__)
 
 
 class Signing:
@@ -64,7 +61,6 @@ class Signing:
         except NotAllowed as error:
             raise StirError(StirFault.FORBIDDEN, str(error)) from error
         except NotConfigured as error:
-            _log.error("request %s is not signed: %s", asked.request_id, error)
             raise StirError(StirFault.INTERNAL, detail=str(error)) from error
         self._record(signed_record(signed, asked.asker(tenant.address if tenant else None)))
         return _success(signed, message, asked)

@@ -4,7 +4,6 @@ The same signer, verifier and records as over HTTP. No request is forwarded, non
 `sip.server` remembers what an INVITE was answered with.
 """
 
-import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -34,8 +33,6 @@ from sip.message import Request, Response
 from sip.reception import Answer, Source, Stateless
 from sip.response import stateless_tag
 from trust.roots import Purpose
-
-_log = logging.getLogger(__name__)
 
 _Signed = tuple[str, CallRecord]
 """An Identity, and what goes on record of it."""
@@ -157,7 +154,6 @@ class Redirect:
         except NotAllowed as error:
             raise _Refused(403, str(error)) from error
         except NotConfigured as error:
-            _log.error("call %s is not signed: %s", asked.asker.request_id, error)
             raise _Refused(503, str(error)) from error
         except SigningError as error:
             raise _Refused(400, str(error)) from error

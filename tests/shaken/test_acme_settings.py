@@ -95,6 +95,7 @@ async def test_what_is_no_secret_returns_to_its_default_when_left_out(world: Wor
         ({"eab": {"kid": "kid", "hmac_key": "no base64"}}, "eab.hmac_key"),
         ({"eab": {"kid": "kid", "hmac_key": "c2Vj", "more": 1}}, "eab"),
         ({"eab": {"kid": "kid"}}, "eab"),
+        ({"eab": {"kid": "a\0b", "hmac_key": "c2Vj"}}, "eab"),
         ({"key_type": "rsa-3072"}, "key_type"),
         ({"profile": "a\nb"}, "profile"),
         ({"preferred_chain": ""}, "preferred_chain"),

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
+from shaken.api.certificates import CertificateImport
+from shaken.api.stir import StirRequest
 from shaken.assignment import UnknownTenant
 from shaken.audit import SYSTEM
 from shaken.certificates import EXPIRING_SECONDS, Status, status_of
@@ -71,6 +73,16 @@ def encrypted(issued: Issued) -> str:
 
 
 # What is stored
+
+
+def test_what_holds_a_key_does_not_show_it_by_accident() -> None:
+    upload = Upload(
+        CertificateKind.STI, certificate="-key-", private_key="-key-", passphrase="-key-"
+    )
+    sent = CertificateImport(CertificateKind.STI, certificate="-key-", passphrase="-key-")
+    request = StirRequest("POST", "/", "", {"Authorization": "-key-"}, b"-key-", "192.0.2.1")
+
+    assert "-key-" not in repr((upload, sent, request))
 
 
 def test_an_import_is_stored_with_all_that_the_certificate_says(

@@ -1,7 +1,7 @@
 """A call becomes an Identity header."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from shaken.audit import SYSTEM
 from shaken.importing import Upload, import_certificate
 from shaken.passport import Parties, Party, decode, signature_fits
 from shaken.signing import (
+    RETRY_SECONDS,
     Call,
     InvalidClaim,
     MissingClaim,
@@ -438,6 +439,21 @@ def test_without_any_url_nothing_is_signed_and_the_setting_is_named(
 # Keys
 
 
+@dataclass
+class CountingKeys:
+    """Master keys that open nothing, and know how often they were asked."""
+
+    current: MasterKey = field(default_factory=MasterKey.generate)
+    tried: int = 0
+
+    def opening(self, sealed: bytes, *, record: str) -> MasterKey:
+        return self.current.opening(sealed, record=record)
+
+    def unseal(self, sealed: bytes, *, record: str) -> bytes:
+        self.tried += 1
+        return self.current.unseal(sealed, record=record)
+
+
 def test_a_key_of_another_master_key_is_named_by_its_certificate(
     database: Database,
     certificate: StoredCertificate,
@@ -451,6 +467,34 @@ def test_a_key_of_another_master_key_is_named_by_its_certificate(
         stranger.sign(
             complete_call(), snapshot=take_snapshot(database), tenant=tenant, trunk=None, now=now
         )
+
+
+def test_what_cannot_sign_is_tried_and_logged_once_in_a_while(
+    database: Database,
+    certificate: StoredCertificate,
+    policy: SigningPolicy,
+    tenant: Tenant,
+    now: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    keys = CountingKeys()
+    stranger = Signer(keys, public_url="https://sti.example.com", policy=policy)
+    snapshot = take_snapshot(database)
+
+    for later in (0, 0, RETRY_SECONDS - 1):
+        with pytest.raises(NotConfigured, match=f"the key of certificate {certificate.id} cannot"):
+            stranger.sign(
+                complete_call(), snapshot=snapshot, tenant=tenant, trunk=None, now=now + later
+            )
+    assert keys.tried == 1
+    assert len(caplog.messages) == 1
+
+    with pytest.raises(NotConfigured):
+        stranger.sign(
+            complete_call(), snapshot=snapshot, tenant=tenant, trunk=None, now=now + RETRY_SECONDS
+        )
+    assert keys.tried == 2
+    assert len(caplog.messages) == 2
 
 
 def test_a_certificate_that_lost_its_key_is_said_to_have_none(
