@@ -12,7 +12,7 @@ from importlib.resources import files
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from trust.certificate import UNREADABLE, Certificate, weak_signature
+from trust.certificate import UNREADABLE, Certificate, issued, issuer_of, weak_signature
 from trust.names import DnsNameError, dns_name
 
 MIN_RSA_BITS = 2048
@@ -50,6 +50,41 @@ def findings(certificate: Certificate, *, known: Container[str]) -> tuple[Findin
     return tuple(found)
 
 
+def root_findings(root: x509.Certificate, *, known: Container[str]) -> tuple[Finding, ...]:
+    """Look over the certificate of an authority that is to be trusted; `known` as in `findings`.
+
+    What it has signed itself with is no matter: a root is trusted for what it is.
+    """
+    found = []
+    if is_public(Certificate((root,)), known=known):
+        detail = "its private key is printed in public: anybody can issue certificates with it"
+        found.append(Finding("public-key", detail))
+    try:
+        key = root.public_key()
+    except UNREADABLE:
+        detail = "its key is of a kind that is not known here: no chain can lead to it"
+        found.append(Finding("unknown-key", detail))
+    else:
+        if weakness := _weakness(key):
+            found.append(Finding("weak-key", weakness))
+    if not issued(root, root):
+        issuer = issuer_of(root)[:MAX_SHOWN] or "somebody without a name"
+        found.append(Finding("not-self-signed", f"it is issued by {issuer}, not by itself"))
+    if not _may_issue(root):
+        detail = "its keyUsage does not let it sign certificates: no chain can lead to it"
+        found.append(Finding("no-cert-sign", detail))
+    return tuple(found)
+
+
+def _may_issue(root: x509.Certificate) -> bool:
+    """Whether keyUsage, where there is one, has keyCertSign (RFC 5280 §4.2.1.3)."""
+    try:
+        usage = root.extensions.get_extension_for_class(x509.KeyUsage).value
+    except (x509.ExtensionNotFound, *UNREADABLE):
+        return True
+    return usage.key_cert_sign
+
+
 def is_public(certificate: Certificate, *, known: Container[str]) -> bool:
     """Say whether the private key of this certificate is known to everybody."""
     try:
@@ -63,14 +98,17 @@ def _key_findings(certificate: Certificate, known: Container[str]) -> list[Findi
     if is_public(certificate, known=known):
         detail = "its private key is printed in public: anybody can pose as this host; replace it"
         found.append(Finding("public-key", detail))
-    key = certificate.leaf.public_key()
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA_BITS:
-        detail = f"its RSA key has {key.key_size} bits; at least {MIN_RSA_BITS} are needed"
-        found.append(Finding("weak-key", detail))
-    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size < ec.SECP256R1.key_size:
-        detail = f"its key is on the small curve {key.curve.name}; use P-256"
-        found.append(Finding("weak-key", detail))
+    if weakness := _weakness(certificate.leaf.public_key()):
+        found.append(Finding("weak-key", weakness))
     return found
+
+
+def _weakness(key: object) -> str | None:
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA_BITS:
+        return f"its RSA key has {key.key_size} bits; at least {MIN_RSA_BITS} are needed"
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size < ec.SECP256R1.key_size:
+        return f"its key is on the small curve {key.curve.name}; use P-256"
+    return None
 
 
 def _name_findings(certificate: Certificate) -> list[Finding]:

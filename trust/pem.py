@@ -13,6 +13,7 @@ import base64
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 from cryptography import x509
@@ -104,13 +105,25 @@ class _Block:
         return CertificateRefused(slug, detail, field=field or self.field)
 
 
+def split_blocks(text: str) -> tuple[str, ...]:
+    """Cut a text into pieces that `read_pem` reads one by one, each with one block, sound or not.
+
+    What stands before the first block is left out; a text without any is one piece.
+    """
+    begins = [marker.start() for marker in _MARKER.finditer(text) if marker[1] == "BEGIN"]
+    if not begins:
+        return (text,)
+    return tuple(text[begin:end] for begin, end in pairwise([*begins, len(text)]))
+
+
 def read_pem(
-    text: str, *, passphrase: str | None = None, field: Field = "certificate"
+    text: str, *, passphrase: str | None = None, field: Field = "certificate", first: int = 1
 ) -> PemContents:
     """Read every certificate and private key in `text`.
 
     `passphrase` opens encrypted keys and is not used otherwise; an empty one is none. `field`
-    says where the text was pasted, for complaints about the text as a whole.
+    says where the text was pasted, for complaints about the text as a whole. `first` is what
+    complaints call the first block, where the text is a piece of another.
 
     Raises CertificateRefused: `too-large`, `too-many-blocks`, `not-pem`, `bad-pem`,
     `unsupported-pem`, `unsupported-key`, `encrypted-key`, `costly-key`, `wrong-passphrase`.
@@ -126,7 +139,7 @@ def read_pem(
     private_keys: list[PrivateKey] = []
     notes: list[str] = []
     spent = Cost()
-    for block in _blocks(text, field):
+    for block in _blocks(text, field, first):
         if block.label in _CERTIFICATE_LABELS:
             certificates.append(_certificate(block))
         elif block.label in _KEY_LABELS:
@@ -144,7 +157,7 @@ def read_pem(
     return PemContents(tuple(certificates), tuple(private_keys), tuple(notes))
 
 
-def _blocks(text: str, field: Field) -> Iterator[_Block]:
+def _blocks(text: str, field: Field, first: int) -> Iterator[_Block]:
     """Cut `text` at its markers, RFC 7468 §2 and §3."""
     markers = list(_MARKER.finditer(text))
     if not markers:
@@ -163,7 +176,7 @@ def _blocks(text: str, field: Field) -> Iterator[_Block]:
             field=field,
         )
     pairs = iter(markers)
-    for number, begin in enumerate(pairs, start=1):
+    for number, begin in enumerate(pairs, start=first):
         block = _Block(number, begin[2], "")
         if begin[1] == "END":
             raise block.refused("bad-pem", "has no line -----BEGIN …----- before its END.")

@@ -14,7 +14,10 @@ from enum import StrEnum
 from cryptography import x509
 
 from trust.certificate import Certificate, CertificateRefused, is_ca, issued
-from trust.pem import read_pem
+from trust.pem import read_pem, split_blocks
+
+MAX_ROOTS = 300
+"""Roots that are read at once; the lists of browsers have some 150."""
 
 
 class Purpose(StrEnum):
@@ -106,6 +109,12 @@ class Plan:
         return tuple(root for root in self.after if not root.disabled and root.id in were)
 
     @property
+    def disowned(self) -> tuple[Root, ...]:
+        """Roots that an administrator had added, and that stay because they are shipped only."""
+        were = {root.id for root in self.before if root.added}
+        return tuple(root for root in self.after if not root.added and root.id in were)
+
+    @property
     def written(self) -> tuple[Root, ...]:
         """What is to be stored: roots that are new, or other than before."""
         were = {root.id: root for root in self.before}
@@ -144,13 +153,35 @@ def root_of(certificate: x509.Certificate, purpose: Purpose, *, shipped: Shipper
     )
 
 
-def read_root(text: str, purpose: Purpose) -> Root:
-    """Read the root that an administrator pasted.
+def read_roots(text: str, purpose: Purpose) -> tuple[Root | CertificateRefused, ...]:
+    """Read the roots that an administrator pasted, in the order of their blocks.
+
+    A block that holds no root spoils no other: in its place stands why it is refused. Raises
+    CertificateRefused, `too-many-blocks`.
+    """
+    pieces = split_blocks(text)
+    if len(pieces) > MAX_ROOTS:
+        raise CertificateRefused(
+            "too-many-blocks",
+            f"There are {len(pieces)} blocks in this. Add at most {MAX_ROOTS} roots at once.",
+        )
+    return tuple(_read_piece(piece, purpose, number) for number, piece in enumerate(pieces, 1))
+
+
+def _read_piece(piece: str, purpose: Purpose, number: int) -> Root | CertificateRefused:
+    try:
+        return read_root(piece, purpose, first=number)
+    except CertificateRefused as refused:
+        return refused
+
+
+def read_root(text: str, purpose: Purpose, *, first: int = 1) -> Root:
+    """Read the root that an administrator pasted. `first` is as in `trust.pem.read_pem`.
 
     Raises CertificateRefused: `not-a-ca`, `no-certificate`, `several-certificates`,
     `private-key`, and what `trust.pem.read_pem` raises.
     """
-    contents = read_pem(text)
+    contents = read_pem(text, first=first)
     if contents.private_keys:
         raise CertificateRefused(
             "private-key",
@@ -191,6 +222,15 @@ def when_deleted(root: Root) -> Root | None:
     if root.shipped is None:
         return None
     return replace(root, added=False, disabled=False, deleted=True)
+
+
+def when_restored(root: Root) -> Root:
+    """Return a deleted root as it is once it is put back: as it was shipped.
+
+    One that is shipped no more is the administrator's from now on, else the next upgrade would
+    take it out.
+    """
+    return replace(root, added=root.shipped is None, disabled=False, deleted=False)
 
 
 def plan_upgrade(shipped: Iterable[Root], stored: Iterable[Root]) -> Plan:

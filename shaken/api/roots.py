@@ -1,7 +1,6 @@
 """`/api/v1/roots`: trusted roots; and `roots.pem`, the bundle of a purpose for a PBX to use."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated
 
@@ -9,15 +8,14 @@ import msgspec
 from msgspec import Meta
 from sqlalchemy import Connection
 
+from shaken import roots as changes
 from shaken.api.problems import Problem, invalid, not_found
 from shaken.api.routes import ApiCall, Reply, Route, read_id, read_position
-from shaken.audit import Action
-from shaken.certificates import Status, status_of
 from shaken.credentials import Role
-from shaken.facts import plan_facts
+from shaken.roots import RootRecord, record
 from trust.certificate import CertificateRefused
 from trust.pem import MAX_LENGTH
-from trust.roots import AlreadyAdded, Purpose, Root, Shipper, read_root
+from trust.roots import AlreadyAdded, Purpose, Root, read_root
 from trust.store import roots as stored
 
 
@@ -39,23 +37,6 @@ class RootsReset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     purpose: Purpose
     keep_added: bool = True
-
-
-class RootRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A root as the API shows it. `id` is its SHA-256; times are RFC 3339 UTC.
-
-    `shipped` says with what it is shipped, `added` whether an admin added it.
-    """
-
-    id: str
-    purpose: Purpose
-    subject: str
-    not_before: datetime
-    not_after: datetime
-    status: Status
-    shipped: Shipper | None
-    added: bool
-    disabled: bool
 
 
 class RootList(msgspec.Struct, frozen=True):
@@ -92,20 +73,19 @@ def create(call: ApiCall) -> Reply:
     try:
         root = read_root(body.certificate, body.purpose)
         with call.changing() as change:
-            added = stored.add(change, root)
-            shown = _record(call, added)
-            change.audit(Action.ROOT_ADD, added.id, tenant=None, after=shown)
+            added = changes.add(change, root)
     except CertificateRefused as error:
         raise Problem(400, error.slug, error.detail, error.field) from error
     except AlreadyAdded as error:
         raise Problem(409, "already-stored", str(error), id=error.id) from error
+    shown = record(added, now=call.now)
     return Reply(shown, {"Location": f"/api/v1/roots/{added.id}"})
 
 
 def show(call: ApiCall) -> Reply:
     """Show one root."""
     with call.resources.database.reading() as connection:
-        return Reply(_record(call, _wanted(call, connection)))
+        return Reply(record(_wanted(call, connection), now=call.now))
 
 
 def change_settings(call: ApiCall) -> Reply:
@@ -114,19 +94,15 @@ def change_settings(call: ApiCall) -> Reply:
     body: RootSettings = call.body
     with call.changing() as change:
         root = _wanted(call, change.connection)
-        before = _record(call, root)
-        shown = _record(call, stored.set_disabled(change, root, disabled=body.disabled))
-        change.audit(Action.ROOT_UPDATE, root.id, tenant=None, before=before, after=shown)
-    return Reply(shown)
+        turned = changes.set_disabled(change, root, disabled=body.disabled)
+    return Reply(record(turned, now=call.now))
 
 
 def remove(call: ApiCall) -> Reply:
     """Remove a root; if it is shipped, until the next reset."""
     call.require_everything()
     with call.changing() as change:
-        root = _wanted(call, change.connection)
-        stored.remove(change, root)
-        change.audit(Action.ROOT_DELETE, root.id, tenant=None, before=_record(call, root))
+        changes.remove(change, _wanted(call, change.connection))
     return Reply()
 
 
@@ -135,9 +111,7 @@ def reset(call: ApiCall) -> Reply:
     call.require_everything()
     body: RootsReset = call.body
     with call.changing() as change:
-        plan = stored.reset(change, body.purpose, keep_added=body.keep_added)
-        subject = body.purpose.value
-        change.audit(Action.ROOTS_RESET, subject, tenant=None, after=plan_facts(plan))
+        plan = changes.reset(change, body.purpose, keep_added=body.keep_added)
     return Reply(
         RootsChanged(
             added=_records(call, plan.added),
@@ -176,21 +150,7 @@ def _purpose(text: str | None) -> Purpose:
 
 
 def _records(call: ApiCall, roots: Iterable[Root]) -> tuple[RootRecord, ...]:
-    return tuple(_record(call, root) for root in roots)
-
-
-def _record(call: ApiCall, root: Root) -> RootRecord:
-    return RootRecord(
-        id=root.id,
-        purpose=root.purpose,
-        subject=root.subject,
-        not_before=datetime.fromtimestamp(root.not_before, UTC),
-        not_after=datetime.fromtimestamp(root.not_after, UTC),
-        status=status_of(root, now=call.now),
-        shipped=root.shipped,
-        added=root.added,
-        disabled=root.disabled,
-    )
+    return tuple(record(root, now=call.now) for root in roots)
 
 
 _BASE = "/api/v1/roots"

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, Table, bindparam, delete, insert, select, update
 
 from trust.store.database import Database
 
@@ -24,7 +24,13 @@ def get_fetched(connection: Connection, table: Table, url: str) -> FetchedRow | 
     """Read what was fetched from a URL."""
     query = table.select().where(table.c.url == url)
     row = connection.execute(query).one_or_none()
-    return None if row is None else FetchedRow(*(getattr(row, name) for name in _COLUMNS))
+    return None if row is None else _row(row)
+
+
+def newest_fetched(connection: Connection, table: Table, *, limit: int) -> Sequence[FetchedRow]:
+    """Read at most so many rows, those that were fetched last first."""
+    query = table.select().order_by(table.c.fetched_at.desc(), table.c.url).limit(limit)
+    return [_row(row) for row in connection.execute(query)]
 
 
 def put_fetched(
@@ -65,6 +71,10 @@ def trim_fetched(database: Database, table: Table, *, expired_before: float, kee
 
 
 _COLUMNS = tuple(field.name for field in fields(FetchedRow))
+
+
+def _row(row: Row[tuple[object, ...]]) -> FetchedRow:
+    return FetchedRow(*(getattr(row, name) for name in _COLUMNS))
 
 
 def _values(row: FetchedRow) -> dict[str, object]:

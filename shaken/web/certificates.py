@@ -1,4 +1,4 @@
-"""The lists of certificates and trusted roots: search, order, pages; several are deleted at once.
+"""The lists of certificates: search, order, pages; several are deleted at once.
 
 What is searched is the snapshot, in memory; the store is asked for what one page shows only.
 """
@@ -16,10 +16,9 @@ from shaken.api.routes import read_id
 from shaken.certificates import Dependent, Status, dependents, status_of
 from shaken.credentials import Role
 from shaken.web.certificate_words import KINDS, common_name, title_of
-from shaken.web.routes import BASE, Answer, Download, Page, PageCall, Redirect, View, no_page
+from shaken.web.routes import BASE, Answer, Page, PageCall, Redirect, View
 from shaken.web.words import plural
 from trust.certificate import CertificateKind
-from trust.roots import Purpose, Root
 from trust.store.certificates import StoredCertificate
 
 LIST, DELETE = f"{BASE}/certificates", f"{BASE}/certificates/delete"
@@ -38,22 +37,11 @@ MAX_DELETED = 1000
 MAX_DEPENDENTS = 20
 """Sentences on what would miss them; more are only counted."""
 
-ROOTS_TAB = "roots"
-TABS = (
-    *(kind.value for kind in (CertificateKind.STI, CertificateKind.DOMAIN, CertificateKind.SYSTEM)),
-    ROOTS_TAB,
+TABS = tuple(
+    kind.value for kind in (CertificateKind.STI, CertificateKind.DOMAIN, CertificateKind.SYSTEM)
 )
 
-ABOUT: Mapping[str, tuple[str, str]] = {
-    **{kind.value: words for kind, words in KINDS.items()},
-    ROOTS_TAB: (
-        "Trusted roots",
-        (
-            "Authorities that are believed: those of TLS servers that this service calls, and"
-            " those of the certificates that sign the calls you receive."
-        ),
-    ),
-}
+ABOUT: Mapping[str, tuple[str, str]] = {kind.value: words for kind, words in KINDS.items()}
 """What each tab is called, and what it holds."""
 
 _ORDERS: Mapping[str, Callable[[StoredCertificate], tuple[object, ...]]] = {
@@ -78,7 +66,6 @@ class Wish:
     tab: str
     search: str
     status: str
-    purpose: str
     order: str
     number: int
 
@@ -86,22 +73,19 @@ class Wish:
     def of(cls, query: Mapping[str, str]) -> "Wish":
         """Read the query of an address; what is not understood is left out."""
         tab, order, number = query.get("tab", ""), query.get("order", ""), query.get("page", "")
-        status, purpose = query.get("status", ""), query.get("purpose", "")
+        status = query.get("status", "")
         return cls(
             tab=tab if tab in TABS else TABS[0],
             search=query.get("search", "").strip()[:MAX_SEARCH],
             status=status if status in {each.value for each in Status} else "",
-            purpose=purpose if purpose in {each.value for each in Purpose} else "",
             order=order if order in _ORDERS else "expires",
-            number=int(number)
-            if number.isascii() and number.isdecimal() and len(number) < 7
-            else 1,
+            number=page_number(number),
         )
 
     @property
     def is_filtered(self) -> bool:
         """Whether not all of the list is asked for."""
-        return bool(self.search or self.status or self.purpose)
+        return bool(self.search or self.status)
 
     def path(self, **changed: object) -> str:
         """Return the address of this list with some of it changed."""
@@ -109,7 +93,6 @@ class Wish:
             "tab": self.tab,
             "search": self.search,
             "status": self.status,
-            "purpose": self.purpose,
             "order": "" if self.order == "expires" else self.order,
             "page": "",
             **changed,
@@ -127,8 +110,6 @@ def listing(call: PageCall) -> Answer:
     wish = Wish.of(call.query)
     rows = _visible(call)
     counts = Counter(row.kind.value for row in rows)
-    roots = [root for root in call.snapshot.root_rows.rows.values() if not root.deleted]
-    counts[ROOTS_TAB] = len(roots)
     context = {
         "wish": wish,
         "tabs": [
@@ -137,8 +118,6 @@ def listing(call: PageCall) -> Answer:
         "about": ABOUT[wish.tab][1],
         "statuses": [("", "any"), *((each.value, each.value.replace("-", " ")) for each in Status)],
     }
-    if wish.tab == ROOTS_TAB:
-        return View("roots.html", {**context, **_roots(wish, roots, now=call.now)})
     return View("certificates.html", {**context, **_certificates(call, wish, rows)})
 
 
@@ -160,7 +139,7 @@ def _certificates(
         and _holds(row, words)
     ]
     found.sort(key=_ORDERS[wish.order])
-    number, shown = _page(found, wish.number)
+    number, shown = page_of(found, wish.number)
     with call.resources.database.reading() as connection:
         items = records(call, connection, shown)
     by_id = {row.id: row for row in shown}
@@ -170,26 +149,6 @@ def _certificates(
         "number": number,
         "pages": pages_of(len(found)),
         "orders": tuple(ORDERS.items()),
-        "common_name": common_name,
-    }
-
-
-def _roots(wish: Wish, roots: Sequence[Root], *, now: int) -> dict[str, object]:
-    words = wish.search.lower().split()
-    found = [
-        root
-        for root in roots
-        if (not wish.purpose or root.purpose.value == wish.purpose)
-        and (not wish.status or status_of(root, now=now).value == wish.status)
-        and all(word in f"{root.subject} {root.id}".lower() for word in words)
-    ]
-    found.sort(key=lambda root: (root.purpose.value, common_name(root.subject).lower(), root.id))
-    number, shown = _page(found, wish.number)
-    return {
-        "items": [(root, status_of(root, now=now)) for root in shown],
-        "total": len(found),
-        "number": number,
-        "pages": pages_of(len(found)),
         "common_name": common_name,
     }
 
@@ -208,7 +167,12 @@ def pages_of(total: int) -> int:
     return max(1, -(-total // ROWS))
 
 
-def _page(found: Sequence[Row], wanted: int) -> tuple[int, Sequence[Row]]:
+def page_number(text: str) -> int:
+    """Read which page an address asks for."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 7 else 1
+
+
+def page_of(found: Sequence[Row], wanted: int) -> tuple[int, Sequence[Row]]:
     """Return a page, the last one where there are fewer, and its number."""
     number = min(max(wanted, 1), pages_of(len(found)))
     return number, found[(number - 1) * ROWS : number * ROWS]
@@ -277,17 +241,7 @@ def _gone() -> Problem:
     )
 
 
-def download_root(call: PageCall) -> Answer:
-    """Download a trusted root in PEM."""
-    identity = read_id(call.path["id"], "root")
-    for root in call.snapshot.root_rows.rows.values():
-        if root.id == identity and not root.deleted:
-            return Download(root.pem.encode(), "application/x-pem-file", f"root-{root.id[:8]}.pem")
-    raise no_page()
-
-
 PAGES = (
     Page("GET", LIST, Role.VIEWER, listing),
     Page("POST", DELETE, Role.ADMIN, delete),
-    Page("GET", f"{BASE}/roots/{{id}}/pem", Role.VIEWER, download_root),
 )

@@ -206,8 +206,8 @@ def _tasks(call: PageCall, signings: Sequence[Signing], failing: Sequence[Order]
             Severity.WARN,
             "No call can be verified",
             "No root of STI signers is trusted yet. Add those of your country's policy"
-            " administrator: `shaken roots add FILE --purpose sti`.",
-            f"{BASE}/certificates?tab=roots",
+            " administrator.",
+            f"{BASE}/roots?purpose=sti",
             "Trusted roots",
         )
 

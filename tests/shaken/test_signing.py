@@ -473,6 +473,7 @@ def test_what_cannot_sign_is_tried_and_logged_once_in_a_while(
     database: Database,
     certificate: StoredCertificate,
     policy: SigningPolicy,
+    *,
     tenant: Tenant,
     now: int,
     caplog: pytest.LogCaptureFixture,

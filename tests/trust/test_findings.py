@@ -1,12 +1,14 @@
 """What is found about TLS certificates made by the openssl command line."""
 
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from trust.authority import Authority
 from trust.certificate import Certificate
-from trust.findings import findings, is_public, public_keys
+from trust.findings import findings, is_public, public_keys, root_findings
 from trust.pem import read_pem
 
 P256 = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
@@ -66,3 +68,42 @@ def test_finds_a_key_that_everybody_knows(tmp_path: Path) -> None:
 def test_the_list_holds_the_key_that_a_vendor_printed() -> None:
     assert "bfa7e929f035b2709811cbf49eb0246f776693cfbfa6c01550fe44ed3b1306b4" in public_keys()
     assert all(len(each) == 64 and int(each, 16) for each in public_keys())
+
+
+CA = ["-addext", "keyUsage=critical,keyCertSign"]
+
+
+@pytest.mark.parametrize(
+    ("options", "slugs"),
+    [
+        ([*P256, *CA], []),
+        ([*P256, "-sha1", *CA], []),
+        (["-newkey", "rsa:1024", *CA], ["weak-key"]),
+        ([*P256, "-addext", "keyUsage=digitalSignature"], ["no-cert-sign"]),
+    ],
+    ids=["good", "its own SHA-1 is no matter", "short RSA", "may not sign certificates"],
+)
+def test_finds_what_is_unwise_about_a_root(
+    tmp_path: Path, options: list[str], slugs: list[str]
+) -> None:
+    root = self_signed(tmp_path, *options).leaf
+
+    assert [found.slug for found in root_findings(root, known=frozenset())] == slugs
+
+
+def test_finds_that_everybody_can_issue_certificates_for_a_root(tmp_path: Path) -> None:
+    root = self_signed(tmp_path, *P256, *CA)
+
+    (found,) = root_findings(root.leaf, known={root.spki_sha256})
+
+    assert found.slug == "public-key"
+
+
+def test_finds_that_a_root_was_issued_by_another() -> None:
+    moment = datetime.now(UTC)
+    intermediate = Authority.create("Lab root", now=moment).intermediate("Lab CA", now=moment)
+
+    (found,) = root_findings(intermediate.certificate, known=frozenset())
+
+    assert found.slug == "not-self-signed"
+    assert "CN=Lab root" in found.detail

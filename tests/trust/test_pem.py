@@ -20,6 +20,7 @@ from trust.pem import (
     MAX_LENGTH,
     PemContents,
     read_pem,
+    split_blocks,
 )
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -396,3 +397,32 @@ def test_any_damage_is_read_or_refused(text: str, data: st.DataObject) -> None:
         text = text[:start] + data.draw(st.text("AZaz09+/=-: \n\\", max_size=5)) + text[end:]
 
     read_or_be_told(text, "sésame")
+
+
+# One block after the other
+
+
+def test_a_text_is_cut_into_its_blocks_also_broken_ones() -> None:
+    cut_off = "-----BEGIN CERTIFICATE-----\nMIIB\n"
+
+    pieces = split_blocks(f"Ours:\n{LEAF}{cut_off}{KEY}")
+
+    assert pieces == (LEAF, cut_off, KEY)
+    assert (
+        "Block 2 (CERTIFICATE) is cut off" in refusal(lambda: read_pem(pieces[1], first=2)).detail
+    )
+
+
+def test_a_text_without_a_block_is_one_piece() -> None:
+    assert split_blocks("hello") == ("hello",)
+
+
+@given(st.lists(st.sampled_from([LEAF, KEY, "-----BEGIN X-----", "-----END X-----", "\n", "a"])))
+def test_no_block_is_lost(parts: list[str]) -> None:
+    text = "".join(parts)
+
+    pieces = split_blocks(text)
+
+    assert text.endswith("".join(pieces))
+    assert sum(piece.count("-----BEGIN") for piece in pieces) == text.count("-----BEGIN")
+    assert all(piece.count("-----BEGIN") <= 1 for piece in pieces)

@@ -155,6 +155,20 @@ def test_a_deleted_root_revives_when_it_is_added(database: Database) -> None:
     assert listed(database) == [replace(A, added=True)]
 
 
+def test_a_deleted_root_is_kept_and_can_be_put_back(database: Database) -> None:
+    follow(database, A, B)
+    remove(database, "a")
+
+    with database.changing() as change:
+        deleted, _ = roots.kept(change.connection, Purpose.TLS)
+        assert deleted == replace(A, deleted=True)
+        assert roots.restore(change, deleted) == A
+
+    assert listed(database) == [A, B]
+    follow(database, B)
+    assert listed(database) == [B]
+
+
 def test_a_root_that_nobody_ships_is_gone_when_it_is_deleted(database: Database) -> None:
     add(database, X)
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from trust.authority import Authority
 from trust.certificate import Certificate, CertificateRefused
 from trust.roots import (
+    MAX_ROOTS,
     AlreadyAdded,
     Edition,
     Plan,
@@ -24,9 +25,11 @@ from trust.roots import (
     plan_reset,
     plan_upgrade,
     read_root,
+    read_roots,
     root_of,
     when_added,
     when_deleted,
+    when_restored,
 )
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -113,6 +116,51 @@ def test_a_root_says_what_its_certificate_says() -> None:
     )
 
 
+def test_of_several_roots_each_is_read_or_refused_by_itself() -> None:
+    damaged = ROOT.certificate_pem.replace("M", "?", 1)
+    text = f"Ours:\n{ROOT.certificate_pem}{damaged}{STI.chain_pem}{V1_ROOT}"
+
+    first, second, leaf, intermediate, last = read_roots(text, Purpose.STI)
+
+    assert first == read_root(ROOT.certificate_pem, Purpose.STI)
+    assert isinstance(second, CertificateRefused)
+    assert second.detail.startswith("Block 2 (CERTIFICATE) is damaged")
+    assert isinstance(leaf, CertificateRefused)
+    assert leaf.slug == "not-a-ca"
+    assert intermediate == read_root(STI_CA.certificate_pem, Purpose.STI)
+    assert last == read_root(V1_ROOT, Purpose.STI)
+
+
+def test_a_text_without_a_block_is_refused_as_one() -> None:
+    (refused,) = read_roots("hello", Purpose.TLS)
+
+    assert isinstance(refused, CertificateRefused)
+    assert refused.slug == "not-pem"
+
+
+def test_so_many_roots_are_read_at_once() -> None:
+    empty = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"
+
+    assert len(read_roots(empty * MAX_ROOTS, Purpose.TLS)) == MAX_ROOTS
+    with pytest.raises(CertificateRefused, match="at most 300") as refused:
+        read_roots(empty * (MAX_ROOTS + 1), Purpose.TLS)
+    assert refused.value.slug == "too-many-blocks"
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from([ROOT.certificate_pem, "-----BEGIN CERTIFICATE-----", STI.key_pem]),
+            st.text("-BEGINDCRTFAM=\n 1", max_size=60),
+        ),
+        max_size=6,
+    )
+)
+def test_whatever_is_pasted_is_read_or_refused(pieces: list[str]) -> None:
+    for read in read_roots("".join(pieces), Purpose.TLS):
+        assert isinstance(read, Root | CertificateRefused)
+
+
 # Editions of the shipped list
 
 
@@ -180,6 +228,19 @@ def test_a_root_is_added_once(stored: Root) -> None:
         when_added(added("a"), stored)
 
     assert refused.value.id == "a"
+
+
+@pytest.mark.parametrize(
+    ("deleted", "expected"),
+    [
+        pytest.param(shipped("a", deleted=True), shipped("a"), id="as it was shipped"),
+        pytest.param(
+            root("a", deleted=True), added("a"), id="as his own where nobody ships it any more"
+        ),
+    ],
+)
+def test_a_deleted_root_is_put_back(deleted: Root, expected: Root) -> None:
+    assert when_restored(deleted) == expected
 
 
 @pytest.mark.parametrize(
@@ -397,3 +458,10 @@ def test_what_is_written_and_forgotten_makes_the_list_of_afterwards(
         rows.update({one.id: one for one in plan.written})
 
         assert rows == {one.id: one for one in plan.after}
+
+
+def test_a_reset_says_which_roots_stay_only_because_they_are_shipped() -> None:
+    before = [ADDED_AND_SHIPPED, added("b"), shipped("c")]
+
+    assert plan_reset(before, keep_added=False).disowned == (shipped("a"),)
+    assert plan_reset(before, keep_added=True).disowned == ()

@@ -4,7 +4,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
 
+from tests.web.browser import launched
 from tests.web.scenery import Scenery, Service, make_scenery, serving
 
 
@@ -25,4 +28,18 @@ async def service(scenery: Scenery, tmp_path: Path) -> AsyncIterator[Service]:
 async def proxied(scenery: Scenery, tmp_path: Path) -> AsyncIterator[Service]:
     """A service behind a proxy on this machine that is trusted."""
     async with serving(scenery, tmp_path / "data", trusted=("127.0.0.1",)) as started:
+        yield started
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """A browser for all tests of this module."""
+    async with launched() as started:
+        yield started
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def served(scenery: Scenery, tmp_path: Path) -> AsyncIterator[Service]:
+    """A service in the browser's loop."""
+    async with serving(scenery, tmp_path / "data") as started:
         yield started

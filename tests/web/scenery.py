@@ -39,7 +39,7 @@ from tests.signing import signing_api
 from trust.acme.order import new_order
 from trust.authority import Authority, Issued
 from trust.certificate import CertificateKind
-from trust.roots import Purpose, read_root
+from trust.roots import Purpose, Root, read_root
 from trust.selection import Fallback
 from trust.store import acme_orders, roots
 from trust.tnauthlist import TnRange
@@ -207,6 +207,12 @@ class Service:
     def url(self) -> str:
         """Where it is, without a slash at the end."""
         return str(self.client.make_url("")).rstrip("/")
+
+    @property
+    def trusted_root(self) -> Root:
+        """The first root of signers that is trusted."""
+        rows = self.snapshots.current.root_rows.rows.values()
+        return next(root for root in rows if root.purpose is Purpose.STI)
 
     async def change(self, make: Any) -> None:
         """Change the store beside the pages, as another worker does, and let this one follow."""

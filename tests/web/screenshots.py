@@ -23,7 +23,11 @@ def pages_of(service: Service) -> dict[str, str]:
     return {
         "overview": "/admin",
         "certificates": "/admin/certificates",
-        "roots": "/admin/certificates?tab=roots",
+        "roots": "/admin/roots",
+        "roots-tls": "/admin/roots?purpose=tls",
+        "root": f"/admin/roots/sti/{service.trusted_root.id}",
+        "roots-add": "/admin/roots/add",
+        "roots-reset": "/admin/roots/reset?added=remove",
         "certificate": f"/admin/certificates/{ids[ACME]}",
         "certificate-tls": f"/admin/certificates/{ids['system']}",
         "certificate-expired": f"/admin/certificates/{ids['old']}",
@@ -80,6 +84,14 @@ async def _steps(page: Page, service: Service, folder: Path, look: str) -> None:
         await box.check()
     await page.get_by_role("button", name="Delete selected").click()
     await _picture(page, folder / f"delete-{look}.png")
+    await page.goto("/admin/roots/add")
+    await page.get_by_label("Certificates", exact=True).fill(spare.chain_pem)
+    await page.get_by_role("button", name="Look at them first").click()
+    await _picture(page, folder / f"roots-preview-{look}.png")
+    await page.goto("/admin/roots")
+    await page.get_by_label("Select STI-PA Root 2025").check()
+    await page.get_by_role("button", name="Delete selected").click()
+    await _picture(page, folder / f"roots-delete-{look}.png")
 
 
 async def _picture(page: Page, file: Path) -> None:

@@ -23,11 +23,13 @@ def paths(service: Service, method: str, who: str = ALICE) -> list[str]:
     """
     role = CREDENTIALS[who][0]
     identity = service.scenery.certificates[ACME]
-    root = next(iter(service.snapshots.current.root_rows.rows.values())).id
+    root = next(iter(service.snapshots.current.root_rows.rows.values()))
     return [
         page.path.replace("/trunks/{name}", "/trunks/main")
         .replace("/renewals/{id}", f"/renewals/{RENEWED.id}")
-        .replace("{id}", root if "/roots/" in page.path else identity)
+        .replace("/roots/{purpose}/", f"/roots/{root.purpose.value}/")
+        .replace("{purpose}", "sti")
+        .replace("{id}", root.id if "/roots/" in page.path else identity)
         .replace("{name}", MACHINE)
         .replace("{address}", ACME)
         for page in service.pages.pages

@@ -226,12 +226,12 @@ async def test_a_stranger_signs_nobody_out(service: Service) -> None:
 
 async def test_after_signing_in_the_page_that_was_asked_for_comes(service: Service) -> None:
     visitor = Visitor(service)
-    asked = await visitor.get("/admin/certificates?tab=roots")
+    asked = await visitor.get("/admin/certificates?tab=system")
 
-    assert asked.location == "/admin/sign-in?next=%2Fadmin%2Fcertificates%3Ftab%3Droots"
-    assert 'value="/admin/certificates?tab=roots"' in (await visitor.get(asked.location)).text
-    seen = await visitor.sign_in(ALICE, next="/admin/certificates?tab=roots")
-    assert seen.location == "/admin/certificates?tab=roots"
+    assert asked.location == "/admin/sign-in?next=%2Fadmin%2Fcertificates%3Ftab%3Dsystem"
+    assert 'value="/admin/certificates?tab=system"' in (await visitor.get(asked.location)).text
+    seen = await visitor.sign_in(ALICE, next="/admin/certificates?tab=system")
+    assert seen.location == "/admin/certificates?tab=system"
 
 
 @pytest.mark.parametrize(
@@ -280,13 +280,13 @@ async def test_a_form_of_another_site_does_nothing(service: Service) -> None:
 
 
 async def test_a_link_of_another_site_leads_to_the_page_by_one_of_ours(service: Service) -> None:
-    path = "/admin/certificates?tab=roots&search=%22%3E"
+    path = "/admin/certificates?tab=system&search=%22%3E"
     led = Visitor(service, {"Sec-Fetch-Site": "cross-site"})
 
     seen = await led.get(path)
 
     assert seen.status == 200
-    assert 'content="0; url=/admin/certificates?tab=roots&amp;search=%22%3E"' in seen.text
+    assert 'content="0; url=/admin/certificates?tab=system&amp;search=%22%3E"' in seen.text
     again = await Visitor(service, {"Sec-Fetch-Site": "same-origin"}).get(path)
     assert again.status == TO_SIGN_IN
 

@@ -1,7 +1,7 @@
 """Trusted roots in the store: read, listed, changed by the plans of `trust.roots`.
 
 Functions take the connection or the change they work in: the caller decides what belongs to one
-transaction. Lists leave out what was deleted; only plans see it.
+transaction. Lists leave out what was deleted; only `kept` shows it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,6 +19,7 @@ from trust.roots import (
     plan_upgrade,
     when_added,
     when_deleted,
+    when_restored,
 )
 from trust.store.database import Change
 from trust.store.tables import roots, shipped_roots
@@ -38,6 +39,12 @@ def find(
 def get(connection: Connection, root_id: str) -> Sequence[Root]:
     """Read one root: once for each purpose that it is listed for."""
     query = select(roots).where(roots.c.id == root_id, ~roots.c.deleted)
+    return [read_row(row) for row in connection.execute(query)]
+
+
+def kept(connection: Connection, purpose: Purpose) -> Sequence[Root]:
+    """Read all that is kept of a purpose's list, deleted roots too: what plans begin with."""
+    query = select(roots).where(roots.c.purpose == purpose.value).order_by(roots.c.sequence)
     return [read_row(row) for row in connection.execute(query)]
 
 
@@ -69,6 +76,13 @@ def remove(change: Change, root: Root) -> None:
         _write(change, [kept])
 
 
+def restore(change: Change, root: Root) -> Root:
+    """Put a deleted root back, and return it."""
+    restored = when_restored(root)
+    _write(change, [restored])
+    return restored
+
+
 def set_disabled(change: Change, root: Root, *, disabled: bool) -> Root:
     """Turn a stored root off or on, and return it."""
     turned = replace(root, disabled=disabled)
@@ -78,12 +92,12 @@ def set_disabled(change: Change, root: Root, *, disabled: bool) -> Root:
 
 def reset(change: Change, purpose: Purpose, *, keep_added: bool) -> Plan:
     """Restore what is shipped, and return what that changed."""
-    return _carry_out(change, plan_reset(_all(change, purpose), keep_added=keep_added))
+    return _carry_out(change, plan_reset(kept(change.connection, purpose), keep_added=keep_added))
 
 
 def follow(change: Change, purpose: Purpose, shipped: Iterable[Root]) -> Plan:
     """Let a purpose's list follow what is shipped now, and return what that changed."""
-    return _carry_out(change, plan_upgrade(shipped, _all(change, purpose)))
+    return _carry_out(change, plan_upgrade(shipped, kept(change.connection, purpose)))
 
 
 def applied_edition(connection: Connection, purpose: Purpose) -> Edition | None:
@@ -120,11 +134,6 @@ def read_row(row: Row[tuple[object, ...]]) -> Root:
         deleted=row.deleted,
         sequence=row.sequence,
     )
-
-
-def _all(change: Change, purpose: Purpose) -> Sequence[Root]:
-    query = select(roots).where(roots.c.purpose == purpose.value).order_by(roots.c.sequence)
-    return [read_row(row) for row in change.connection.execute(query)]
 
 
 def _carry_out(change: Change, plan: Plan) -> Plan:
