@@ -22,25 +22,24 @@ class AccountRefused(Exception):  # noqa: N818 - named for what happened
 
 @dataclass(frozen=True)
 class AccountWish:
-    """What is asked for. `lost`: the account is of no use any more, whatever is known of it."""
+    """What is asked for."""
 
     directory: str
     wish: Wish
-    lost: bool = False
 
 
 def ask(change: AuditedChange, keys: MasterKeys, asked: AccountWish) -> None:
     """Have something done with the account of a directory.
 
-    An account that is `lost` is forgotten though its key does not open. Raises AccountRefused,
+    An account that is lost is forgotten though its key does not open. Raises AccountRefused,
     MasterKeyError; Unchanged where another is made with the next order anyway.
     """
     before = acme_accounts.asked(change.connection, asked.directory)
-    if before is None and asked.wish is Wish.START_OVER:
+    if before is None and asked.wish in {Wish.START_OVER, Wish.START_OVER_LOST}:
         raise Unchanged
     if before is None:
         raise _none(asked.directory)
-    if not asked.lost:
+    if asked.wish is not Wish.START_OVER_LOST:
         account = acme_accounts.get(change.connection, keys, asked.directory)
         _check(account, asked)
     acme_accounts.ask(change, asked.directory, asked.wish, now=change.at)
@@ -58,7 +57,7 @@ def _check(account: StoredAccount | None, asked: AccountWish) -> None:
         raise _none(asked.directory)
     given_up = account.state in {AccountState.DEACTIVATING, AccountState.DEACTIVATED}
     if asked.wish is Wish.START_OVER:
-        if account.state is not AccountState.DEACTIVATED and account.url is not None:
+        if account.is_in_use:
             raise AccountRefused(
                 "account-in-use",
                 "the account is not deactivated: deactivate it first (`shaken acme account"

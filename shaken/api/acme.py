@@ -43,17 +43,17 @@ MAX_DNS_BYTES = 64 * 1024
 def show_settings(call: ApiCall) -> Reply:
     """Show the settings."""
     call.require_everything()
-    settings = _settings(call)
+    settings = settings_of(call)
     if settings is None:
         raise not_found("setting yet: PUT some")
-    return Reply(_settings_record(settings))
+    return Reply(settings_record(settings))
 
 
 def replace_settings(call: ApiCall) -> Reply:
     """Replace the settings."""
     call.require_everything()
-    before = _settings(call)
-    settings = _read_settings(call.body, before, hooks=call.resources.config.acme.hooks)
+    before = settings_of(call)
+    settings = read_settings(call.body, before, hooks=call.resources.config.acme.hooks)
     try:
         with call.changing() as change:
             acme_settings.save(change, call.resources.master, settings)
@@ -61,12 +61,12 @@ def replace_settings(call: ApiCall) -> Reply:
                 Action.ACME_SETTINGS,
                 "acme",
                 tenant=None,
-                before=None if before is None else _settings_record(before),
-                after=_settings_record(settings),
+                before=None if before is None else settings_record(before),
+                after=settings_record(settings),
             )
     except MasterKeyError as error:
         raise master_key_missing(error) from error
-    return Reply(_settings_record(settings))
+    return Reply(settings_record(settings))
 
 
 def create(call: ApiCall) -> Reply:
@@ -81,7 +81,7 @@ def create(call: ApiCall) -> Reply:
     if body.kind is CertificateKind.STI:
         raise invalid("kind", "domain or system is expected: STI certificates come otherwise")
     wish = OrderWish(body.kind, body.names, tenant, body.force)
-    settings = _settings(call)
+    settings = settings_of(call)
     try:
         with call.changing() as change:
             order = place(change, wish, settings=settings, config=call.resources.config)
@@ -99,7 +99,7 @@ def create(call: ApiCall) -> Reply:
 def listing(call: ApiCall) -> Reply:
     """List orders."""
     wanted = Filter(tenant=call.listed_tenant(), state=_read_state(call.query.get("state")))
-    limit, settings = call.limit(), _settings(call)
+    limit, settings = call.limit(), settings_of(call)
     with call.resources.database.reading() as connection:
         found = acme_orders.find(
             connection, wanted, after=call.query.get("after", ""), limit=limit + 1
@@ -110,7 +110,7 @@ def listing(call: ApiCall) -> Reply:
 
 def show(call: ApiCall) -> Reply:
     """Show one order."""
-    return Reply(_record(_visible(call), _settings(call), call.now))
+    return Reply(_record(_visible(call), settings_of(call), call.now))
 
 
 def end(call: ApiCall) -> Reply:
@@ -140,10 +140,11 @@ def renew_certificate(call: ApiCall) -> Reply:
         raise Problem(409, error.slug, error.detail) from error
     with call.resources.database.reading() as connection:
         current = acme_orders.get(connection, order.id) or order
-    return Reply(_record(current, _settings(call), call.now))
+    return Reply(_record(current, settings_of(call), call.now))
 
 
-def _settings(call: ApiCall) -> AcmeSettings | None:
+def settings_of(call: ApiCall) -> AcmeSettings | None:
+    """Read the settings; None: there are none yet. Raises Problem."""
     try:
         with call.resources.database.reading() as connection:
             return acme_settings.load(connection, call.resources.master)
@@ -151,9 +152,10 @@ def _settings(call: ApiCall) -> AcmeSettings | None:
         raise master_key_missing(error) from error
 
 
-def _read_settings(
+def read_settings(
     body: AcmeSettingsUpdate, before: AcmeSettings | None, *, hooks: Sequence[str]
 ) -> AcmeSettings:
+    """Read the settings anew; secrets that are not sent are those of before. Raises Problem."""
     binding = None if before is None else before.binding
     if body.eab is not UNSET:
         binding = None if body.eab is None else Binding(body.eab.kid, body.eab.hmac_key)
@@ -195,7 +197,8 @@ def _read_dns(
     return document_of(settings)
 
 
-def _settings_record(settings: AcmeSettings) -> AcmeSettingsRecord:
+def settings_record(settings: AcmeSettings) -> AcmeSettingsRecord:
+    """Return the settings as they are shown, without secrets."""
     return AcmeSettingsRecord(
         directory_url=settings.directory_url,
         contact=settings.contact,
@@ -254,7 +257,8 @@ def _record(order: Order, settings: AcmeSettings | None, now: int) -> OrderRecor
             type=failures.problem.type,
             detail=failures.problem.detail,
             names=tuple(
-                NameProblemRecord(each.name, each.detail) for each in failures.problem.names
+                NameProblemRecord(each.name, each.type, each.detail)
+                for each in failures.problem.names
             ),
         ),
         next_try=None if order.next_try is None else moment(order.next_try),

@@ -83,8 +83,9 @@ def start_over(call: ApiCall) -> Reply:
     body: StartingOver = call.body
     call.require_everything()
     directory = _directory(call)
-    _ask(call, AccountWish(directory, Wish.START_OVER, lost=body.lost))
-    return Reply(AccountStanding(directory, Wish.START_OVER))
+    wish = Wish.START_OVER_LOST if body.lost else Wish.START_OVER
+    _ask(call, AccountWish(directory, wish))
+    return Reply(AccountStanding(directory, wish))
 
 
 def _asked(call: ApiCall, wish: Wish) -> Reply:

@@ -90,9 +90,10 @@ class Renewal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NameProblemRecord(msgspec.Struct, frozen=True):
-    """What is wrong with one name."""
+    """What is wrong with one name, in whose words; `type` as that of the whole failure."""
 
     name: str
+    type: str
     detail: str
 
 

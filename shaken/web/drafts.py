@@ -5,8 +5,6 @@ do: what is secret is sealed under the master key, for this session only, and th
 the sealed box from form to form. So any worker goes on, and the store holds nothing unfinished.
 """
 
-import base64
-import binascii
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,14 +14,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from shaken.importing import Upload
+from shaken.web import sealed_boxes
 from shaken.web.forms import Submitted
 from shaken.web.sessions import IDLE_SECONDS, Session
 from trust.certificate import CertificateKind, CertificateRefused
-from trust.keys import MasterKeyError, MasterKeys, SealError
+from trust.keys import MasterKeys
 from trust.pem import MAX_LENGTH
 
 MAX_FIELD = 2048
 """Characters of a field that is one line: the longest URL that is taken."""
+
+_PURPOSE = "draft"
+"""What the box of a draft is for."""
 
 _KEY = re.compile(
     r"-----BEGIN [A-Z0-9 .]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 .]*PRIVATE KEY-----|\Z)",
@@ -126,24 +128,14 @@ def seal(secrets: Secrets, session: Session, master: MasterKeys) -> str:
     """
     if secrets == Secrets(at=secrets.at):
         return ""
-    box = master.current.seal(msgspec.json.encode(secrets), record=_record(session))
-    return base64.urlsafe_b64encode(box).decode("ascii")
+    return sealed_boxes.seal(msgspec.json.encode(secrets), _PURPOSE, session, master)
 
 
 def unseal(text: str, session: Session, master: MasterKeys, *, now: int) -> Secrets:
     """Open the box of a form. One that does not open, or is old, holds nothing."""
-    if not text:
-        return Secrets()
-    try:
-        box = base64.urlsafe_b64decode(text.encode("ascii"))
-        secrets = msgspec.json.decode(master.unseal(box, record=_record(session)), type=Secrets)
-    except (ValueError, binascii.Error, SealError, MasterKeyError):
-        return Secrets()
+    content = sealed_boxes.unseal(text, _PURPOSE, session, master)
+    secrets = Secrets() if content is None else msgspec.json.decode(content, type=Secrets)
     return secrets if 0 <= now - secrets.at < IDLE_SECONDS else Secrets()
-
-
-def _record(session: Session) -> str:
-    return f"draft:{session.csrf}"
 
 
 def _text_of(content: bytes) -> str | None:

@@ -9,10 +9,17 @@ from typing import TypeVar
 import msgspec
 
 from shaken.api import acme
-from shaken.api.acme_messages import OrderCreation, OrderList, OrderRecord, Renewal
+from shaken.api.acme_messages import (
+    FailureRecord,
+    OrderCreation,
+    OrderList,
+    OrderRecord,
+    Renewal,
+)
 from shaken.api.problems import Problem
 from shaken.api.routes import Reply
 from shaken.credentials import Role
+from shaken.web.renewal_advice import Advice, advice_of
 from shaken.web.routes import BASE, Answer, Page, PageCall, Redirect, View
 from trust.acme.order import UNDER_WAY, State
 from trust.certificate import CertificateKind
@@ -44,6 +51,9 @@ _FIELDS = ("names", "kind", "tenant", "force")
 REFRESH_SECONDS = 3
 """How often the page of an order that is under way is loaded again."""
 
+SOON_SECONDS = 60
+"""How long after its time an order is expected to be taken up."""
+
 
 def listing(call: PageCall) -> Answer:
     """Show how certificates are renewed, those of one state if wanted."""
@@ -62,10 +72,15 @@ def listing(call: PageCall) -> Answer:
 def show(call: PageCall) -> Answer:
     """Show one, again and again while it is under way."""
     order = _of(acme.show(call), OrderRecord)
+    # An attempt that failed waits for its next try, which may be hours away.
+    is_moving = order.state in UNDER_WAY and order.failures is None
     context = {
         "order": order,
         "badge": STATES[order.state],
-        "refresh": REFRESH_SECONDS if order.state in UNDER_WAY else None,
+        "advice": None if order.failures is None else _advice(order.failures),
+        "advice_of": advice_of,
+        "may_try_again": _may_try_again(call, order),
+        "refresh": REFRESH_SECONDS if is_moving or _is_due(order, now=call.now) else None,
     }
     return View("renewal.html", context)
 
@@ -107,10 +122,38 @@ def renew(call: PageCall) -> Answer:
     return Redirect(f"{LIST}/{renewed.id}", "It is renewed now; the one in use stays until then.")
 
 
+def try_again(call: PageCall) -> Answer:
+    """Have an attempt that failed go on now, since what was wrong is mended."""
+    order = _of(acme.show(call), OrderRecord)
+    if not _may_try_again(call, order):
+        raise Problem(409, "not-under-way", "It begins anew by itself, at its next try.")
+    # Whether the names are ours was asked when it was ordered.
+    wish = OrderCreation(list(order.names), order.kind, order.tenant, force=call.scope is None)
+    acme.create(replace(call, body=wish))
+    return Redirect(f"{LIST}/{order.id}", "It is looked at again now.")
+
+
 def stop(call: PageCall) -> Answer:
     """Renew it no more; the certificate stays."""
     acme.end(call)
     return Redirect(LIST, "It is not renewed any more. The certificate stays until it expires.")
+
+
+def _advice(failures: FailureRecord) -> Advice:
+    said = [failures.detail, *(each.detail for each in failures.names)]
+    return advice_of(failures.type, "; ".join(said))
+
+
+def _may_try_again(call: PageCall, order: OrderRecord) -> bool:
+    """Say whether an attempt can go on at once; one that is over waits for its next try."""
+    allowed = call.scope is None or order.kind is CertificateKind.DOMAIN
+    return allowed and order.failures is not None and order.state in UNDER_WAY
+
+
+def _is_due(order: OrderRecord, *, now: int) -> bool:
+    """Say whether a renewer takes an order up within seconds, if one is at work."""
+    at = None if order.next_try is None else order.next_try.timestamp()
+    return at is not None and now - SOON_SECONDS < at <= now
 
 
 def _form(typed: dict[str, str], errors: dict[str, str], status: int = 200) -> View:
@@ -135,5 +178,6 @@ PAGES = (
     Page("POST", f"{LIST}/new", Role.ADMIN, create),
     Page("GET", f"{LIST}/{{id}}", Role.VIEWER, show),
     Page("POST", f"{LIST}/{{id}}/renew", Role.ADMIN, renew),
+    Page("POST", f"{LIST}/{{id}}/again", Role.ADMIN, try_again),
     Page("POST", f"{LIST}/{{id}}/stop", Role.ADMIN, stop),
 )

@@ -198,7 +198,7 @@ def _tasks(call: PageCall, signings: Sequence[Signing], failing: Sequence[Order]
     for order in failing:
         words = order.failures.problem.detail if order.failures else ""
         title = f"The certificate for {_named(order.names)} was not renewed"
-        yield Task(Severity.WARN, title, words)
+        yield Task(Severity.WARN, title, words, f"{BASE}/renewals/{order.id}", "What to do")
     yield from _expiring(call)
     sti = (root for root in call.snapshot.root_rows.rows.values() if root.purpose is Purpose.STI)
     if not any(not root.deleted and not root.disabled for root in sti):

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from shaken.credentials import Role
 from shaken.web import (
     audit,
+    authority,
+    authority_account,
     calls,
     certificate,
     certificates,
@@ -17,6 +19,7 @@ from shaken.web import (
     roots_changing,
     tenants,
     trunks,
+    upcoming,
 )
 from shaken.web.routes import BASE, Answer, Page, PageCall, Redirect, no_page
 
@@ -48,6 +51,9 @@ PAGES: Sequence[Page] = (
     *certificates.PAGES,
     *importing.PAGES,
     *certificate.PAGES,
+    *upcoming.PAGES,
+    *authority.PAGES,
+    *authority_account.PAGES,
     *orders.PAGES,
     *roots_adding.PAGES,
     *roots_changing.PAGES,

@@ -72,7 +72,7 @@ async def test_why_something_was_not_done_is_shown(world: World) -> None:
         ("valid", "rollover", None, (202, "rollover")),
         ("valid", "deactivate", None, (202, "deactivate")),
         ("valid", "start-over", {}, (409, "account-in-use")),
-        ("valid", "start-over", {"lost": True}, (202, "start-over")),
+        ("valid", "start-over", {"lost": True}, (202, "start-over-lost")),
         ("deactivating", "rollover", None, (409, "account-deactivated")),
         ("deactivating", "start-over", {}, (409, "account-in-use")),
         ("deactivated", "rollover", None, (409, "account-deactivated")),
@@ -119,4 +119,4 @@ async def test_a_key_that_does_not_open_is_no_obstacle_to_starting_over(world: W
         connection.execute(tables.acme_accounts.update().values(sealed_key=b"another"))
 
     assert (await world.admin("GET", ACCOUNT)).status == 503
-    assert await asked(world, "start-over", {"lost": True}) == (202, "start-over")
+    assert await asked(world, "start-over", {"lost": True}) == (202, "start-over-lost")

@@ -210,7 +210,7 @@ async def test_a_failure_is_shown_in_the_authoritys_words_name_by_name(world: Wo
         "last": "2023-11-14T22:13:20Z",
         "type": "rateLimited",
         "detail": "too many",
-        "names": [{"name": OWN, "detail": "not now"}],
+        "names": [{"name": OWN, "type": "denied", "detail": "not now"}],
     }
     assert record["urgency"] == "retrying"
     assert "failed 3 times in a row" in record["words"]

@@ -124,7 +124,7 @@ def changes(world: World) -> dict[str, Change]:
             {"lost": True},
             [("acme.account", "https://ca.example.net/directory", None)],
             [("/api/v1/acme/account/start-over", {}, 409)],
-            {"before": {"wish": None}, "after": {"wish": "start-over"}},
+            {"before": {"wish": None}, "after": {"wish": "start-over-lost"}},
         ),
         "POST /api/v1/acme/orders": Change(
             "/api/v1/acme/orders",

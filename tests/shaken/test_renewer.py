@@ -251,7 +251,7 @@ def test_what_is_asked_of_the_account_is_done_before_orders(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    have_account(due, master, wish=Wish.START_OVER)
+    have_account(due, master, wish=Wish.START_OVER_LOST)
     caplog.set_level("INFO", logger=module.__name__)
 
     def find_nothing(*_: object, **__: object) -> Run:
@@ -264,7 +264,7 @@ def test_what_is_asked_of_the_account_is_done_before_orders(
     renewer(due, master)._round()
 
     said = [each.getMessage() for each in caplog.records if each.name == module.__name__]
-    assert said == [f"start-over of the account at {DIRECTORY} is done"]
+    assert said == [f"start-over-lost of the account at {DIRECTORY} is done"]
 
 
 def test_why_something_asked_of_the_account_is_not_done_is_in_the_log(
@@ -286,7 +286,7 @@ def test_why_something_asked_of_the_account_is_not_done_is_in_the_log(
 def test_what_is_asked_of_the_account_waits_while_another_worker_is_at_work(
     due: Database, master: MasterKey
 ) -> None:
-    have_account(due, master, wish=Wish.START_OVER)
+    have_account(due, master, wish=Wish.START_OVER_LOST)
 
     with alone(due, holder="another", clock=module._utc_now):
         renewer(due, master)._look_after_accounts()

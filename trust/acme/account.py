@@ -29,6 +29,17 @@ class AccountGone(AcmeError):  # noqa: N818 - what is the case
         super().__init__(Problem("account-deactivated", words))
 
 
+class AccountInUse(AcmeError):  # noqa: N818 - what is the case
+    """The account is not deactivated, so that it is not forgotten either."""
+
+    def __init__(self, directory: str) -> None:
+        words = (
+            f"the account at {directory} is in use by now: deactivate it first (`shaken acme"
+            " account deactivate`), or say that it is lost"
+        )
+        super().__init__(Problem("account-in-use", words))
+
+
 @dataclass(frozen=True)
 class Session:
     """An authority, spoken to as an account."""
@@ -102,12 +113,20 @@ class Accounts:
         gone = replace(account, state=AccountState.DEACTIVATED, next_key=None)
         self._finish(gone, Wish.DEACTIVATE)
 
-    def start_over(self, directory: str) -> None:
-        """Forget an account, in whatever state and though its key may not open.
+    def start_over(self, directory: str, wish: Wish) -> None:
+        """Forget an account, so that another is made with the next session.
 
-        Another is made with the next session.
+        One that is lost goes in whatever state it is, and though its key may not open. Any other
+        stays when it is in use by now: a session may have registered it since it was asked for.
         """
         with self.fence.changing() as change:
+            asked = stored.asked(change.connection, directory)
+            if asked is None or asked.wish is not wish:
+                raise AcmeError(Problem("asked-otherwise", "something else is asked for by now"))
+            if wish is not Wish.START_OVER_LOST:
+                account = stored.get(change.connection, self.keys, directory)
+                if account is not None and account.is_in_use:
+                    raise AccountInUse(directory)
             stored.remove(change, directory)
 
     def forget_url(self, directory: str) -> None:

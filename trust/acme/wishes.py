@@ -37,13 +37,14 @@ def carry_out(accounts: Accounts) -> Sequence[Outcome]:
 
 
 def _carried_out(accounts: Accounts, asked: Asked, wish: Wish, *, now: int) -> Outcome:
-    act = {
-        Wish.ROLLOVER: accounts.roll_over,
-        Wish.DEACTIVATE: accounts.deactivate,
-        Wish.START_OVER: accounts.start_over,
-    }[wish]
     try:
-        act(asked.directory)
+        match wish:
+            case Wish.ROLLOVER:
+                accounts.roll_over(asked.directory)
+            case Wish.DEACTIVATE:
+                accounts.deactivate(asked.directory)
+            case Wish.START_OVER | Wish.START_OVER_LOST:
+                accounts.start_over(asked.directory, wish)
     except AcmeError as error:
         again = _again(asked, error.problem, now=now) if is_transient(error) else None
         return _put_off(accounts, asked, wish, error.problem, again)

@@ -43,7 +43,9 @@ class Wish(StrEnum):
     DEACTIVATE = "deactivate"
     """It is given up for ever (RFC 8555 §7.3.6)."""
     START_OVER = "start-over"
-    """It is forgotten here, so that another is made."""
+    """It is forgotten here, so that another is made, unless it is in use."""
+    START_OVER_LOST = "start-over-lost"
+    """The same though it is in use: it is of no use any more, whatever is known of it."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ class StoredAccount:
     next_key: ec.EllipticCurvePrivateKey | None = field(default=None, repr=False)
     url: str | None = None
     contact: tuple[str, ...] = ()
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether the authority has it, and has not been told that it is given up."""
+        return self.url is not None and self.state is not AccountState.DEACTIVATED
 
 
 def get(connection: Connection, keys: MasterKeys, directory: str) -> StoredAccount | None:

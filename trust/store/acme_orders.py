@@ -5,12 +5,24 @@ the lease says how far it is (`save`). Neither writes the other's columns, but f
 next try.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from trust.acme.challenges import TxtRecord
 from trust.acme.order import Attempt, Certified, Failures, Order, State, Window
@@ -28,6 +40,30 @@ class Filter:
 
     tenant: str | None = None
     state: State | None = None
+
+
+class Concern(StrEnum):
+    """Which managed orders somebody should look at."""
+
+    FAILING = "failing"
+    """Those whose last try failed."""
+    OVERDUE = "overdue"
+    """Those that nobody has tried, though it was time."""
+
+
+@dataclass(frozen=True)
+class Upcoming:
+    """Which managed orders are wanted, by when they are tried next; None does not restrict.
+
+    `since` (included) and `until` (excluded) are Unix seconds; what should have been tried before
+    `late` is overdue.
+    """
+
+    late: int
+    tenant: str | None = None
+    concern: Concern | None = None
+    since: int | None = None
+    until: int | None = None
 
 
 def add(connection: Connection, order: Order) -> bool:
@@ -97,6 +133,80 @@ def overdue(connection: Connection, *, before: int) -> int:
     """Count the managed orders that should have been tried before a time."""
     late = and_(orders.c.managed, orders.c.next_try < before)
     return connection.execute(select(func.count()).select_from(orders).where(late)).scalar_one()
+
+
+def upcoming(
+    connection: Connection, wanted: Upcoming, *, limit: int, offset: int
+) -> Sequence[Order]:
+    """List some managed orders: those that fail first, by when their certificate expires."""
+    fails = orders.c.failures.is_not(None)
+    expiry = case((fails, func.coalesce(certificates.c.not_after, 0)))
+    query = (
+        select(orders)
+        .outerjoin(certificates, certificates.c.id == orders.c.certificate)
+        .where(*_upcoming(wanted))
+        .order_by(fails.desc(), expiry, orders.c.next_try, orders.c.id)
+    )
+    return [_read(row) for row in connection.execute(query.limit(limit).offset(offset))]
+
+
+def counted_upcoming(connection: Connection, wanted: Upcoming) -> int:
+    """Count what `upcoming` lists in all."""
+    query = select(func.count()).select_from(orders).where(*_upcoming(wanted))
+    return connection.execute(query).scalar_one()
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many managed orders there are; how many of them fail, are overdue, come after a time."""
+
+    managed: int
+    failing: int
+    overdue: int
+    later: int
+
+
+def tally(connection: Connection, wanted: Upcoming, *, after: int) -> Tally:
+    """Count managed orders in one pass, those that are tried next from `after` on as later."""
+    late = and_(orders.c.failures.is_(None), orders.c.next_try < wanted.late)
+    conditions = (orders.c.failures.is_not(None), late, orders.c.next_try >= after)
+    counts = [func.coalesce(func.sum(case((each, 1), else_=0)), 0) for each in conditions]
+    row = connection.execute(select(func.count(), *counts).where(*_upcoming(wanted))).one()
+    return Tally(*(int(count) for count in row))
+
+
+def counted_by_step(
+    connection: Connection, wanted: Upcoming, *, step: int
+) -> Sequence[tuple[int, bool, int]]:
+    """Count managed orders by when they are tried next: step, whether the last try failed, count.
+
+    Steps of `step` seconds are counted from `wanted.since` on; what is due before is of step 0.
+    """
+    since = wanted.since or 0
+    place = case((orders.c.next_try < since, 0), else_=(orders.c.next_try - since) // step)
+    fails = orders.c.failures.is_not(None)
+    query = (
+        select(place, fails, func.count())
+        .where(*_upcoming(replace(wanted, since=None)))
+        .group_by(place, fails)
+    )
+    return [(found, bool(failing), count) for found, failing, count in connection.execute(query)]
+
+
+def _upcoming(wanted: Upcoming) -> Iterator[ColumnElement[bool]]:
+    yield orders.c.managed
+    yield orders.c.next_try.is_not(None)
+    if wanted.tenant is not None:
+        yield orders.c.tenant == wanted.tenant
+    if wanted.concern is Concern.FAILING:
+        yield orders.c.failures.is_not(None)
+    if wanted.concern is Concern.OVERDUE:
+        yield orders.c.failures.is_(None)
+        yield orders.c.next_try < wanted.late
+    if wanted.since is not None:
+        yield orders.c.next_try >= wanted.since
+    if wanted.until is not None:
+        yield orders.c.next_try < wanted.until
 
 
 def due(connection: Connection, *, now: int, limit: int) -> Sequence[Order]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from trust.store.tables import acme_orders, acme_revocations
 
@@ -38,6 +38,12 @@ def is_pending(connection: Connection, certificate: str) -> bool:
     which = acme_revocations.c.certificate == certificate
     query = select(acme_revocations.c.certificate).where(which)
     return connection.execute(query).first() is not None
+
+
+def counted(connection: Connection, directory: str) -> int:
+    """Count the certificates of a directory's account that are to be revoked."""
+    query = select(func.count()).where(acme_revocations.c.directory == directory)
+    return connection.execute(query.select_from(acme_revocations)).scalar_one()
 
 
 def remove_of(connection: Connection, order: str) -> None:

@@ -16,7 +16,7 @@ from trust.acme.problems import AcmeError, AuthorityFailed
 from trust.acme.revocation import Reason, revoke
 from trust.acme.settings import Binding
 from trust.store import acme_accounts, certificates
-from trust.store.acme_accounts import AccountState, StoredAccount
+from trust.store.acme_accounts import AccountState, StoredAccount, Wish
 
 
 def account_of(bench: Bench) -> StoredAccount:
@@ -115,8 +115,10 @@ def test_a_deactivated_account_orders_nothing_until_another_is_made(bench: Bench
     assert isinstance(failed, Failed)
     assert "is deactivated" in failed.problem.words
 
+    with bench.database.changing() as change:
+        acme_accounts.ask(change, bench.pebble.directory, Wish.START_OVER, now=bench.now)
     with bench.accounts() as accounts:
-        accounts.start_over(bench.pebble.directory)
+        accounts.start_over(bench.pebble.directory, Wish.START_OVER)
     bench.settle()
     assert bench.stored(identity).state is State.ISSUED
     assert account_of(bench).url != url

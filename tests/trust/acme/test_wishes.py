@@ -9,7 +9,7 @@ import pytest
 from tests.trust.acme.bench import MASTER, Bench
 from trust.acme.authority_client import AuthorityClient, new_account_key
 from trust.acme.order import State
-from trust.acme.problems import AuthorityFailed, AuthorityRefused, Problem
+from trust.acme.problems import AcmeError, AuthorityFailed, AuthorityRefused, Problem
 from trust.acme.renewal import FIRST_DELAY, MAX_RETRY_AFTER
 from trust.acme.wishes import Outcome, carry_out
 from trust.store import acme_accounts, tables
@@ -196,12 +196,56 @@ def test_after_the_end_of_an_account_another_is_made_on_demand_only(
     assert another.url != account.url
 
 
+def test_a_start_over_asked_for_while_the_account_is_registered_leaves_the_one_in_use(
+    bench: Bench,
+) -> None:
+    made = StoredAccount(bench.pebble.directory, AccountState.NEW, bench.now, new_account_key())
+    with bench.database.changing() as change:
+        acme_accounts.save(change, MASTER, made)
+    ask(bench, Wish.START_OVER)
+    with bench.accounts() as accounts, accounts.session(bench.settings) as session:
+        url = session.account
+
+    (outcome,) = run(bench)
+
+    assert (outcome.problem and outcome.problem.type, outcome.again) == ("account-in-use", None)
+    after = account_of(bench)
+    assert after is not None
+    assert (after.url, after.state) == (url, AccountState.VALID)
+    asked = asked_of(bench)
+    assert asked.wish is None
+    assert asked.failures is not None
+    assert "deactivate it first" in asked.failures.problem.words
+
+
+def test_what_was_asked_instead_meanwhile_keeps_an_account_from_being_forgotten(
+    bench: Bench, account: StoredAccount
+) -> None:
+    ask(bench, Wish.ROLLOVER)
+
+    with bench.accounts() as accounts, pytest.raises(AcmeError, match="something else"):
+        accounts.start_over(account.directory, Wish.START_OVER_LOST)
+
+    assert key_of(account_of(bench)) == key_of(account)
+    assert asked_of(bench).wish is Wish.ROLLOVER
+
+
+def test_an_account_that_is_lost_is_forgotten_though_it_is_in_use(
+    bench: Bench, account: StoredAccount
+) -> None:
+    ask(bench, Wish.START_OVER_LOST)
+
+    assert run(bench) == [Outcome(account.directory, Wish.START_OVER_LOST)]
+
+    assert account_of(bench) is None
+
+
 def test_an_account_whose_key_does_not_open_is_started_over(
     bench: Bench, account: StoredAccount
 ) -> None:
     with bench.database.recording() as connection:
         connection.execute(tables.acme_accounts.update().values(sealed_key=b"another"))
-    ask(bench, Wish.START_OVER)
+    ask(bench, Wish.START_OVER_LOST)
 
     assert [each.problem for each in run(bench)] == [None]
 
