@@ -1,8 +1,8 @@
 """The adapter between aiohttp and the API: no handler knows an HTTP library.
 
 It finds out who calls, lets `bodies` read a bounded body, holds the roles, runs the handler and
-sends the answer. What a request means is the handlers' business. Plain STIR requests do not come
-here: `stir_wire` reads them.
+sends the answer. What a request means is the handlers' business. Plain STIR requests are
+read by `stir_wire`, and come here for who is at the other end only.
 """
 
 import asyncio
