@@ -2,8 +2,8 @@
 
 wrk sends signing requests over HTTP to a service with authentication, selection, policy and the
 record of calls on. OpenSSL's own signing rate on the same core, measured in turn with it, is the
-measure. Then verification, SIP redirect and the HTTPS listener: see `benchmarks.verification`,
-`benchmarks.redirect` and `benchmarks.tls`. Exit code 1 when a target is missed.
+measure. Then verification, SIP redirect, the HTTPS listener and the admin pages: see
+`benchmarks.verification`, `redirect`, `tls` and `pages`. Exit code 1 when a target is missed.
 """
 
 import statistics
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.dataset import make_dataset
 from benchmarks.load import openssl_rates, serving
+from benchmarks.pages import measure_pages
 from benchmarks.redirect import measure_redirect
 from benchmarks.report import Line, say, show
 from benchmarks.tls import measure_tls
@@ -46,6 +47,7 @@ def main() -> int:
     lines += measure_verification()
     lines += measure_redirect()
     lines += measure_tls()
+    lines += measure_pages()
     show(lines)
     return 1 if any(line.reached is False for line in lines) else 0
 

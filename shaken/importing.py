@@ -13,7 +13,7 @@ from shaken.assignment import assigned_tenant
 from shaken.audit import Action, Actor, AuditedChange, changing
 from shaken.certificates import facts_of
 from shaken.config import check_x5u
-from shaken.requesting import take_pending_key
+from shaken.requesting import Answered, take_pending_key
 from trust.certificate import (
     Certificate,
     CertificateKind,
@@ -130,13 +130,14 @@ class Importer:
         before = stored.get(change.connection, certificate.fingerprint)
         if before is not None:
             _hold_replacement(before, upload, scope)
-        key, notes = readable.assembled.private_key, readable.assembled.notes
+        key, put_right = readable.assembled.private_key, readable.assembled.notes
+        answered = None
         if key is None and (before is None or before.sealed_key is None):
             taken = take_pending_key(
                 change, self.master, certificate, upload.kind, readable.names, scope=scope
             )
-            key, notes = taken.private_key, (*notes, *taken.notes)
-            tenant = tenant or taken.request.tenant
+            key, answered = taken.private_key, taken.answered
+            tenant = tenant or answered.request.tenant
         row = self._row(readable, tenant=tenant, now=now)
         if key is not None:
             master = master_key.bound_to(change.connection, self.master)
@@ -146,7 +147,7 @@ class Importer:
             stored.add(change, row, chain=chain)
         else:
             row, chain, kept = _replace(change, before, row, chain)
-            notes = (*notes, *kept)
+            put_right = (*put_right, *kept)
         change.audit(
             Action.CERTIFICATE_IMPORT,
             row.id,
@@ -154,7 +155,7 @@ class Importer:
             before=None if before is None else facts_of(before),
             after=facts_of(row),
         )
-        return Imported(row, chain, notes)
+        return Imported(row, chain, put_right, answered)
 
     def _row(self, readable: "Readable", *, tenant: str | None, now: int) -> StoredCertificate:
         upload, certificate = readable.upload, readable.assembled.certificate
@@ -192,11 +193,20 @@ class Readable:
 
 @dataclass(frozen=True)
 class Imported:
-    """A stored certificate with its chain in PEM, and what was put right on the way."""
+    """A stored certificate with its chain in PEM, and what was put right on the way.
+
+    `answered` is the request that its key waited with, None: the key came along.
+    """
 
     certificate: StoredCertificate
     chain: str
-    notes: tuple[str, ...]
+    put_right: tuple[str, ...]
+    answered: Answered | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All that a person should know of it."""
+        return (*self.put_right, *(self.answered.notes if self.answered else ()))
 
 
 def import_certificate(

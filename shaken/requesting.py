@@ -73,12 +73,26 @@ class Drafted:
 
 
 @dataclass(frozen=True)
-class Taken:
-    """The key that waited for a certificate, its request, and what a person should know of it."""
+class Answered:
+    """A request whose certificate has come, and how that differs from what was asked for."""
 
     request: StoredRequest
+    differences: tuple[str, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of it."""
+        made = datetime.fromtimestamp(self.request.created_at, UTC)
+        origin = f"Its private key is that of the request of {made:%Y-%m-%d %H:%M} UTC"
+        return (f"{origin}, now fulfilled.", *self.differences)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The key that waited for a certificate, and the request that is answered so."""
+
+    answered: Answered
     private_key: PrivateKey = field(repr=False)
-    notes: tuple[str, ...]
 
 
 def draft(wish: Wish) -> Drafted:
@@ -174,7 +188,7 @@ def take_pending_key(
         before={"certificate": None},
         after={"certificate": certificate.fingerprint},
     )
-    return Taken(request, private_key, _notes(request, certificate, names))
+    return Taken(Answered(request, _differences(request, certificate, names)), private_key)
 
 
 def facts_of(request: StoredRequest) -> dict[str, object]:
@@ -238,22 +252,21 @@ def _numbers(text: str) -> Tn | TnRange:
     return Tn(rule.first) if count == 1 else TnRange(rule.first, count)
 
 
-def _notes(
+def _differences(
     request: StoredRequest, certificate: Certificate, names: Sequence[str]
 ) -> tuple[str, ...]:
-    """Say where the key comes from, and what the certificate has other than was asked for."""
-    made = datetime.fromtimestamp(request.created_at, UTC)
-    notes = [f"Its private key is that of the request of {made:%Y-%m-%d %H:%M} UTC, now fulfilled."]
+    """Say what the certificate has other than was asked for."""
+    found = []
     if request.kind is not CertificateKind.STI:
         asked, given = set(request.names), set(names)
     else:
         asked = _spelled(TnAuthList.decode(request.tn_auth_list or b""))
         given = _spelled(certificate.tn_auth_list)
     if missing := asked - given:
-        notes.append(f"The request asked for more, which the certificate lacks: {_few(missing)}.")
+        found.append(f"The request asked for more, which the certificate lacks: {_few(missing)}.")
     if added := given - asked:
-        notes.append(f"The certificate has what the request did not ask for: {_few(added)}.")
-    return tuple(notes)
+        found.append(f"The certificate has what the request did not ask for: {_few(added)}.")
+    return tuple(found)
 
 
 def _spelled(authorised: TnAuthList | None) -> set[str]:

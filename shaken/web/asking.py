@@ -10,7 +10,7 @@ import msgspec
 from shaken.api.problems import Problem, from_validation
 from shaken.api.routes import ApiCall, Reply
 from shaken.web.certificates import MAX_SEARCH, ROWS, pages_of
-from shaken.web.routes import PageCall
+from shaken.web.routes import Download, PageCall
 
 Row = TypeVar("Row")
 
@@ -91,6 +91,12 @@ def errors_of(
     words = _NAME if "matching regex" in problem.detail else problem.detail
     sentence = words[:1].upper() + words[1:].rstrip(".") + "."
     return {named if named in fields else "": sentence}
+
+
+def file_of(reply: Reply, media_type: str) -> Download:
+    """Give what a download of the API gives, under its name."""
+    _, _, name = reply.headers["Content-Disposition"].partition('filename="')
+    return Download(reply.value, reply.media_type or media_type, name.rstrip('"'))
 
 
 def lines(text: str) -> list[str]:

@@ -13,6 +13,7 @@ from shaken.api.routes import ApiCall, Reply, read_id
 from shaken.credentials import Role
 from shaken.renewing import plan_of
 from shaken.store.audit import AuditEntry, AuditFilter, find_entries
+from shaken.web.asking import file_of
 from shaken.web.certificate_words import (
     ACTIONS,
     KINDS,
@@ -25,7 +26,7 @@ from shaken.web.certificate_words import (
     told,
 )
 from shaken.web.certificates import LIST
-from shaken.web.routes import Answer, Download, Page, PageCall, View, no_page
+from shaken.web.routes import Answer, Page, PageCall, View, no_page
 from trust.certificate import Certificate, CertificateKind, issued, issuer_of, subject_of
 from trust.roots import Purpose
 from trust.selection import Chosen
@@ -186,10 +187,7 @@ def _downloading(handler: Callable[[ApiCall], Reply]) -> Callable[[PageCall], An
 
     def download(call: PageCall) -> Answer:
         _row(call)
-        reply = handler(call)
-        _, _, name = reply.headers["Content-Disposition"].partition('filename="')
-        kind = reply.media_type or "application/x-pem-file"
-        return Download(reply.value, kind, name.rstrip('"'))
+        return file_of(handler(call), "application/x-pem-file")
 
     return download
 

@@ -19,9 +19,11 @@ from shaken.web.certificate_words import KINDS, common_name, title_of
 from shaken.web.routes import BASE, Answer, Page, PageCall, Redirect, View
 from shaken.web.words import plural
 from trust.certificate import CertificateKind
+from trust.store import requests
 from trust.store.certificates import StoredCertificate
 
 LIST, DELETE = f"{BASE}/certificates", f"{BASE}/certificates/delete"
+REQUESTS = f"{LIST}/requests"
 
 Row = TypeVar("Row")
 
@@ -108,17 +110,25 @@ class Wish:
 def listing(call: PageCall) -> Answer:
     """Show one tab."""
     wish = Wish.of(call.query)
-    rows = _visible(call)
-    counts = Counter(row.kind.value for row in rows)
     context = {
         "wish": wish,
-        "tabs": [
-            (f"{LIST}?tab={tab}", ABOUT[tab][0], counts[tab], tab == wish.tab) for tab in TABS
-        ],
+        "tabs": tabs_of(call, here=wish.tab),
         "about": ABOUT[wish.tab][1],
         "statuses": [("", "any"), *((each.value, each.value.replace("-", " ")) for each in Status)],
     }
-    return View("certificates.html", {**context, **_certificates(call, wish, rows)})
+    return View("certificates.html", {**context, **_certificates(call, wish, _visible(call))})
+
+
+def tabs_of(call: PageCall, *, here: str) -> Sequence[tuple[str, str, int, bool]]:
+    """List the tabs of this area: where each leads, its name, how much it holds, if it is `here`.
+
+    `here` is a tab, or REQUESTS.
+    """
+    counts = Counter(row.kind.value for row in _visible(call))
+    with call.resources.database.reading() as connection:
+        waiting = requests.count(connection, requests.Filter(tenant=call.scope))
+    tabs = [(f"{LIST}?tab={tab}", ABOUT[tab][0], counts[tab], tab == here) for tab in TABS]
+    return [*tabs, (REQUESTS, "Requests", waiting, here == REQUESTS)]
 
 
 def _visible(call: PageCall) -> list[StoredCertificate]:

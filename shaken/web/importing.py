@@ -12,6 +12,7 @@ from shaken.assignment import UnknownTenant
 from shaken.audit import AuditedChange, Unchanged
 from shaken.credentials import Role
 from shaken.importing import Imported, Importer, Readable, StoredForOthers
+from shaken.web import requests
 from shaken.web.certificate import links_of
 from shaken.web.certificate_words import KINDS, common_name, key_words, title_of, told
 from shaken.web.certificates import LIST
@@ -69,19 +70,29 @@ def take(call: PageCall) -> Answer:
         return _form(call, draft, {_FIELDS[error.field]: error.detail}, status=422)
     except _Wrong as wrong:
         return _form(call, draft, {wrong.field: wrong.detail}, status=422)
+    fulfilled = " Its request is fulfilled." if done.answered else ""
     return Redirect(
-        f"{LIST}/{done.certificate.id}", f"{title_of(done.certificate)} is imported and in use."
+        f"{LIST}/{done.certificate.id}",
+        f"{title_of(done.certificate)} is imported and in use.{fulfilled}",
     )
 
 
 def _form(call: PageCall, draft: Draft, errors: dict[str, str], *, status: int = 200) -> View:
     context = {
+        **_asked(call),
         "draft": draft,
         "errors": errors,
         "kept": _sealed(call, draft),
         "kinds": [(kind.value, f"{name}: {words}") for kind, (name, words) in KINDS.items()],
     }
     return View("certificate-import.html", context, status)
+
+
+def _asked(call: PageCall) -> dict[str, object]:
+    """Find the request whose page led here."""
+    identity = call.query.get("request", "") or call.form.text("request")
+    row = requests.find_pending(call, identity)
+    return {"asked": row, "asked_title": None if row is None else requests.title_of(row)}
 
 
 def _sealed(call: PageCall, draft: Draft) -> str:
@@ -152,13 +163,17 @@ def _preview(call: PageCall, draft: Draft, done: Imported) -> View:
     certificate = Certificate.of_pem(done.chain)
     shown = record(call, done.certificate, chain=done.chain)
     links, is_complete = links_of(call, certificate, done.certificate.kind)
+    answered = done.answered
     context = {
+        **_asked(call),
+        "answered": answered,
+        "answered_title": None if answered is None else requests.title_of(answered.request),
         "draft": draft,
         "kept": _sealed(call, draft),
         "one": shown,
         "title": title_of(done.certificate),
         "kind": KINDS[done.certificate.kind],
-        "notes": done.notes,
+        "put_right": done.put_right,
         "warnings": [told(each.slug, each.detail) for each in shown.warnings],
         "links": links,
         "is_complete": is_complete,

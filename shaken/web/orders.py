@@ -19,10 +19,12 @@ from shaken.api.acme_messages import (
 from shaken.api.problems import Problem
 from shaken.api.routes import Reply
 from shaken.credentials import Role
+from shaken.web.order_steps import Progress, progress_of
 from shaken.web.renewal_advice import Advice, advice_of
 from shaken.web.routes import BASE, Answer, Page, PageCall, Redirect, View
 from trust.acme.order import UNDER_WAY, State
 from trust.certificate import CertificateKind
+from trust.store import acme_orders
 
 T = TypeVar("T")
 
@@ -53,6 +55,9 @@ REFRESH_SECONDS = 3
 
 SOON_SECONDS = 60
 """How long after its time an order is expected to be taken up."""
+FOLLOWED_SECONDS = 15 * 60
+"""How long that goes on: proving a name in the DNS takes minutes, and a page that nobody looks at
+is not to keep its session alive."""
 
 
 def listing(call: PageCall) -> Answer:
@@ -72,17 +77,30 @@ def listing(call: PageCall) -> Answer:
 def show(call: PageCall) -> Answer:
     """Show one, again and again while it is under way."""
     order = _of(acme.show(call), OrderRecord)
-    # An attempt that failed waits for its next try, which may be hours away.
-    is_moving = order.state in UNDER_WAY and order.failures is None
+    progress = _progress(call, order)
+    since = None if progress is None else progress.since
+    is_late = since is not None and call.now - since >= FOLLOWED_SECONDS
     context = {
         "order": order,
         "badge": STATES[order.state],
+        "words": _sentence(order.words) if progress is None else progress.now,
+        "progress": progress,
+        "is_late": is_late,
         "advice": None if order.failures is None else _advice(order.failures),
         "advice_of": advice_of,
         "may_try_again": _may_try_again(call, order),
-        "refresh": REFRESH_SECONDS if is_moving or _is_due(order, now=call.now) else None,
+        "refresh": None if since is None or is_late else REFRESH_SECONDS,
     }
     return View("renewal.html", context)
+
+
+def _progress(call: PageCall, order: OrderRecord) -> Progress | None:
+    """Tell how far an order is; None: nothing moves, and nothing can while no authority is set."""
+    with call.resources.database.reading() as connection:
+        row = acme_orders.get(connection, order.id)
+    if row is None or not order.challenges:
+        return None
+    return progress_of(row, order.challenges, now=call.now)
 
 
 def ask(_: PageCall) -> Answer:
@@ -148,12 +166,6 @@ def _may_try_again(call: PageCall, order: OrderRecord) -> bool:
     """Say whether an attempt can go on at once; one that is over waits for its next try."""
     allowed = call.scope is None or order.kind is CertificateKind.DOMAIN
     return allowed and order.failures is not None and order.state in UNDER_WAY
-
-
-def _is_due(order: OrderRecord, *, now: int) -> bool:
-    """Say whether a renewer takes an order up within seconds, if one is at work."""
-    at = None if order.next_try is None else order.next_try.timestamp()
-    return at is not None and now - SOON_SECONDS < at <= now
 
 
 def _form(typed: dict[str, str], errors: dict[str, str], status: int = 200) -> View:

@@ -10,10 +10,10 @@ No other host of the domain, a tenant's say, can set one of the latter name.
 """
 
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self';"
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self';"
     " form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-"""A page loads what this service serves as style, script and image, and sends forms to it only."""
+"""A page loads what this service serves as style, script, image; forms and script ask only it."""
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -15,7 +15,9 @@ from typing import Any
 from uuid import UUID
 
 from aiohttp.test_utils import TestClient, TestServer
+from cryptography import x509
 
+from shaken import requesting
 from shaken.api.authenticator import Authenticator
 from shaken.api.http import HttpApi
 from shaken.api.openapi import openapi_document
@@ -26,6 +28,7 @@ from shaken.audit import SYSTEM, Action, Actor, AuditedChange, changing
 from shaken.config import load_config
 from shaken.credentials import Credential, Role, digest_of, new_secret
 from shaken.importing import Importer, Upload
+from shaken.requesting import Wish
 from shaken.service import Prepared, prepare, signer_for
 from shaken.snapshot import take_snapshot
 from shaken.snapshots import SnapshotFollower
@@ -36,12 +39,14 @@ from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
 from shaken.throttle import FailureThrottle
 from shaken.web.pages import AdminPages
 from tests.signing import signing_api
-from trust.acme.order import new_order
+from trust.acme.order import Attempt, State, new_order
+from trust.acme.settings import AcmeSettings
 from trust.authority import Authority, Issued
-from trust.certificate import CertificateKind
+from trust.certificate import Certificate, CertificateKind
 from trust.roots import Purpose, Root, read_root
 from trust.selection import Fallback
-from trust.store import acme_orders, roots
+from trust.store import acme_orders, acme_settings, roots
+from trust.store import requests as stored_requests
 from trust.tnauthlist import TnRange
 
 ACME, GLOBEX, INITECH = "acme.example.com", "globex.example.net", "initech.example.org"
@@ -64,6 +69,19 @@ HOUR = 3600
 RENEWED = new_order(CertificateKind.DOMAIN, [GLOBEX], tenant=GLOBEX, now=0)
 """An order that nobody has tried yet: no authority is set."""
 
+WISHES: Mapping[str, Wish] = {
+    ACME: Wish(
+        CertificateKind.STI,
+        spc="1234",
+        tns=("+12155550100", "+12155550200-+12155550299"),
+        tenant=ACME,
+        organization="Acme, Inc.",
+        country="US",
+    ),
+    "system": Wish(CertificateKind.SYSTEM, names=("sti.example.com", "*.example.com")),
+}
+"""What certificates are asked for."""
+
 
 @dataclass
 class Clock:
@@ -83,6 +101,10 @@ class Scenery:
     secrets: Mapping[str, str]
     certificates: Mapping[str, str]
     """Ids by what the certificates are for."""
+    requests: Mapping[str, str]
+    """Ids of requests that wait: one of acme.example.com by its address, one by `system`."""
+    authority: Authority
+    """Who issued the STI and server certificates."""
     spare: Issued
     """An STI certificate of a trusted root that is not stored."""
     spare_server: Issued
@@ -139,6 +161,10 @@ def make_scenery(folder: Path) -> Scenery:
             tenant = purpose if "." in purpose else None
             _import(change, prepared, CertificateKind.STI, issued, tenant)
         acme_orders.add(change.connection, RENEWED)
+        requests = {
+            name: requesting.keep(change, prepared.master, requesting.draft(wish)).id
+            for name, wish in WISHES.items()
+        }
         for word, issued in servers.items():
             _import(change, prepared, CertificateKind(word), issued, None)
     with closing(prepared.open_database()) as database:
@@ -147,6 +173,8 @@ def make_scenery(folder: Path) -> Scenery:
         folder,
         secrets,
         {name: issued.certificate.fingerprint for name, issued in (made | servers).items()},
+        requests,
+        authority,
         spare=authority.issue_sti(spc="9999", now=moment),
         spare_server=authority.issue_server([ACME], now=moment),
     )
@@ -222,6 +250,42 @@ class Service:
         ):
             make(change)
         await self.snapshots.refresh()
+
+
+async def set_up(service: Service) -> None:
+    """Name an authority."""
+    settings = AcmeSettings(directory_url="https://acme.example/directory", terms_agreed=True)
+
+    def save(change: AuditedChange) -> None:
+        acme_settings.save(change, service.prepared.master, settings)
+        change.audit(Action.ACME_SETTINGS, "acme", tenant=None)
+
+    await service.change(save)
+
+
+async def move(service: Service, state: State, *, next_try: int = 0, started: int = 0) -> None:
+    """Let the order be in a state, due since now and begun now but for so many seconds."""
+    now = int(service.clock())
+    attempt = Attempt("directory", "account", "0" * 64, now + started)
+
+    def save(change: AuditedChange) -> None:
+        order = replace(RENEWED, state=state, attempt=attempt, next_try=now + next_try)
+        acme_orders.save(change.connection, order)
+        change.audit(Action.ORDER_FAIL, RENEWED.id, tenant=GLOBEX)
+
+    await service.change(save)
+
+
+def certified(service: Service, name: str) -> Certificate:
+    """Return what the authority makes of a request of the scenery."""
+    with (
+        closing(service.prepared.open_database()) as database,
+        database.reading() as connection,
+    ):
+        row = stored_requests.get(connection, service.scenery.requests[name])
+    assert row is not None
+    csr = x509.load_pem_x509_csr(row.csr.encode())
+    return service.scenery.authority.certify(csr, now=datetime.fromtimestamp(service.clock(), UTC))
 
 
 @asynccontextmanager

@@ -8,8 +8,21 @@ from pathlib import Path
 from playwright.async_api import Page
 
 from tests.web.browser import DESKTOP, PHONE, launched, person, sign_in
-from tests.web.scenery import ACME, ALICE, MACHINE, RENEWED, Service, make_scenery, serving
+from tests.web.scenery import (
+    ACME,
+    ALICE,
+    MACHINE,
+    RENEWED,
+    Service,
+    certified,
+    make_scenery,
+    move,
+    serving,
+    set_up,
+)
+from trust.acme.order import State
 
+REQUESTS = "/admin/certificates/requests"
 LOOKS = {
     "light": (DESKTOP, "light"),
     "dark": (DESKTOP, "dark"),
@@ -32,6 +45,13 @@ def pages_of(service: Service) -> dict[str, str]:
         "certificate-tls": f"/admin/certificates/{ids['system']}",
         "certificate-expired": f"/admin/certificates/{ids['old']}",
         "import": "/admin/certificates/import",
+        "requests": REQUESTS,
+        "no-requests": f"{REQUESTS}?search=nowhere",
+        "request-new": f"{REQUESTS}/new",
+        "request-new-system": f"{REQUESTS}/new?kind=system",
+        "request": f"{REQUESTS}/{service.scenery.requests[ACME]}",
+        "request-delete": f"{REQUESTS}/{service.scenery.requests[ACME]}/delete",
+        "import-request": f"/admin/certificates/import?request={service.scenery.requests[ACME]}",
         "renewals": "/admin/renewals",
         "renewal": f"/admin/renewals/{RENEWED.id}",
         "renewal-new": "/admin/renewals/new",
@@ -95,6 +115,17 @@ async def _steps(page: Page, service: Service, folder: Path, look: str) -> None:
     await page.get_by_label("Select STI-PA Root 2025").check()
     await page.get_by_role("button", name="Delete selected").click()
     await _picture(page, folder / f"roots-delete-{look}.png")
+    await page.goto(f"{REQUESTS}/new")
+    await page.get_by_role("button", name="Make the request").click()
+    await _picture(page, folder / f"request-error-{look}.png")
+    await page.goto("/admin/certificates/import")
+    await page.get_by_label("Certificate, intermediates").fill(certified(service, ACME).pem())
+    await page.get_by_role("button", name="Look at it first").click()
+    await _picture(page, folder / f"preview-request-{look}.png")
+    await set_up(service)
+    await move(service, State.AUTHORIZING)
+    await page.goto(f"/admin/renewals/{RENEWED.id}")
+    await _picture(page, folder / f"renewal-under-way-{look}.png")
 
 
 async def _picture(page: Page, file: Path) -> None:

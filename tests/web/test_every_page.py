@@ -11,7 +11,7 @@ from tests.web.visitor import Visitor, signed_in
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self';"
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self';"
     " form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 
@@ -24,8 +24,10 @@ def paths(service: Service, method: str, who: str = ALICE) -> list[str]:
     role = CREDENTIALS[who][0]
     identity = service.scenery.certificates[ACME]
     root = next(iter(service.snapshots.current.root_rows.rows.values()))
+    request = service.scenery.requests[ACME]
     return [
         page.path.replace("/trunks/{name}", "/trunks/main")
+        .replace("/requests/{id}", f"/requests/{request}")
         .replace("/renewals/{id}", f"/renewals/{RENEWED.id}")
         .replace("/roots/{purpose}/", f"/roots/{root.purpose.value}/")
         .replace("{purpose}", "sti")

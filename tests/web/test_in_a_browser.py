@@ -1,18 +1,31 @@
 """What people do, in a real browser: with script and, for the essential tasks, without."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
+from cryptography import x509
 from playwright.async_api import Browser, Page, expect
 
 from tests.web.browser import DESKTOP, PHONE, person, sign_in
-from tests.web.scenery import ACME, ALICE, MACHINE, RENEWED, VICTOR, Service
+from tests.web.scenery import (
+    ACME,
+    ALICE,
+    MACHINE,
+    RENEWED,
+    VICTOR,
+    Service,
+    move,
+    set_up,
+)
+from trust.acme.order import State
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WITH_AND_WITHOUT = pytest.mark.parametrize("script", ["with script", "without script"])
+REQUESTS = "/admin/certificates/requests"
 SERIOUS = {"serious", "critical"}
 
 
@@ -112,6 +125,110 @@ async def test_a_person_deletes_certificates(
         await expect(page.locator("tbody tr")).to_have_count(1)
 
 
+@WITH_AND_WITHOUT
+async def test_a_person_requests_a_certificate_and_imports_it(
+    browser: Browser, served: Service, script: str
+) -> None:
+    async with person(
+        browser, served.url, **options(script), permissions=["clipboard-read", "clipboard-write"]
+    ) as page:
+        await enter(page, served)
+        await page.goto("/admin/certificates?tab=system")
+        await page.get_by_role("link", name="Request a certificate").click()
+        await expect(page.get_by_text("The key is made here, and stays here")).to_be_visible()
+        await expect(page.get_by_label("Host names")).to_be_visible()
+        await expect(page.get_by_label("Provider code (SPC)")).to_be_hidden()
+        await page.get_by_label("What the certificate is for").select_option("sti")
+        await expect(page.get_by_label("Host names")).to_be_hidden()
+        await page.get_by_label("Organization").fill("Acme, Inc.")
+        await page.get_by_role("button", name="Make the request").click()
+        await expect(page.get_by_role("alert")).to_contain_text("for a provider code")
+        await expect(page.get_by_label("Organization")).to_have_value("Acme, Inc.")
+        await page.get_by_label("Provider code (SPC)").fill("77AB")
+        await page.get_by_label("Tenant", exact=True).fill(ACME)
+        await page.get_by_role("button", name="Make the request").click()
+
+        await expect(page.get_by_role("status")).to_contain_text("its key is kept here")
+        async with page.expect_download() as download:
+            await page.get_by_role("link", name="Download (.csr)").click()
+        text = (await (await download.value).path()).read_text()
+        copy = page.get_by_role("button", name="Copy")
+        if script == "with script":
+            await copy.click()
+            await expect(page.get_by_role("button", name="Copied")).to_be_visible()
+            assert await page.evaluate("navigator.clipboard.readText()") == text
+        else:
+            await expect(copy).to_be_hidden()
+        now = datetime.fromtimestamp(served.clock(), UTC)
+        certificate = served.scenery.authority.certify(
+            x509.load_pem_x509_csr(text.encode()), now=now
+        )
+        await page.get_by_role("link", name="The certificate has come: import it").click()
+        await expect(page.get_by_text("The answer to your request for SHAKEN 77AB")).to_be_visible()
+        await page.get_by_label("Certificate, intermediates").fill(certificate.pem())
+        await page.get_by_role("button", name="Look at it first").click()
+        await expect(page.get_by_text("It answers your request for SHAKEN 77AB")).to_be_visible()
+        await page.get_by_role("button", name="Import it").click()
+
+        await expect(page.get_by_role("status")).to_contain_text("Its request is fulfilled")
+    assert served.snapshots.current.certificates[certificate.fingerprint].tenant == ACME
+
+
+@WITH_AND_WITHOUT
+async def test_a_person_deletes_a_request(browser: Browser, served: Service, script: str) -> None:
+    async with person(browser, served.url, **options(script)) as page:
+        await enter(page, served)
+        await page.goto("/admin/certificates")
+        await page.get_by_role("link", name="Requests").click()
+        await page.get_by_role("link", name="SHAKEN 1234", exact=True).click()
+        await page.get_by_role("link", name="Delete").click()
+        await expect(page.get_by_text("Its private key is destroyed with it")).to_be_visible()
+        await page.get_by_role("button", name="Delete request and key").click()
+
+        await expect(page.get_by_role("status")).to_contain_text("is deleted")
+        await expect(page.locator("tbody tr")).to_have_count(1)
+
+
+@WITH_AND_WITHOUT
+async def test_the_page_of_an_order_follows_it(
+    browser: Browser, served: Service, script: str
+) -> None:
+    await set_up(served)
+    await move(served, State.PREPARED)
+    async with person(browser, served.url, **options(script)) as page:
+        await enter(page, served)
+        await page.goto(f"/admin/renewals/{RENEWED.id}")
+        status, here = page.get_by_role("status"), page.locator("[aria-current=step]")
+        await expect(status).to_have_text("The authority is being asked for a certificate.")
+        await expect(here).to_contain_text("The authority is asked")
+        if script == "with script":
+            await page.evaluate("window.isTheSamePage = true")
+
+        await move(served, State.AUTHORIZING)
+        await expect(status).to_contain_text("The authority looks at the names")
+        await expect(here).to_contain_text("The names are proven")
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("Proving the names")
+        await move(served, State.FAILED, next_try=3600)
+        await expect(page.get_by_role("heading", level=1)).to_contain_text("Failed")
+        await expect(here).to_have_count(0)
+
+        if script == "with script":
+            assert await page.evaluate("window.isTheSamePage"), "what a reader does is not undone"
+
+
+async def test_a_page_that_follows_asks_to_sign_in_when_the_session_is_over(
+    browser: Browser, served: Service
+) -> None:
+    await set_up(served)
+    await move(served, State.AUTHORIZING)
+    async with person(browser, served.url) as page:
+        await enter(page, served)
+        await page.goto(f"/admin/renewals/{RENEWED.id}")
+        await page.context.clear_cookies()
+
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
+
+
 async def test_a_link_in_a_mail_leads_to_the_page(browser: Browser, served: Service) -> None:
     url = f"{served.url}/admin/certificates"
     async with person(browser, served.url) as page:
@@ -183,6 +300,13 @@ def states(service: Service) -> list[str]:
         f"/admin/roots/sti/{service.trusted_root.id}",
         "/admin/certificates?search=nowhere",
         "/admin/certificates/import",
+        f"/admin/certificates/import?request={service.scenery.requests[ACME]}",
+        REQUESTS,
+        f"{REQUESTS}?search=nowhere",
+        f"{REQUESTS}/new",
+        f"{REQUESTS}/new?kind=system",
+        f"{REQUESTS}/{service.scenery.requests[ACME]}",
+        f"{REQUESTS}/{service.scenery.requests[ACME]}/delete",
         "/admin/renewals",
         "/admin/renewals?state=stopped",
         "/admin/renewals/new",
@@ -253,6 +377,13 @@ async def test_every_page_is_accessible(
         await page.get_by_role("button", name="Delete selected").click()
         found += await findings(page)
         await page.get_by_role("button", name="Delete 1 certificate").click()
+        found += await findings(page)
+        await page.goto(f"{REQUESTS}/new")
+        await page.get_by_role("button", name="Make the request").click()
+        found += await findings(page)
+        await set_up(served)
+        await move(served, State.AUTHORIZING)
+        await page.goto(f"/admin/renewals/{RENEWED.id}")
         found += await findings(page)
 
     assert not found, "\n".join(found)

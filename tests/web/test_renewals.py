@@ -1,30 +1,21 @@
 """Certificates that renew themselves: how they stand, another one, now, and no more."""
 
+import re
 from dataclasses import replace
 from html import unescape
 
 import pytest
 
 from shaken.audit import Action, AuditedChange
-from tests.web.scenery import ACME, ALICE, BOUND, GLOBEX, RENEWED, VICTOR, Service
+from shaken.web.order_steps import progress_of
+from shaken.web.orders import FOLLOWED_SECONDS
+from tests.web.scenery import ACME, ALICE, BOUND, GLOBEX, RENEWED, VICTOR, Service, move, set_up
 from tests.web.visitor import signed_in
 from trust.acme.order import Failures, State
 from trust.acme.problems import NameProblem, Problem
-from trust.acme.settings import AcmeSettings
-from trust.store import acme_orders, acme_settings
+from trust.store import acme_orders
 
 ORDER = f"/admin/renewals/{RENEWED.id}"
-
-
-async def set_up(service: Service) -> None:
-    """Name an authority."""
-    settings = AcmeSettings(directory_url="https://acme.example/directory", terms_agreed=True)
-
-    def save(change: AuditedChange) -> None:
-        acme_settings.save(change, service.prepared.master, settings)
-        change.audit(Action.ACME_SETTINGS, "acme", tenant=None)
-
-    await service.change(save)
 
 
 async def fail(service: Service) -> None:
@@ -69,6 +60,105 @@ async def test_what_failed_is_told_in_the_authoritys_words(service: Service) -> 
     assert "in 1 hour" in unescape(shown)
 
 
+STEPS = ["Its turn comes", "The authority is asked", "The names are proven", "The certificate is"]
+
+
+@pytest.mark.parametrize(
+    ("state", "here", "words"),
+    [
+        (State.WAITING, 0, "takes it up when its turn comes"),
+        (State.FAILED, 0, "takes it up when its turn comes"),
+        (State.PREPARED, 1, "is being asked for a certificate"),
+        (State.ORDERED, 2, "It is told how the names are proven"),
+        (State.AUTHORIZING, 2, "The authority looks at the names"),
+        (State.FINALIZING, 3, "The authority issues the certificate"),
+    ],
+)
+async def test_each_step_of_an_order_is_told_while_it_moves(
+    service: Service, state: State, here: int, words: str
+) -> None:
+    await set_up(service)
+    await move(service, state)
+    visitor = await signed_in(service, VICTOR)
+
+    shown = (await visitor.get(ORDER)).text
+
+    assert words in shown
+    standing = re.findall(r'<p class="title">([^<]+) <small class="muted">([a-z ]+)</small>', shown)
+    assert all(title.startswith(step) for (title, _), step in zip(standing, STEPS, strict=True))
+    expected = ["done"] * here + ["now"] + ["to come"] * (3 - here)
+    assert [word for _, word in standing] == expected
+    assert f"{GLOBEX}: it fetches http://{GLOBEX}/.well-known/acme-challenge/" in shown
+    assert '<noscript><meta http-equiv="refresh" content="3"></noscript>' in shown
+    assert 'data-follow="3"' in shown
+
+
+MOVING = replace(RENEWED, state=State.AUTHORIZING, next_try=900)
+"""An order that is under way at 1000."""
+
+
+def test_a_name_proven_in_the_dns_is_told_by_its_record() -> None:
+    challenges = {"*.example.com": "dns-01", "a.example": "http-01", "b.example": "other-01"}
+
+    progress = progress_of(MOVING, challenges, now=1000)
+
+    assert progress is not None
+    assert progress.steps[2].names == [
+        "*.example.com: it asks the DNS for the TXT record of _acme-challenge.example.com",
+        "a.example: it fetches http://a.example/.well-known/acme-challenge/… on port 80",
+    ]
+    assert progress.since == 900
+
+
+def test_an_order_that_is_to_end_has_no_progress() -> None:
+    assert progress_of(replace(MOVING, managed=False), {}, now=1000) is None
+
+
+async def test_an_order_that_waits_for_its_next_try_is_not_followed(service: Service) -> None:
+    await set_up(service)
+    visitor = await signed_in(service, ALICE)
+
+    await move(service, State.AUTHORIZING, next_try=60)
+    paused = (await visitor.get(ORDER)).text
+    await move(service, State.FAILED, next_try=60)
+    failed = (await visitor.get(ORDER)).text
+
+    assert "The last try stopped at this step" in paused
+    assert "How far it is" not in failed
+    assert "data-follow" not in paused + failed
+    assert "refresh" not in paused + failed
+
+
+@pytest.mark.parametrize(
+    ("next_try", "started", "followed"),
+    [
+        (-FOLLOWED_SECONDS + 1, -FOLLOWED_SECONDS + 1, True),
+        (-FOLLOWED_SECONDS, -FOLLOWED_SECONDS, False),
+        (-9 * FOLLOWED_SECONDS, -1, True),
+    ],
+)
+async def test_a_page_follows_its_order_for_a_while_only(
+    service: Service, next_try: int, started: int, followed: object
+) -> None:
+    await set_up(service)
+    await move(service, State.AUTHORIZING, next_try=next_try, started=started)
+    visitor = await signed_in(service, ALICE)
+
+    shown = (await visitor.get(ORDER)).text
+
+    assert ("data-follow" in shown, "Look again" in shown) == (followed, not followed)
+
+
+async def test_without_an_authority_no_order_moves(service: Service) -> None:
+    visitor = await signed_in(service, ALICE)
+
+    shown = (await visitor.get(ORDER)).text
+
+    assert "No authority is set" in shown
+    assert "refresh" not in shown
+    assert "How far it is" not in shown
+
+
 async def test_a_tenants_admin_sees_the_own_ones_only(service: Service) -> None:
     visitor = await signed_in(service, BOUND)
 
@@ -87,6 +177,8 @@ async def test_a_certificate_is_ordered_and_its_page_follows(service: Service) -
     assert sent.status == 303
     assert ACME in shown
     assert "Ordered." in shown
+    assert "takes it up when its turn comes" in shown
+    assert "data-follow" in shown
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ transaction. A key is sealed for its request, under a name that no certificate h
 the request only, and leaves by being sealed anew for the certificate.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select
@@ -70,13 +70,11 @@ def open_key(master: MasterKeys, request: StoredRequest) -> PrivateKey:
 
 def hold_room(connection: Connection, tenant: str | None) -> None:
     """See whether one more request is kept that somebody makes by hand. Raises TooManyPending."""
-    if tenant is not None:
-        of_this_tenant = _count(connection, requests.c.tenant == tenant)
-        if of_this_tenant >= MAX_PENDING_OF_TENANT:
-            raise TooManyPending(
-                f"{MAX_PENDING_OF_TENANT} requests of {tenant} wait for their certificates"
-            )
-    if _count(connection) >= MAX_PENDING:
+    if tenant is not None and count(connection, Filter(tenant=tenant)) >= MAX_PENDING_OF_TENANT:
+        raise TooManyPending(
+            f"{MAX_PENDING_OF_TENANT} requests of {tenant} wait for their certificates"
+        )
+    if count(connection, Filter()) >= MAX_PENDING:
         raise TooManyPending(f"{MAX_PENDING} requests wait for their certificates")
 
 
@@ -114,23 +112,27 @@ def find(
     connection: Connection, wanted: Filter, *, after: int, limit: int
 ) -> Sequence[StoredRequest]:
     """List at most `limit` requests in the order they were made, beyond sequence `after`."""
-    query = select(requests).where(requests.c.sequence > after)
-    if wanted.kind is not None:
-        query = query.where(requests.c.kind == wanted.kind.value)
-    if wanted.tenant is not None:
-        query = query.where(requests.c.tenant == wanted.tenant)
+    query = select(requests).where(requests.c.sequence > after, *_conditions(wanted))
     rows = connection.execute(query.order_by(requests.c.sequence).limit(limit))
     return [_read(row) for row in rows]
 
 
+def count(connection: Connection, wanted: Filter) -> int:
+    """Count requests."""
+    query = select(func.count()).select_from(requests).where(*_conditions(wanted))
+    return int(connection.execute(query).scalar_one())
+
+
 def any_of_tenant(connection: Connection, tenant: str) -> bool:
     """Say whether requests belong to a tenant."""
-    return _count(connection, requests.c.tenant == tenant) > 0
+    return count(connection, Filter(tenant=tenant)) > 0
 
 
-def _count(connection: Connection, *which: ColumnElement[bool]) -> int:
-    query = select(func.count()).select_from(requests).where(*which)
-    return int(connection.execute(query).scalar_one())
+def _conditions(wanted: Filter) -> Iterator[ColumnElement[bool]]:
+    if wanted.kind is not None:
+        yield requests.c.kind == wanted.kind.value
+    if wanted.tenant is not None:
+        yield requests.c.tenant == wanted.tenant
 
 
 def _read(row: Row[tuple[object, ...]]) -> StoredRequest:

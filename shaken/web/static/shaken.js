@@ -1,14 +1,43 @@
 // What makes the pages more convenient. Everything works without it.
 "use strict";
 
+// Parts of a page that change, as the server wrote them: until it says that they stand still, the
+// page is asked for again. Where the reader is on it stays.
+const written = new Map();
+for (const part of document.querySelectorAll("[data-live]")) written.set(part, part.innerHTML);
+
+function follow() {
+  const seconds = document.querySelector("[data-follow]")?.dataset.follow;
+  if (seconds) setTimeout(() => look().finally(follow), seconds * 1000);
+}
+
+async function look() {
+  const answer = await fetch(location.href).catch(() => null);
+  if (answer?.redirected) location.reload();
+  if (!answer?.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const [part, before] of written) {
+    const now = page.getElementById(part.id)?.innerHTML ?? "";
+    if (now === before) continue;
+    written.set(part, now);
+    part.innerHTML = now;
+    localise(part);
+  }
+}
+
+follow();
+
 // Times in the reader's own zone; the title keeps UTC.
 const formats = {
   time: new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }),
   date: new Intl.DateTimeFormat(undefined, { dateStyle: "medium" }),
 };
-for (const time of document.querySelectorAll("time[data-shown]")) {
-  time.textContent = formats[time.dataset.shown].format(new Date(time.dateTime));
+function localise(part) {
+  for (const time of part.querySelectorAll("time[data-shown]")) {
+    time.textContent = formats[time.dataset.shown].format(new Date(time.dateTime));
+  }
 }
+localise(document);
 
 const hour = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
