@@ -8,7 +8,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 
 class Attest(StrEnum):
@@ -118,6 +118,23 @@ class AttestPolicy:
     foreign: ForeignAttest
 
 
+class Standing(Enum):
+    """Whose number a caller has, as far as the tenant says."""
+
+    UNLISTED = "unlisted"
+    """The tenant lists no numbers, so nothing tells its own from others."""
+    OWN = "own"
+    FOREIGN = "foreign"
+
+
+def standing_of(number: str | None, numbers: OwnNumbers) -> Standing:
+    """Say whose a caller's canonical number is (None: a URI, which no list covers)."""
+    if not numbers:
+        return Standing.UNLISTED
+    own = number is not None and numbers.covers(number)
+    return Standing.OWN if own else Standing.FOREIGN
+
+
 def attest_for(
     number: str | None,
     *,
@@ -131,7 +148,7 @@ def attest_for(
     the request asks for. A foreign number gets at most the policy's level for foreign numbers.
     """
     level = policy.default if wanted is None else wanted
-    if not numbers or (number is not None and numbers.covers(number)):
+    if standing_of(number, numbers) is not Standing.FOREIGN:
         return level
     if policy.foreign is ForeignAttest.REFUSE:
         return None

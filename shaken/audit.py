@@ -50,6 +50,7 @@ class Action(StrEnum):
     ORDER_FAIL = "order.fail"
     MASTER_KEY_BIND = "master-key.bind"
     RECORD_KEY_CREATE = "record-key.create"
+    CALL_TEST = "call.test"
     PRIVATE_KEY_PUBLISHED = "private-key.published"
 
 

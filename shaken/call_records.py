@@ -12,6 +12,10 @@ MAX_REQUEST_ID = 128
 """Characters kept of what a client calls its request."""
 
 
+TEST_REQUEST = "admin-test-"
+"""How the requests of test calls begin, which an admin has signed on a page."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asker:
     """Who asked, and how the request is known: `at` is Unix seconds.

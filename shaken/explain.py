@@ -1,6 +1,7 @@
 """Headers, tokens and certificates in words that a support engineer understands. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,6 +51,21 @@ _DIGEST_WORDS = {
 }
 
 
+@dataclass(frozen=True)
+class Fact:
+    """Something that is said, in printable characters; `name` is empty where words say it all."""
+
+    name: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"  {self.name:<12} {self.words}" if self.name else f"  {self.words}"
+
+
+Line = Fact | str
+"""A fact, or the heading of those that follow."""
+
+
 class NotExplained(Exception):  # noqa: N818 - an outcome the caller expects
     """The text is none of the things explained here; the message says why."""
 
@@ -61,52 +77,59 @@ def explain(text: str, *, now: datetime) -> Iterator[str]:
     """
     stripped = text.strip()
     if "-----BEGIN" in stripped:
-        return map(_printable, _certificates(stripped, now))
+        return _written(_certificates(stripped, now))
     if ";" not in stripped and stripped.count(".") == 2:
-        return map(_printable, _passport(_decoded(stripped), now))
+        return _written(_passport(_decoded(stripped), now))
     found = parse_each(strip_header_name(stripped))
     if all(isinstance(each, IdentityError) for each in found):
         why = found[0] if found else "it is empty"
         raise NotExplained(f"this is no Identity header: {why}")
-    return map(_printable, _identities(found, now))
+    return _written(_identities(found, now))
 
 
-def explain_certificate(certificate: Certificate, *, now: datetime) -> Iterator[str]:
+def explain_identity(identity: Identity, *, now: datetime) -> Iterator[Line]:
+    """Tell what an Identity header says; nothing of it is verified."""
+    yield _fact("info", f"{identity.info}: where the signer's certificate is fetched")
+    yield from _url_doubts(identity.info)
+    yield _fact("alg", identity.alg or "left out, which means ES256")
+    ppt = identity.ppt or ""
+    yield _fact("ppt", f"{ppt or 'left out'}: {_PPT_WORDS.get(ppt, 'not known here')}")
+    for name, value in identity.extensions:
+        yield _fact(name, f"{value or ''}: an extension")
+    if identity.is_compact:
+        yield _fact(
+            "", "The token is in compact form: header and claims are left out, and verifiers"
+        )
+        yield _fact("", "of SHAKEN refuse it (RFC 8588 §5).")
+    passport = _readable(identity.token)
+    if passport is not None:
+        yield from _passport(passport, now)
+
+
+def explain_certificate(certificate: Certificate, *, now: datetime) -> Iterator[Fact]:
     """Explain a certificate that may sign or not."""
-    yield f"  subject      {certificate.subject}"
-    yield f"  issued by    {certificate.issuer}"
-    yield f"  valid        {_validity(certificate, now)}"
-    yield f"  key          {_key(certificate.leaf)}"
+    yield _fact("subject", certificate.subject)
+    yield _fact("issued by", certificate.issuer)
+    yield _fact("valid", _validity(certificate, now))
+    yield _fact("key", _key(certificate.leaf))
     yield from _authorised(certificate)
-    yield f"  fingerprint  {certificate.fingerprint} (SHA-256)"
+    yield _fact("fingerprint", f"{certificate.fingerprint} (SHA-256)")
     try:
         check_sti(certificate, now=now)
     except CertificateRefused as error:
-        yield f"  It cannot sign SHAKEN calls: {error.detail}"
+        yield _fact("", f"It cannot sign SHAKEN calls: {error.detail}")
     else:
-        yield "  It is fit to sign SHAKEN calls, where its issuer is trusted."
+        yield _fact("", "It is fit to sign SHAKEN calls, where its issuer is trusted.")
 
 
-def _identities(found: Sequence[Identity | IdentityError], now: datetime) -> Iterator[str]:
+def _identities(found: Sequence[Identity | IdentityError], now: datetime) -> Iterator[Line]:
     for number, identity in enumerate(found, start=1):
         if len(found) > 1:
             yield f"Identity header {number} of {len(found)}"
         if isinstance(identity, IdentityError):
-            yield f"  It cannot be read: {identity}"
+            yield _fact("", f"It cannot be read: {identity}")
             continue
-        yield f"  info         {identity.info}: where the signer's certificate is fetched"
-        yield from _url_doubts(identity.info)
-        yield f"  alg          {identity.alg or 'left out, which means ES256'}"
-        ppt = identity.ppt or ""
-        yield f"  ppt          {ppt or 'left out'}: {_PPT_WORDS.get(ppt, 'not known here')}"
-        for name, value in identity.extensions:
-            yield f"  {name:<12} {value or ''}: an extension"
-        if identity.is_compact:
-            yield "  The token is in compact form: header and claims are left out, and verifiers"
-            yield "  of SHAKEN refuse it (RFC 8588 §5)."
-        passport = _readable(identity.token)
-        if passport is not None:
-            yield from _passport(passport, now)
+        yield from explain_identity(identity, now=now)
         for depth, opened in enumerate(open_with_held(identity)):
             yield from _foreseen(opened, now, depth)
 
@@ -118,7 +141,7 @@ def _readable(token: str) -> Passport | None:
         return None
 
 
-def _foreseen(opened: Opened, now: datetime, depth: int) -> Iterator[str]:
+def _foreseen(opened: Opened, now: datetime, depth: int) -> Iterator[Line]:
     """Tell how far a header, or what one holds, comes before its certificate is looked at."""
     usual = VerificationSettings()
     steps = foresee(opened, now=int(now.timestamp()), freshness=usual.freshness, skew=usual.skew)
@@ -126,15 +149,15 @@ def _foreseen(opened: Opened, now: datetime, depth: int) -> Iterator[str]:
     yield f"Verification{held} now, as far as it goes without the certificate"
     for step in steps:
         if step.code is not None:
-            yield f"  FAILS        {step.code} {REASONS[step.code]}: {step.words}"
+            yield _fact("FAILS", f"{step.code} {REASONS[step.code]}: {step.words}")
             return
-        yield f"  ok           {step.words}"
+        yield _fact("ok", step.words)
     try:
         check_url(opened.identity.info if opened.identity else "", UrlPolicy())
     except ValueError as error:
-        yield f"  FAILS        436 {REASONS[436]}, but in a lab: {error}"
+        yield _fact("FAILS", f"436 {REASONS[436]}, but in a lab: {error}")
         return
-    yield "  next         certificate (436, 437) and signature (438): see `shaken verify`"
+    yield _fact("next", "certificate (436, 437) and signature (438): see `shaken verify`")
 
 
 def _decoded(token: str) -> Passport:
@@ -144,7 +167,7 @@ def _decoded(token: str) -> Passport:
         raise NotExplained(f"this is no PASSporT: {error}") from error
 
 
-def _passport(passport: Passport, now: datetime) -> Iterator[str]:
+def _passport(passport: Passport, now: datetime) -> Iterator[Line]:
     yield "PASSporT (not verified: that needs the certificate, see `shaken verify`)"
     yield from _claims(passport, now)
     for number in range(1, MAX_LINKS + 1):
@@ -157,48 +180,50 @@ def _passport(passport: Passport, now: datetime) -> Iterator[str]:
         yield from _claims(passport, now)
 
 
-def _claims(passport: Passport, now: datetime) -> Iterator[str]:
+def _claims(passport: Passport, now: datetime) -> Iterator[Fact]:
     claims, ppt = passport.claims, passport.header.get("ppt")
-    yield f"  x5u          {passport.x5u or 'missing'}"
-    yield f"  orig         {_parties(claims.get('orig'))}: who calls"
-    yield f"  dest         {_parties(claims.get('dest'))}: who is called"
-    yield f"  iat          {_time(claims.get('iat'), now)}"
+    yield _fact("x5u", passport.x5u or "missing")
+    yield _fact("orig", f"{_parties(claims.get('orig'))}: who calls")
+    yield _fact("dest", f"{_parties(claims.get('dest'))}: who is called")
+    yield _fact("iat", _time(claims.get("iat"), now))
     if "attest" in claims or ppt == "shaken":
         attest = claims.get("attest")
         words = ATTEST_WORDS.get(str(attest), "none of A, B, C: verifiers answer 438")
-        yield f"  attest       {attest}: {words}"
-        yield f"  origid       {claims.get('origid')}: the signer's own mark of where it came from"
+        yield _fact("attest", f"{attest}: {words}")
+        yield _fact(
+            "origid", f"{claims.get('origid')}: the signer's own mark of where it came from"
+        )
     if "div" in claims or ppt in {"div", "div-o"}:
-        yield f"  div          {_parties(claims.get('div'))}: who diverted the call to dest"
+        yield _fact("div", f"{_parties(claims.get('div'))}: who diverted the call to dest")
     if "opt" in claims or ppt == "div-o":
         is_read = isinstance(claims.get("opt"), str) and _readable(claims["opt"]) is not None
         words = "see below" if is_read else "missing, or none that can be read"
-        yield f"  opt          the PASSporT that the call had before: {words}"
+        yield _fact("opt", f"the PASSporT that the call had before: {words}")
     if "rph" in claims or ppt == "rph":
-        yield f"  rph          {_parties(claims.get('rph'))}: the priority that the call may have"
+        yield _fact("rph", f"{_parties(claims.get('rph'))}: the priority that the call may have")
     if "sph" in claims:
-        yield f"  sph          {ascii(claims['sph'])[:80]}: a call back from an emergency centre"
+        yield _fact("sph", f"{ascii(claims['sph'])[:80]}: a call back from an emergency centre")
     told = {"orig", "dest", "iat", "attest", "origid", "div", "opt", "rph", "sph"}
     if (rich := examine_rich_call_data(claims)) is not None:
         yield from _rich_call_data(rich)
         told |= set(CLAIMS)
     for name in sorted(claims.keys() - told):
-        yield f"  {name:<12} {ascii(claims[name])[:200]}"
+        yield _fact(name, ascii(claims[name])[:200])
 
 
-def _rich_call_data(rich: RichCallData) -> Iterator[str]:
+def _rich_call_data(rich: RichCallData) -> Iterator[Fact]:
     for name, value in rich.data.items():
         words = _DATA_WORDS.get(name, "not known here")
-        yield f"  rcd {name[:40]:<8} {ascii(value)[:200]}: {words}"
+        yield _fact(f"rcd {name[:40]}", f"{ascii(value)[:200]}: {words}")
     if rich.reason is not None:
-        yield f"  crn          {ascii(rich.reason)[:200]}: why the caller calls"
+        yield _fact("crn", f"{ascii(rich.reason)[:200]}: why the caller calls")
     for pointer, status in rich.digests.items():
-        yield f"  rcdi         {ascii(pointer)[1:-1][:80]}: {_DIGEST_WORDS[status]}"
+        yield _fact("rcdi", f"{ascii(pointer)[1:-1][:80]}: {_DIGEST_WORDS[status]}")
     if rich.fault is not None:
-        yield f"  rcd          does not hold: {rich.fault}"
+        yield _fact("rcd", f"does not hold: {rich.fault}")
 
 
-def _certificates(text: str, now: datetime) -> Iterator[str]:
+def _certificates(text: str, now: datetime) -> Iterator[Line]:
     try:
         contents = read_pem(text)
     except CertificateRefused as error:
@@ -208,7 +233,7 @@ def _certificates(text: str, now: datetime) -> Iterator[str]:
 
 def _each_certificate(
     certificates: tuple[x509.Certificate, ...], keys: int, now: datetime
-) -> Iterator[str]:
+) -> Iterator[Line]:
     for number, each in enumerate(certificates, start=1):
         yield f"Certificate {number} of {len(certificates)}"
         yield from explain_certificate(Certificate((each,)), now=now)
@@ -216,11 +241,11 @@ def _each_certificate(
         yield "The text holds a private key too. Whoever has it can sign: do not pass it on."
 
 
-def _url_doubts(url: str) -> Iterator[str]:
+def _url_doubts(url: str) -> Iterator[Fact]:
     try:
         check_x5u(url, lab=False)
     except ValueError as error:
-        yield f"               carriers would not fetch it: {error}"
+        yield _fact("doubt", f"carriers would not fetch it: {error}")
 
 
 def _validity(certificate: Certificate, now: datetime) -> str:
@@ -246,19 +271,19 @@ def _key(certificate: x509.Certificate) -> str:
     return type(key).__name__
 
 
-def _authorised(certificate: Certificate) -> Iterator[str]:
+def _authorised(certificate: Certificate) -> Iterator[Fact]:
     try:
         authorised = certificate.tn_auth_list
     except TnAuthListError as error:
-        yield f"  TNAuthList   cannot be read: {error}"
+        yield _fact("TNAuthList", f"cannot be read: {error}")
         return
     for entry in authorised.entries if authorised else ():
         if isinstance(entry, Spc):
-            yield f"  TNAuthList   provider {entry.code}: speaks for this provider's calls"
+            yield _fact("TNAuthList", f"provider {entry.code}: speaks for this provider's calls")
         elif isinstance(entry, TnRange):
-            yield f"  TNAuthList   numbers {entry.start} to {entry.last}"
+            yield _fact("TNAuthList", f"numbers {entry.start} to {entry.last}")
         else:
-            yield f"  TNAuthList   number {entry.number}"
+            yield _fact("TNAuthList", f"number {entry.number}")
 
 
 def _parties(value: object) -> str:
@@ -284,6 +309,14 @@ def _time(value: object, now: datetime) -> str:
     age = int((now - moment).total_seconds())
     when = f"{age} s ago" if age >= 0 else f"{-age} s in the future"
     return f"{value}, {moment:%Y-%m-%d %H:%M:%S} UTC, {when}; most verifiers allow 60 s"
+
+
+def _written(lines: Iterable[Line]) -> Iterator[str]:
+    return (_printable(str(line)) for line in lines)
+
+
+def _fact(name: str, words: str) -> Fact:
+    return Fact(_printable(name), _printable(words))
 
 
 def _printable(line: str) -> str:

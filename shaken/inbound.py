@@ -69,7 +69,7 @@ class Inbound:
         self._intermediates = OwnIntermediates(database, snapshot)
         self._alarm = Alarm(database, clock=time.time)
         policy = fetch.policy()
-        self._repository = Repository(
+        self.certificates = Repository(
             self._fetcher.fetch,
             policy=policy,
             shelf=self._chains,
@@ -88,7 +88,7 @@ class Inbound:
             random=random.random,
         )
         signers = Signers(
-            self._repository,
+            self.certificates,
             self._lists,
             intermediates=self._intermediates.above,
             revocation=settings.revocation,
@@ -103,12 +103,12 @@ class Inbound:
         await self._fetcher.start()
         self._chains.start()
         self._crls.start()
-        await self._repository.start()
+        await self.certificates.start()
         await self._lists.start()
 
     async def close(self) -> None:
         """End what is under way, and write what is still to be kept."""
-        await self._repository.close()
+        await self.certificates.close()
         await self._lists.close()
         await self._fetcher.close()
         self._own.close()

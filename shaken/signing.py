@@ -7,7 +7,7 @@ no clock and no database; the snapshot and the time come with each call.
 import logging
 import math
 import re
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -20,7 +20,7 @@ from shaken.tenants import Tenant, Trunk
 from sip.identity import Identity
 from trust.certificate import CertificateKind
 from trust.keys import MasterKeys, SealError, unseal_private_key
-from trust.selection import Choice, Chosen, Fallback, StiCandidate
+from trust.selection import Appraisal, Choice, Chosen, Fallback, StiCandidate
 from trust.store.certificates import StoredCertificate
 
 CHAIN_PATH = "/certificates/{fingerprint}.pem"
@@ -205,6 +205,13 @@ class Signer:
         addresses = () if tenant is None else tenant.addresses
         return snapshot.sti.for_tenant(addresses, now=now, fallback=self._fallback(tenant))
 
+    def appraise(
+        self, snapshot: Snapshot, tenant: Tenant | None, *, now: int
+    ) -> Sequence[Appraisal]:
+        """Say of each STI certificate why `choice_for` chooses it, or not."""
+        addresses = () if tenant is None else tenant.addresses
+        return snapshot.sti.appraise(addresses, now=now, fallback=self._fallback(tenant))
+
     def _fallback(self, tenant: Tenant | None) -> Fallback:
         if tenant is not None and tenant.fallback is Fallback.NONE:
             return Fallback.NONE
@@ -325,9 +332,14 @@ def _parameters(x5u: str, ppt: str) -> str:
 _NO_TRUNK = AttestPolicy(Attest.A, ForeignAttest.B)
 
 
+def policy_of(trunk: Trunk | None) -> AttestPolicy:
+    """Return what is said about attestation where calls of a trunk, or of none, are signed."""
+    return _NO_TRUNK if trunk is None else trunk.attest
+
+
 def _attest(call: Call, numbers: OwnNumbers, trunk: Trunk | None) -> Attest:
-    policy = _NO_TRUNK if trunk is None else trunk.attest
     number = call.orig.tn if isinstance(call.orig.tn, str) else None
+    policy = policy_of(trunk)
     level = attest_for(number, wanted=call.attest, policy=policy, numbers=numbers)
     if level is None:
         raise NotAllowed(

@@ -45,6 +45,7 @@ from shaken.snapshot import Snapshot, take_snapshot
 from shaken.snapshots import SnapshotFollower
 from shaken.throttle import FailureThrottle
 from shaken.web.pages import AdminPages
+from shaken.web.routes import CallDesk
 from sip.server import SipServer
 from trust.store.database import Database, StoreError
 
@@ -189,9 +190,10 @@ def _routes(
     """Build the routes on what they work with."""
     config = prepared.config
     authenticator = Authenticator(FailureThrottle())
+    signing = Signing(signer, recorder.add)
     stir = StirApi(
         {
-            SIGNING_PATH: Signing(signer, recorder.add).route,
+            SIGNING_PATH: signing.route,
             VERIFICATION_PATH: Verification(inbound.verifier, recorder.add).route,
         },
         authenticator=authenticator,
@@ -203,6 +205,7 @@ def _routes(
         resources=resources,
         authenticator=authenticator,
         snapshots=follower,
+        desk=CallDesk(signing, inbound.verifier, inbound.certificates),
         trusted_proxies=trusted,
         document=document,
     )

@@ -9,6 +9,7 @@ PASSporT says, and whether to believe it, is left to callers.
 # ruff: noqa: ERA001 (the grammar quoted in comments looks like code)
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAX_FIELD_LENGTH = 16 * 1024
@@ -84,6 +85,12 @@ _PARAMETER = re.compile(
 _EXTENT = re.compile(r'(?:[^,<"]+|<[^<>]*>|"(?:[^"\\]|\\.)*")*', re.DOTALL)
 
 _HEADER_NAME = re.compile(r"\A[ \t\r\n]*(?:Identity|y)[ \t]*:", re.IGNORECASE | re.ASCII)
+
+# Another header field of a message; "https:" at the beginning of a line is a wrapped URI's.
+_OTHER_NAME = re.compile(r"(?!h?t?t?ps?:)[A-Za-z0-9-]+[ \t]*:(?!//)")
+
+# JSON in base64url, or the two dots of a compact form.
+_BEGINS = re.compile(r"ey[A-Za-z0-9_-]*\.|\.\.")
 
 _RULE_OF_DIGEST = re.compile(_DIGEST)
 _RULE_OF_TOKEN = re.compile(_TOKEN)
@@ -196,6 +203,48 @@ def strip_header_name(line: str) -> str:
     A line without the name only loses the space around it. Never raises.
     """
     return _HEADER_NAME.sub("", line, count=1).strip(" \t\r\n")
+
+
+def pasted_values(text: str) -> tuple[str, ...]:
+    """Read the Identity values in a text that a person pasted, each in one line, without its name.
+
+    That is a value or several, each behind `Identity:` or not, folded or wrapped anywhere, or a
+    whole message, whose other header fields are passed over. What is no value comes as it is, to
+    be refused by who reads it. Never raises.
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    are_named = any(map(_HEADER_NAME.match, lines))
+    found = _named_values(lines) if are_named else _bare_values(lines)
+    return tuple(value for parts in found if (value := "".join(parts)))
+
+
+def _named_values(lines: Sequence[str]) -> list[list[str]]:
+    """Read the values behind `Identity:`, each up to the next header field or an empty line."""
+    found: list[list[str]] = []
+    inside = False
+    for line in lines:
+        if _HEADER_NAME.match(line):
+            found.append([])
+            inside = True
+        elif not line.strip() or _OTHER_NAME.match(line):
+            inside = False
+        if inside:
+            found[-1].append(strip_header_name(line))
+    return found
+
+
+def _bare_values(lines: Sequence[str]) -> list[list[str]]:
+    """Read values without names: one begins where a token does, behind one that has parameters."""
+    found: list[list[str]] = []
+    ended, has_parameters = True, False
+    for line in lines:
+        text = line.strip()
+        if ended or (has_parameters and _BEGINS.match(text)):
+            found.append([])
+            has_parameters = False
+        found[-1].append(text)
+        ended, has_parameters = not text, has_parameters or ";" in text
+    return found
 
 
 def _parse_identity(text: str, position: int) -> tuple[Identity, int]:

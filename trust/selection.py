@@ -46,6 +46,34 @@ class StiCandidate:
         return self.has_key and self.not_before <= now <= self.not_after
 
 
+class Why(StrEnum):
+    """What became of a certificate when one was chosen, and by which rule."""
+
+    CHOSEN = "chosen"
+    NO_KEY = "no-key"
+    NOT_YET_VALID = "not-yet-valid"
+    EXPIRED = "expired"
+    OLDER = "older"
+    """The tenant's own, as the chosen one is, which is valid since later."""
+    NOT_OWN = "not-own"
+    """Not the tenant's own, and the chosen one is."""
+    FALLBACK_OFF = "fallback-off"
+    """Not the tenant's own, and no other may sign for it."""
+    ASSIGNED = "assigned"
+    """Assigned to another tenant: those that are assigned to none come first."""
+    LATER = "later"
+    """Uploaded after the chosen one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appraisal:
+    """A certificate that could be chosen for a tenant; `own`: it is the tenant's own."""
+
+    candidate: StiCandidate
+    own: bool
+    why: Why
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The certificate that signs, and why."""
@@ -112,6 +140,43 @@ class StiIndex:
             if candidate.usable(now):
                 return Choice(candidate, Chosen.FIRST)
         return None
+
+    def appraise(
+        self, addresses: Sequence[str], *, now: int, fallback: Fallback
+    ) -> Sequence[Appraisal]:
+        """Say of each certificate what becomes of it when `for_tenant` chooses, for a person.
+
+        The chosen one comes first, then the tenant's own, then the others in their order.
+        """
+        choice = self.for_tenant(addresses, now=now, fallback=fallback)
+        own = dict.fromkeys(each for name in addresses for each in self._own.get(name, ()))
+        others = (each for each in self._available if each not in own)
+        found = [
+            Appraisal(each, each in own, _why(each, choice, now=now, own=each in own))
+            for each in (*sorted(own, key=_newest_first), *others)
+        ]
+        return sorted(found, key=lambda each: each.why is not Why.CHOSEN)
+
+
+def _why(candidate: StiCandidate, choice: Choice | None, *, now: int, own: bool) -> Why:
+    if choice is not None and candidate is choice.candidate:
+        return Why.CHOSEN
+    if not candidate.usable(now):
+        return _why_unusable(candidate, now)
+    if own:
+        return Why.OLDER
+    if choice is None:
+        return Why.FALLBACK_OFF
+    if choice.chosen is Chosen.TENANT:
+        return Why.NOT_OWN
+    assigned = candidate.tenant is not None and choice.candidate.tenant is None
+    return Why.ASSIGNED if assigned else Why.LATER
+
+
+def _why_unusable(candidate: StiCandidate, now: int) -> Why:
+    if not candidate.has_key:
+        return Why.NO_KEY
+    return Why.EXPIRED if candidate.not_after < now else Why.NOT_YET_VALID
 
 
 def _newest_first(candidate: StiCandidate) -> tuple[int, int]:

@@ -40,11 +40,15 @@ _MAX_LINE = 2000
 
 
 class DialplanError(Exception):
-    """A request is wrong before it reaches the STIR route; the message says how."""
+    """A request is wrong before it reaches the STIR route; the message says how.
 
-    def __init__(self, status: int, words: str) -> None:
+    `parameter` names the one that is at fault, where it is one.
+    """
+
+    def __init__(self, status: int, words: str, parameter: str | None = None) -> None:
         super().__init__(words)
         self.status = status
+        self.parameter = parameter
 
 
 class StirMessage(msgspec.Struct, frozen=True):
@@ -122,7 +126,7 @@ def _gathered(path: str, pairs: Sequence[tuple[str, str]]) -> dict[str, list[str
             raise DialplanError(400, f"{name} is there twice")
     for name in ("orig", "dest"):
         if name not in given:
-            raise DialplanError(400, f"send {name}: a telephone number, or a URI")
+            raise DialplanError(400, f"send {name}: a telephone number, or a URI", name)
     return given
 
 
@@ -157,7 +161,7 @@ def _value(name: str, given: Mapping[str, Sequence[str]]) -> str | int:
     if name not in _NUMBERS:
         return value
     if not value.isascii() or not value.isdecimal() or len(value) > 12:
-        raise DialplanError(400, f"{name} is a number of Unix seconds")
+        raise DialplanError(400, f"{name} is a number of Unix seconds", name)
     return int(value)
 
 

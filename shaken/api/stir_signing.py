@@ -43,11 +43,16 @@ class Signing:
         return StirRoute(Role.SIGNER, "this credential is not a signer's", self.answer)
 
     def answer(self, asked: StirCall) -> StirAnswer:
-        """Sign. Raises StirError."""
+        """Sign, and answer with the Identity. Raises StirError."""
+        message, signed = self.sign(asked)
+        return _success(signed, message, asked)
+
+    def sign(self, asked: StirCall) -> tuple[SigningMessage, Signed]:
+        """Sign, and record it; return what was asked for, and what it became. Raises StirError."""
         trunk = asked.trunk
         if trunk is not None and trunk.direction is Direction.VERIFY:
             raise StirError(StirFault.FORBIDDEN, "this trunk verifies, it does not sign")
-        tenant = _tenant(asked)
+        tenant = tenant_of(asked)
         message = read_signing(asked.document)
         call = call_of(message, country=trunk.country if trunk else None)
         try:
@@ -63,7 +68,7 @@ class Signing:
         except NotConfigured as error:
             raise StirError(StirFault.INTERNAL, detail=str(error)) from error
         self._record(signed_record(signed, asked.asker(tenant.address if tenant else None)))
-        return _success(signed, message, asked)
+        return message, signed
 
 
 def _success(signed: Signed, message: SigningMessage, asked: StirCall) -> StirAnswer:
@@ -77,8 +82,11 @@ def _success(signed: Signed, message: SigningMessage, asked: StirCall) -> StirAn
     return asked.answer(SigningResponse(result), **{"X-Certificate": chosen})
 
 
-def _tenant(asked: StirCall) -> Tenant | None:
-    """Find the tenant that is signed for: the trunk's; the credential's, `?tenant=`, the Host."""
+def tenant_of(asked: StirCall) -> Tenant | None:
+    """Find the tenant that is signed for: the trunk's; `?tenant=`, the credential's, the Host.
+
+    None: nobody's in particular. Raises StirError.
+    """
     if asked.trunk is not None:
         return asked.snapshot.tenants[asked.trunk.tenant]
     return _named_tenant(asked.request, asked.credential, asked.snapshot)

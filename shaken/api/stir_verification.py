@@ -51,17 +51,11 @@ class Verification:
         if trunk is not None and trunk.direction is Direction.SIGN:
             raise StirError(StirFault.FORBIDDEN, "this trunk signs, it does not verify")
         message = read_verification(asked.document)
-        country = trunk.country if trunk else None
-        call = InboundCall(
-            headers=headers_of(message),
-            orig=caller(message, country=country),
-            dest=called(message, country=country),
+        call = inbound_call(
+            message,
+            country=trunk.country if trunk else None,
             now=asked.now,
-            time=None if message.time is UNSET else message.time,
-            name=_name_of(message),
             scope=_tenant_of(asked) or "",
-            target=target(message, country=country),
-            protected=protected(message),
         )
         policy = trunk.verification if trunk else DEFAULT_POLICY
         outcome = self._verifier.verify(
@@ -87,6 +81,23 @@ class Verification:
         form = asked.trunk.answer if asked.trunk else AnswerForm.BOTH
         result = result_of(outcome, form, request_id=message.request_id)
         return asked.answer(VerificationResponse(result))
+
+
+def inbound_call(
+    message: VerificationMessage, *, country: str | None, now: int, scope: str
+) -> InboundCall:
+    """Make the call of a message; `country` reads national numbers. Raises StirError."""
+    return InboundCall(
+        headers=headers_of(message),
+        orig=caller(message, country=country),
+        dest=called(message, country=country),
+        now=now,
+        time=None if message.time is UNSET else message.time,
+        name=_name_of(message),
+        scope=scope,
+        target=target(message, country=country),
+        protected=protected(message),
+    )
 
 
 def _tenant_of(asked: StirCall) -> str | None:

@@ -30,7 +30,7 @@ from shaken.x5u.exchange import FetchError
 from shaken.x5u.fetch import Fetcher, context_trusting
 from shaken.x5u.names import SystemResolver
 from shaken.x5u.repository import Fetched, Repository
-from sip.identity import strip_header_name
+from sip.identity import pasted_values
 from sip.number import NumberError, canonical_number
 from sip.uri import UriError, canonical_uri, telephone_number
 from trust.bundle import installed_bundle
@@ -112,10 +112,10 @@ def verify(
 ) -> None:
     """Verify a call's Identity headers as the service does; exit 0 when one holds, else 1.
 
-    IDENTITY is a header's value, with its name or without, or a file with headers, one a line;
-    `-` reads standard input. The signer's certificate is fetched from the header's info URL, or
-    taken from --certificate; it must lead to one of --roots. With --certificate and without
-    --roots the certificate is itself what you trust.
+    IDENTITY is a header's value, with its name or without, or a file with headers or a whole
+    message; `-` reads standard input. The signer's certificate is fetched from the header's info
+    URL, or taken from --certificate; it must lead to one of --roots. With --certificate and
+    without --roots the certificate is itself what you trust.
 
     Of a call that was diverted, --dest is the number of its To header and --target that of its
     Request-URI; each diversion is verified, and whether they lead from one to the other.
@@ -313,10 +313,8 @@ def _keep_quiet(_: str) -> None:
 
 
 def _headers(arguments: Sequence[str]) -> tuple[str, ...]:
-    """Read the headers of arguments: one a line, folded ones go on after a blank."""
-    text = "\n".join(text_of(each).strip() for each in arguments)
-    unfolded = text.replace("\r\n", "\n").replace("\n ", " ").replace("\n\t", " ")
-    return tuple(strip_header_name(line.strip()) for line in unfolded.split("\n") if line.strip())
+    """Read the headers of arguments."""
+    return tuple(value for each in arguments for value in pasted_values(text_of(each)))
 
 
 def _certificates(file: Path | None) -> Sequence[x509.Certificate]:

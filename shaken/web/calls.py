@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from shaken.acceptance import Verstat
 from shaken.api import calls
+from shaken.call_records import TEST_REQUEST
 from shaken.credentials import Role
 from shaken.store.calls import CallKind
 from shaken.web.exports import asked, download, everything, shown
@@ -27,7 +28,7 @@ def listing(call: PageCall) -> Answer:
     """Show calls, the newest first."""
     context = shown(call, LIST, FIELDS, calls.listing)
     options = [("", "any"), *((each.value, words) for each, words in VERDICTS.items())]
-    more = {"kinds": KINDS, "verdicts": options}
+    more = {"kinds": KINDS, "verdicts": options, "test_request": TEST_REQUEST}
     return View("calls.html", {**context, **more}, 400 if context["errors"] else 200)
 
 

@@ -32,6 +32,7 @@ from shaken.web.reference import reference
 from shaken.web.routes import (
     BASE,
     Answer,
+    CallDesk,
     Download,
     Page,
     PageCall,
@@ -78,15 +79,17 @@ class AdminPages:
         resources: Resources,
         authenticator: Authenticator,
         snapshots: SnapshotSource,
+        desk: CallDesk,
         trusted_proxies: tuple[Network, ...],
         document: Mapping[str, Any],
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Take what the API has too, so that both know the same and slow down the same.
 
-        `document` describes the API (OpenAPI 3.1).
+        `desk` is what signs and verifies calls; `document` describes the API (OpenAPI 3.1).
         """
         self._resources = resources
+        self._desk = desk
         self._authenticator = authenticator
         self._snapshots = snapshots
         self._trusted = trusted_proxies
@@ -180,8 +183,11 @@ class AdminPages:
             query=request.query,
             body=form,
             session=session,
+            desk=self._desk,
         )
         answer = await asyncio.to_thread(page.handler, call)
+        if not isinstance(answer, View | Redirect | Download):
+            answer = await answer()
         if request.method == "POST":
             _log.info("%s from %s: POST %s", who.name, peer.address, request.path)
             await self._take_over()

@@ -1,16 +1,20 @@
 """What a page is: a path, who may see it, and a function that answers.
 
 A handler is a plain function of a `PageCall`, which is an `ApiCall` of a person who has signed in.
-It runs in a thread, since it uses the database, and gives a `View`, a `Redirect` or a `Download`.
+It runs in a thread, since it uses the database, and gives a `View`, a `Redirect` or a `Download`;
+or, where a page takes what lives in the event loop, the coroutine function that makes one there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from shaken.api.problems import Problem
 from shaken.api.routes import ApiCall
+from shaken.api.stir_signing import Signing
 from shaken.credentials import Credential, Role
+from shaken.signers import CertificateSource
+from shaken.verifier import Verifier
 from shaken.web.forms import Submitted
 from shaken.web.sessions import Session
 
@@ -19,10 +23,23 @@ BASE = "/admin"
 
 
 @dataclass(frozen=True)
+class CallDesk:
+    """What signs and verifies calls, the very objects that answer PBXs: for the event loop only.
+
+    `certificates` is where `verifier` has those of others from.
+    """
+
+    signing: Signing
+    verifier: Verifier
+    certificates: CertificateSource
+
+
+@dataclass(frozen=True)
 class PageCall(ApiCall):
     """A request for a page by a person; `body` is the form that was sent, if any."""
 
     session: Session
+    desk: CallDesk
 
     @property
     def form(self) -> Submitted:
@@ -71,15 +88,23 @@ class Download:
 
 Answer: TypeAlias = View | Redirect | Download
 
+Later: TypeAlias = Callable[[], Awaitable[Answer]]
+"""What is awaited in the event loop for an answer. It must not hold that up, and ends in bounded
+time."""
+
 
 @dataclass(frozen=True)
 class Page:
-    """A page's route. `role` VIEWER: admins too; a page that changes something takes POST."""
+    """A page's route. `role` VIEWER: admins too.
+
+    A page that changes something takes POST, and so does one that asks about more than an address
+    can hold.
+    """
 
     method: str
     path: str
     role: Role
-    handler: Callable[[PageCall], Answer]
+    handler: Callable[[PageCall], Answer | Later]
 
     def permits(self, role: Role) -> bool:
         """Say whether a credential of this role may come here."""

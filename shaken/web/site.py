@@ -20,6 +20,9 @@ from shaken.web import (
     roots_changing,
     tenants,
     trunks,
+    try_signing,
+    try_verifying,
+    trying,
     upcoming,
 )
 from shaken.web.routes import BASE, Answer, Page, PageCall, Redirect, no_page
@@ -32,6 +35,7 @@ NAVIGATION = (
     (f"{BASE}/tenants", "Tenants"),
     (f"{BASE}/trunks", "Trunks"),
     (f"{BASE}/credentials", "Credentials"),
+    (trying.TRY, "Try it"),
     (calls.LIST, "Calls"),
     (audit.LIST, "Audit"),
 )
@@ -63,6 +67,9 @@ PAGES: Sequence[Page] = (
     *tenants.PAGES,
     *trunks.PAGES,
     *credentials.PAGES,
+    *trying.PAGES,
+    *try_signing.PAGES,
+    *try_verifying.PAGES,
     *calls.PAGES,
     *audit.PAGES,
 )

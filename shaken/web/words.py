@@ -5,6 +5,9 @@ from datetime import UTC, datetime
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
+NAMES = frozenset({"alg", "attest", "dest", "iat", "info", "opt", "orig", "origid", "ppt", "time"})
+"""Claims, parameters and fields, which are written in small letters everywhere."""
+
 
 def moment(value: int | datetime) -> datetime:
     """Take Unix seconds or an aware time, as things hold either."""
@@ -64,6 +67,12 @@ def number(count: int) -> str:
 def plural(count: int, noun: str) -> str:
     """Write a count with its noun: `1 day`, `2 days`."""
     return f"{number(count)} {noun}" if count == 1 else f"{number(count)} {noun}s"
+
+
+def sentence(text: str) -> str:
+    """Write words as a sentence; the name of a claim or field at its beginning stays as it is."""
+    named = text.partition(" ")[0] in NAMES
+    return f"{text[:1] if named else text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 FILTERS: Mapping[str, Callable[..., str]] = {

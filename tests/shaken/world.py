@@ -21,6 +21,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from shaken.api.authenticator import Authenticator
 from shaken.api.http import HttpApi
+from shaken.api.openapi import openapi_document
 from shaken.api.routes import Resources, Route
 from shaken.api.table import TABLE
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
@@ -280,7 +281,7 @@ async def running(template: Template, folder: Path) -> AsyncIterator[World]:
             database, take_snapshot(database), on_change=lambda _: asyncio.sleep(0)
         ),
         trusted_proxies=(ip_network("127.0.0.1"),),
-        document={},
+        document=openapi_document(TABLE, version="0"),
     )
     async with TestClient(TestServer(api.application())) as client:
         yield World(template, database, client, tuple(TABLE))

@@ -1,5 +1,6 @@
 import re
 import string
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from sip.identity import (
     InfoError,
     parse_each,
     parse_identities,
+    pasted_values,
     strip_header_name,
 )
 
@@ -347,6 +349,58 @@ def test_strips_the_header_name_of_a_pasted_line(line: str, value: str) -> None:
 
 def test_a_pasted_line_parses_once_its_name_is_stripped() -> None:
     assert parse_identities(strip_header_name(f"Identity: {SHAKEN}\r\n")) == (SHAKEN,)
+
+
+ONE, TWO = str(SHAKEN), f"{FULL};info=<{INFO}>;ppt=div"
+MESSAGE = f"""INVITE sip:+12155550199@example.com SIP/2.0
+Via: SIP/2.0/UDP a.example.com;branch=z9hG4bK1
+Identity: {ONE}
+To: <sip:+12155550199@example.com>
+Identity: {FULL};
+ info=<{INFO}>;
+ ppt=div
+Subject: y
+
+Identity: of the body
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        (ONE, [ONE]),
+        (f"Identity: {ONE}\r\n", [ONE]),
+        (f"{ONE}\n{TWO}\n", [ONE, TWO]),
+        (f"y: {ONE}\nIDENTITY : {TWO}", [ONE, TWO]),
+        (f"{ONE},{TWO}", [f"{ONE},{TWO}"]),
+        (f"  {ONE[:40]}\n  {ONE[40:]}", [ONE]),
+        (f"Identity:\n{ONE[:200]}\n{ONE[200:]}\n", [ONE]),
+        (f"{FULL};info=\n<https:\n//cert.example.org/passport.cer>;ppt=div\n{ONE}", [TWO, ONE]),
+        (f"Identity: {FULL};info=<\nhttps://cert.example.org/passport.cer>;ppt=div", [TWO]),
+        (f"y: {FULL};info=<https:\n//cert.example.org/passport.cer>;ppt=div", [TWO]),
+        (f"{COMPACT};info=<{INFO}>\n{COMPACT};info=<{INFO}>", [f"{COMPACT};info=<{INFO}>"] * 2),
+        (MESSAGE.partition("Identity: of")[0], [ONE, TWO]),
+        (MESSAGE.replace("\n", "\r\n"), [ONE, TWO, "of the body"]),
+        ("no header at all", ["no header at all"]),
+        (" \r\n", []),
+        ("", []),
+    ],
+)
+def test_values_are_read_however_they_were_copied(text: str, values: list[str]) -> None:
+    assert list(pasted_values(text)) == values
+
+
+@given(st.lists(st.integers(1, len(ONE) - 1), max_size=12))
+def test_where_a_pasted_value_was_wrapped_does_not_matter(places: list[int]) -> None:
+    ends = [0, *sorted(places), len(ONE)]
+    lines = [ONE[start:end] for start, end in pairwise(ends) if start < end]
+
+    assert pasted_values("Identity: " + "\n".join(lines)) == (ONE,)
+
+
+@given(ANY_TEXT | IDENTITY_LIKE)
+def test_whatever_is_pasted_is_read_without_an_error(text: str) -> None:
+    assert all(pasted_values(text))
 
 
 @given(st.lists(IDENTITIES, min_size=1, max_size=MAX_PER_FIELD))

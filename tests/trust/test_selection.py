@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trust.names import dns_name
-from trust.selection import Choice, Chosen, Fallback, StiCandidate, StiIndex
+from trust.selection import Choice, Chosen, Fallback, StiCandidate, StiIndex, Why
 
 NOW = 1_780_000_000
 DAY = 86_400
@@ -249,3 +249,90 @@ def by_the_rules(
         return None
     first = min(usable, key=lambda each: (each.tenant is not None, each.sequence))
     return first.id, Chosen.FIRST
+
+
+WHYS = [
+    (
+        "another of its own is newer",
+        [OWN, sti("new", upload=9, tenant="alice.example", begins=NOW)],
+        {"new": Why.CHOSEN, "own": Why.OLDER},
+    ),
+    (
+        "others' are not needed",
+        [OWN, COMMON, BOBS],
+        {"own": Why.CHOSEN, "common": Why.NOT_OWN, "bob's": Why.NOT_OWN},
+    ),
+    (
+        "its own cannot be used",
+        [EXPIRED, FUTURE, KEYLESS, COMMON],
+        {
+            "common": Why.CHOSEN,
+            "future": Why.NOT_YET_VALID,
+            "expired": Why.EXPIRED,
+            "keyless": Why.NO_KEY,
+        },
+    ),
+    (
+        "the first one signs",
+        [LATER_COMMON, COMMON, BOBS],
+        {"common": Why.CHOSEN, "later common": Why.LATER, "bob's": Why.ASSIGNED},
+    ),
+    (
+        "of those of others the first one signs",
+        [CAROLS, BOBS],
+        {"bob's": Why.CHOSEN, "carol's": Why.LATER},
+    ),
+]
+
+
+@pytest.mark.parametrize(("story", "certificates", "expected"), WHYS, ids=[w[0] for w in WHYS])
+def test_of_each_certificate_it_is_said_what_became_of_it(
+    story: str, certificates: Sequence[StiCandidate], expected: dict[str, Why]
+) -> None:
+    found = StiIndex(certificates).appraise(ALICE, now=NOW, fallback=Fallback.FIRST)
+
+    assert {each.candidate.id: each.why for each in found} == expected, story
+    assert found[0].why is Why.CHOSEN
+
+
+def test_with_the_fallback_off_others_certificates_are_passed_over() -> None:
+    found = StiIndex([COMMON, BOBS]).appraise(ALICE, now=NOW, fallback=Fallback.NONE)
+
+    assert {each.why for each in found} == {Why.FALLBACK_OFF}
+
+
+@given(
+    st.lists(
+        st.builds(
+            StiCandidate,
+            id=st.uuids().map(str),
+            names=st.lists(st.sampled_from(["alice.example", "bob.example"]), max_size=2).map(
+                tuple
+            ),
+            tenant=st.sampled_from([None, "alice.example", "bob.example"]),
+            not_before=st.integers(NOW - 2, NOW + 2),
+            not_after=st.integers(NOW - 2, NOW + 2),
+            has_key=st.booleans(),
+            sequence=st.integers(1, 9),
+        ),
+        max_size=6,
+    ),
+    st.sampled_from(Fallback),
+)
+def test_what_is_said_agrees_with_what_is_chosen(
+    certificates: list[StiCandidate], fallback: Fallback
+) -> None:
+    index = StiIndex(certificates)
+
+    found = index.appraise(ALICE, now=NOW, fallback=fallback)
+    choice = index.for_tenant(ALICE, now=NOW, fallback=fallback)
+
+    assert sorted(each.candidate.id for each in found) == sorted(one.id for one in certificates)
+    chosen = [each for each in found if each.why is Why.CHOSEN]
+    if choice is None:
+        assert not chosen
+    else:
+        assert [each.candidate for each in chosen] == [choice.candidate]
+        assert chosen[0].own is (choice.chosen is Chosen.TENANT)
+    unusable = {Why.NO_KEY, Why.EXPIRED, Why.NOT_YET_VALID}
+    assert all((each.why in unusable) is not each.candidate.usable(NOW) for each in found)

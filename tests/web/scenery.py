@@ -22,12 +22,15 @@ from shaken.api.authenticator import Authenticator
 from shaken.api.http import HttpApi
 from shaken.api.openapi import openapi_document
 from shaken.api.routes import Resources
+from shaken.api.stir_signing import Signing
 from shaken.api.table import TABLE
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest, parse_number_rule
 from shaken.audit import SYSTEM, Action, Actor, AuditedChange, changing
 from shaken.config import load_config
 from shaken.credentials import Credential, Role, digest_of, new_secret
 from shaken.importing import Importer, Upload
+from shaken.inbound import Inbound
+from shaken.replay import ReplayMemory, shared_memory
 from shaken.requesting import Wish
 from shaken.service import Prepared, prepare, signer_for
 from shaken.snapshot import take_snapshot
@@ -38,6 +41,7 @@ from shaken.store.tenants import add_tenant, add_trunk
 from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
 from shaken.throttle import FailureThrottle
 from shaken.web.pages import AdminPages
+from shaken.web.routes import CallDesk
 from tests.signing import signing_api
 from trust.acme.order import Attempt, State, new_order
 from trust.acme.settings import AcmeSettings
@@ -230,6 +234,8 @@ class Service:
     clock: Clock
     snapshots: SnapshotFollower
     pages: AdminPages
+    records: list[CallRecord]
+    """Calls that were signed since it runs."""
 
     @property
     def url(self) -> str:
@@ -302,10 +308,19 @@ async def serving(
     proxies = tuple(ip_network(text) for text in trusted)
     clock = Clock(time.time())
     document = openapi_document(TABLE, version="0")
+    inbound = Inbound(
+        prepared.config,
+        database,
+        lambda: snapshots.current,
+        ReplayMemory(shared_memory()),
+        agent="shaken-test",
+    )
+    records: list[CallRecord] = []
     pages = AdminPages(
         resources=resources,
         authenticator=authenticator,
         snapshots=snapshots,
+        desk=CallDesk(Signing(signer, records.append), inbound.verifier, inbound.certificates),
         trusted_proxies=proxies,
         clock=clock,
         document=document,
@@ -320,7 +335,9 @@ async def serving(
         faces=(pages.mount,),
     )
     async with TestClient(TestServer(api.application())) as client:
-        yield Service(scenery, prepared, client, clock, snapshots, pages)
+        await inbound.start()
+        yield Service(scenery, prepared, client, clock, snapshots, pages, records)
+        await inbound.close()
     database.close()
 
 

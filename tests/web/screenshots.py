@@ -23,6 +23,14 @@ from tests.web.scenery import (
 from trust.acme.order import State
 
 REQUESTS = "/admin/certificates/requests"
+ALTERED = (
+    "Identity: eyJhbGciOiJFUzI1NiIsInBwdCI6InNoYWtlbiIsInR5cCI6InBhc3Nwb3J0IiwieDV1IjoiaHR0cHM6Ly9z"
+    "dGkuZXhhbXBsZS5uZXQvYS5wZW0ifQ.eyJhdHRlc3QiOiJBIiwiZGVzdCI6eyJ0biI6WyIxMjE1NTU1OTk5OSJdfSwiaWF0"
+    "IjoxNzY3MjI1NjAwLCJvcmlnIjp7InRuIjoiMTIxNTU1NTAxMDAifSwib3JpZ2lkIjoieCJ9.AAAA"
+    ";info=<https://127.0.0.1/a.pem>;alg=ES256;ppt=shaken"
+)
+"""A header whose parts say two things."""
+
 LOOKS = {
     "light": (DESKTOP, "light"),
     "dark": (DESKTOP, "dark"),
@@ -65,6 +73,9 @@ def pages_of(service: Service) -> dict[str, str]:
         "trunks": "/admin/trunks",
         "trunk-new": "/admin/trunks/new",
         "trunk": "/admin/trunks/main",
+        "try": "/admin/try",
+        "try-sign": "/admin/try/sign?trunk=main",
+        "try-verify": "/admin/try/verify",
         "credentials": "/admin/credentials",
         "credential-new": "/admin/credentials/new",
         "credential-revoke": f"/admin/credentials/{MACHINE}/revoke",
@@ -126,6 +137,18 @@ async def _steps(page: Page, service: Service, folder: Path, look: str) -> None:
     await move(service, State.AUTHORIZING)
     await page.goto(f"/admin/renewals/{RENEWED.id}")
     await _picture(page, folder / f"renewal-under-way-{look}.png")
+    await page.goto("/admin/try/sign?trunk=main")
+    await page.get_by_label("Who calls").fill("+1 (215) 555-0100")
+    await page.get_by_label("Who is called").fill("+12155559999")
+    await page.get_by_role("button", name="Sign it").click()
+    await page.get_by_text("certificates that were looked at").click()
+    await _picture(page, folder / f"signed-{look}.png")
+    await page.get_by_role("button", name="Verify this header").click()
+    await _picture(page, folder / f"verified-{look}.png")
+    await page.goto("/admin/try/verify")
+    await page.get_by_label("Identity header").fill(ALTERED)
+    await page.get_by_role("button", name="Verify it").click()
+    await _picture(page, folder / f"not-verified-{look}.png")
 
 
 async def _picture(page: Page, file: Path) -> None:

@@ -1,0 +1,316 @@
+"""A test call is signed as a trunk's calls are, and each step is told.
+
+The signature is a real one, made where `POST /stir/v1/signing` has it made: it is recorded with the
+calls, and who made it is in the audit before the header is shown. Admins only; they could make a
+signer's credential as well.
+"""
+
+import asyncio
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import msgspec
+
+from shaken.api.dialplan import SIGN_PATH, DialplanError, read_parameters
+from shaken.api.signing_messages import call_of, read_signing
+from shaken.api.stir import StirCall, StirRequest
+from shaken.api.stir_errors import StirError
+from shaken.api.stir_parties import DestMessage, OrigMessage, read_destinations, read_origin
+from shaken.api.stir_signing import tenant_of
+from shaken.audit import Action
+from shaken.call_records import TEST_REQUEST
+from shaken.credentials import Credential, Role
+from shaken.passport import decode
+from shaken.signing import NotAllowed, NotConfigured, Signed
+from shaken.strictjson import parse_object
+from shaken.tenants import Tenant, Trunk
+from shaken.web import signing_words as words
+from shaken.web.asking import lines
+from shaken.web.routes import Answer, Later, Page, PageCall, View
+from shaken.web.signing_words import Candidate, Stage
+from shaken.web.trying import SIGN, find_trunk, trunk_options, typed_of
+from shaken.web.words import sentence
+from sip.identity import parse_identities
+from trust.selection import Why
+
+MORE = ("tenant", "host", "origid", "iat")
+"""Fields that are folded away until they hold something."""
+
+FIELDS = ("trunk", "orig", "dest", "attest", *MORE)
+
+ATTEST_OPTIONS = (
+    ("", "as the trunk has it"),
+    ("A", "A, full"),
+    ("B", "B, partial"),
+    ("C", "C, gateway"),
+)
+
+PLACEHOLDER = "SECRET_OF_A_SIGNER"
+"""What stands in a command where a secret belongs."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A signed test call, as a page shows it."""
+
+    identity: str
+    header: str
+    claims: str
+    curl: str
+    orig: str
+    dest: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A test call on its way: as it was asked for, and what the steps before signing give."""
+
+    asked: StirCall
+    tenant: Tenant | None
+    stages: Sequence[Stage]
+    candidates: Sequence[Candidate]
+    others: int
+    """Candidates that are not shown."""
+    is_chosen: bool
+    x5u: str | None
+
+
+def ask(call: PageCall) -> Answer:
+    """Show the form."""
+    typed = {**dict.fromkeys(FIELDS, ""), "trunk": call.query.get("trunk", "")}
+    return _page(call, typed, {})
+
+
+def sign(call: PageCall) -> Answer | Later:
+    """Read the test call of the form; what signs it, or the form with what is wrong."""
+    typed, errors = typed_of(call, FIELDS), dict[str, str]()
+    trunk = find_trunk(call, typed["trunk"], errors)
+    if errors:
+        return _page(call, typed, errors)
+    try:
+        asked = _asked(call, typed, trunk)
+        trial = _trial(call, asked, typed)
+    except DialplanError as error:
+        return _page(call, typed, {error.parameter or "": sentence(str(error))})
+    except StirError as error:
+        return _page(call, typed, _errors(error))
+
+    async def signing() -> Answer:
+        try:
+            _, signed = call.desk.signing.sign(asked)
+        except StirError as error:
+            return _page(call, typed, _errors(error), trial=trial, stages=_failed(trial, error))
+        return await asyncio.to_thread(_show, call, typed, trial, signed)
+
+    return signing
+
+
+def _show(call: PageCall, typed: Mapping[str, str], trial: Trial, signed: Signed) -> Answer:
+    """Write the audit, then show the signature. Raises StoreError, and shows nothing."""
+    _tell(call, trial, signed)
+    stages = [
+        words.attested(stage, signed.claims.attest) if stage.title == "Attestation" else stage
+        for stage in trial.stages
+    ]
+    return _page(
+        call,
+        typed,
+        {},
+        trial=trial,
+        stages=[*stages, words.signature_stage(signed)],
+        made=_made(call, trial.asked, signed),
+    )
+
+
+def _page(
+    call: PageCall,
+    typed: Mapping[str, str],
+    errors: Mapping[str, str],
+    *,
+    trial: Trial | None = None,
+    stages: Sequence[Stage] = (),
+    made: Made | None = None,
+) -> View:
+    context = {
+        "typed": typed,
+        "errors": {name: text for name, text in errors.items() if name in FIELDS or not name},
+        "trunks": trunk_options(call, "none: a signer's credential of no trunk"),
+        "attest": ATTEST_OPTIONS,
+        "stages": stages,
+        "trial": trial,
+        "made": made,
+        "is_more": any(typed[name] or name in errors for name in MORE),
+        "placeholder": PLACEHOLDER,
+    }
+    return View("try-sign.html", context, 422 if errors or (trial and not made) else 200)
+
+
+def _asked(call: PageCall, typed: Mapping[str, str], trunk: Trunk | None) -> StirCall:
+    """Make the request that a PBX would send. Raises DialplanError, StirError."""
+    given = [(name, typed[name]) for name in ("orig", "attest", "origid", "iat")]
+    given += [("dest", each) for each in lines(typed["dest"])]
+    headers = {}
+    if trunk is None:
+        given.append(("tenant", typed["tenant"]))
+        headers = {"Host": typed["host"]}
+    message = read_parameters(SIGN_PATH, "GET", urlencode(given), b"", "")
+    bound = None if trunk is None else trunk.name
+    return StirCall(
+        StirRequest("POST", message.path, message.query, headers, message.body, call.peer),
+        f"{TEST_REQUEST}{uuid4().hex}",
+        Credential(call.user.name, Role.SIGNER, b"", call.scope, bound, ()),
+        trunk,
+        parse_object(message.body),
+        call.snapshot,
+        call.now,
+    )
+
+
+def _trial(call: PageCall, asked: StirCall, typed: Mapping[str, str]) -> Trial:
+    """Go through the steps before the signature, as who signs does. Raises StirError."""
+    trunk, signer = asked.trunk, call.resources.signer
+    tenant = tenant_of(asked)
+    country = None if trunk is None else trunk.country
+    wanted = call_of(read_signing(asked.document), country=country)
+    appraisals = signer.appraise(call.snapshot, tenant, now=call.now)
+    chosen = next((each.candidate.id for each in appraisals if each.why is Why.CHOSEN), None)
+    row = None if chosen is None else call.snapshot.certificates[chosen]
+    shown, others = words.candidates(
+        appraisals,
+        call.snapshot.certificates,
+        lambda one: call.scope in {None, one.tenant},
+    )
+    x5u = None if row is None else signer.x5u_of(row)
+    stages = (
+        words.parties_stage(trunk, tenant),
+        words.numbers_stage(_parties(typed, country), country),
+        words.attestation_stage(wanted, trunk, tenant),
+        words.claims_stage(wanted, trunk, call.now),
+        words.certificate_stage(appraisals, tenant),
+        words.x5u_stage(row, x5u),
+    )
+    return Trial(asked, tenant, stages, shown, others, row is not None, x5u)
+
+
+def _parties(typed: Mapping[str, str], country: str | None) -> list[tuple[str, str, str]]:
+    """List claim, what was typed, and what it is in canonical form. Raises StirError."""
+    kind = "uri" if ":" in typed["orig"] else "tn"
+    orig = read_origin("orig", OrigMessage(**{kind: typed["orig"]}), country)
+    found = [("orig", typed["orig"], str(orig))]
+    for each in lines(typed["dest"]):
+        kind = "uri" if ":" in each else "tn"
+        (dest,) = read_destinations("dest", DestMessage(**{kind: each}), country)
+        found.append(("dest", each, str(dest)))
+    return found
+
+
+def _tell(call: PageCall, trial: Trial, signed: Signed) -> None:
+    """Write who made this signature into the audit; numbers are in the record of the call."""
+    trunk, tenant = trial.asked.trunk, trial.tenant
+    address = None if tenant is None else tenant.address
+    with call.changing() as change:
+        change.audit(
+            Action.CALL_TEST,
+            trial.asked.request_id,
+            tenant=address,
+            after={
+                "trunk": None if trunk is None else trunk.name,
+                "tenant": address,
+                "attest": signed.claims.attest,
+                "origid": signed.claims.origid,
+                "certificate": signed.certificate,
+            },
+        )
+
+
+def _made(call: PageCall, asked: StirCall, signed: Signed) -> Made:
+    (identity,) = parse_identities(signed.identity)
+    passport = decode(identity.token)
+    return Made(
+        identity=signed.identity,
+        header=_pretty(passport.header),
+        claims=_pretty(passport.claims),
+        curl=_curl(call, asked),
+        orig=str(signed.claims.orig),
+        dest="\n".join(signed.claims.dest.all()),
+    )
+
+
+def _pretty(value: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def _curl(call: PageCall, asked: StirCall) -> str:
+    """Write the command that sends the same request as a PBX does."""
+    config = call.resources.config
+    root = config.public_url.rstrip("/") or f"http://{config.http.address}"
+    request = asked.request
+    query = f"?{request.query}" if request.query else ""
+    host = request.headers.get("Host")
+    parts = [
+        f"curl -sS {shlex.quote(f'{root}{request.path}{query}')}",
+        *([f"-H {shlex.quote(f'Host: {host}')}"] if host else []),
+        f"-H 'Authorization: Bearer {PLACEHOLDER}'",
+        "-H 'Content-Type: application/json'",
+        f"-d {shlex.quote((request.body or b'').decode())}",
+    ]
+    return " \\\n  ".join(parts)
+
+
+def _errors(error: StirError) -> dict[str, str]:
+    """Name the field that a refusal is about, none where it is about no field."""
+    named = next((each for each in error.variables[:1] if each in FIELDS), "")
+    return {named: _said(error)}
+
+
+def _said(error: StirError) -> str:
+    return sentence(error.detail or error.variables[-1])
+
+
+def _failed(trial: Trial, error: StirError) -> list[Stage]:
+    """Show how far the call came: what comes after the step that failed was not done."""
+    title, advice = _place(trial, error)
+    found: list[Stage] = []
+    for stage in trial.stages:
+        if stage.title != title:
+            found.append(stage)
+            continue
+        found.append(Stage(title, (*stage.lines, _said(error)), "bad", advice))
+        break
+    return found
+
+
+def _place(trial: Trial, error: StirError) -> tuple[str, str]:
+    """Say at which step a call was refused, and what to do."""
+    who, _, attestation, claims, *_ = (stage.title for stage in trial.stages)
+    cause = error.__cause__
+    if isinstance(cause, NotConfigured):
+        return _place_unconfigured(trial)
+    if isinstance(cause, NotAllowed):
+        return attestation, (
+            "Add the number to the numbers of the tenant, or let the trunk attest others at most"
+            " B or C in place of refuse."
+        )
+    if error.variables[:1] == ("attest",):
+        return attestation, "Choose one in the form, or a trunk, which has one."
+    if error.variables[:1] in (("iat",), ("origid",)):
+        return claims, "Correct the field, or leave it empty where there is a trunk."
+    return who, "Choose another trunk, or change what this one's calls are (sign or auto)."
+
+
+def _place_unconfigured(trial: Trial) -> tuple[str, str]:
+    *_, certificate, x5u = (stage.title for stage in trial.stages)
+    if not trial.is_chosen:
+        return certificate, "Import an STI certificate and its key, assigned to the tenant."
+    if trial.x5u is None:
+        return x5u, "Set public_url, or import the certificate with its own x5u."
+    return certificate, "Look into the log of the service: its master key may be another one."
+
+
+PAGES = (
+    Page("GET", SIGN, Role.ADMIN, ask),
+    Page("POST", SIGN, Role.ADMIN, sign),
+)
