@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
+from sqlalchemy import Connection
 
 from shaken.store.audit import AuditEntry, add_entries, has_entry
 from trust.store.database import Change, Database
@@ -52,6 +53,9 @@ class Action(StrEnum):
     RECORD_KEY_CREATE = "record-key.create"
     CALL_TEST = "call.test"
     PRIVATE_KEY_PUBLISHED = "private-key.published"
+    SESSION_BEGIN = "session.begin"
+    SESSION_END = "session.end"
+    SESSION_REFUSE = "session.refuse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,11 @@ class Actor:
 
     name: str
     peer: str | None
+
+    @property
+    def shown_peer(self) -> str | None:
+        """The address as entries hold it."""
+        return None if self.peer is None else ascii(self.peer)[1:-1][:MAX_PEER]
 
 
 SYSTEM = Actor("system", None)
@@ -99,8 +108,8 @@ class AuditedChange(Change):
 
         `tenant` is whose it is: credentials bound to this tenant see the entry.
         """
-        peer = None if self.actor.peer is None else ascii(self.actor.peer)[1:-1][:MAX_PEER]
         detail = difference(before, after)
+        peer = self.actor.shown_peer
         entry = AuditEntry(self.at, self.actor.name, peer, action.value, subject, tenant, detail)
         self.entries.append(entry)
 
@@ -120,6 +129,27 @@ def changing(database: Database, actor: Actor, *, now: int) -> Iterator[AuditedC
         add_entries(audited.connection, audited.entries)
 
 
+def record_deed(
+    connection: Connection,
+    actor: Actor,
+    action: Action,
+    subject: str,
+    *,
+    tenant: str | None,
+    now: int,
+    detail: Mapping[str, object] | None = None,
+) -> None:
+    """Write down what somebody did that no worker need know of, in the transaction that does it.
+
+    `detail` is what there is to know, without secrets and keys; `tenant` is whose matter it is.
+    """
+    known = {} if detail is None else {"event": dict(detail)}
+    peer = actor.shown_peer
+    add_entries(
+        connection, [AuditEntry(now, actor.name, peer, action.value, subject, tenant, known)]
+    )
+
+
 def record_event(
     database: Database,
     action: Action,
@@ -136,14 +166,12 @@ def record_event(
     reported it. `detail` is what there is to know, without secrets and keys; `tenant` is whose
     matter it is. For use from a thread that may wait. Raises StoreError.
     """
-    known = {"event": dict(detail)}
-    entry = AuditEntry(now, SYSTEM.name, SYSTEM.peer, action.value, subject, tenant, known)
     # No snapshot holds the audit, so nobody need be told of a new revision.
     with database.recording() as connection:
         since = now - quiet_seconds + 1
         if has_entry(connection, action=action.value, subject=subject, since=since):
             return False
-        add_entries(connection, [entry])
+        record_deed(connection, SYSTEM, action, subject, tenant=tenant, now=now, detail=detail)
     return True
 
 

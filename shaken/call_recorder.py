@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from shaken.store.call_counts import KEPT_SECONDS, forget_counts
 from shaken.store.calls import CallRecord, add_calls, forget_calls
 from trust.store.database import Database, StoreError
 
@@ -106,6 +107,7 @@ class CallRecorder:
     def _forget(self, before: int) -> bool:
         """Remove some old records; say whether there may be more. New ones are not kept waiting."""
         try:
+            forget_counts(self._database, before=max(before, int(self._clock()) - KEPT_SECONDS))
             return forget_calls(self._database, before=before, limit=BATCH) == BATCH
         except StoreError as error:
             _log.error("cannot remove old records of calls: %s", error)

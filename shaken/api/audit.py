@@ -1,4 +1,4 @@
-"""`/api/v1/audit`: who changed what, when, from where. It can be read, and nothing else."""
+"""`/api/v1/audit`: who did what, when, from where. It can be read, and nothing else."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,7 @@ from shaken.store.audit import AuditEntry, AuditFilter, find_entries
 
 
 class AuditRecord(msgspec.Struct, frozen=True):
-    """One thing that was changed. `peer` null: the service did it; `subject` is an id or a name.
+    """One thing that was done. `peer` null: the service did it; `subject` is an id or a name.
 
     `detail` has the members of the thing that differ, as they were `before` and are `after`.
     """
@@ -36,7 +36,7 @@ class AuditList(msgspec.Struct, frozen=True):
 
 
 def listing(call: ApiCall) -> Reply:
-    """List what was changed, the newest first. A tenant's own credentials see the tenant's."""
+    """List what was done, the newest first. A tenant's own credentials see the tenant's."""
     wanted = AuditFilter(
         actor=call.query.get("actor"),
         action=_action(call.query.get("action")),
@@ -80,7 +80,7 @@ ROUTES = (
         "/api/v1/audit",
         Role.VIEWER,
         listing,
-        "List who changed what",
+        "List who did what",
         gives=AuditList,
         query=("actor", "action", "subject", "since", "until", "limit", "after"),
     ),

@@ -24,7 +24,7 @@ from shaken.api.dialplan import SIGN_PATH, VERIFY_PATH
 from shaken.api.dialplan_route import DialplanRoute
 from shaken.api.peer import Peer, Tls, peer_of
 from shaken.api.problems import CONTENT_TYPE, Problem, unauthorized
-from shaken.api.routes import ApiCall, Reply, Resources, Route
+from shaken.api.routes import ApiCall, Reply, Resources, Route, refuse_nul
 from shaken.api.stir import (
     MAX_BODY,
     SIGNING_PATH,
@@ -197,6 +197,7 @@ class HttpApi:
                 "keys and secrets do not travel over plain HTTP: use https (a proxy in front is"
                 " declared in [http] trusted_proxies), or call from the machine itself",
             )
+        refuse_nul(request.match_info, request.query)
         body = await body_of(route, request)
         # Asked again: while the body arrived the credential may have been revoked.
         who = self._authorize(route, request, peer)

@@ -180,6 +180,18 @@ def read_address(text: str, field_name: str) -> str:
         raise invalid(field_name, str(error)) from error
 
 
+def refuse_nul(path: Mapping[str, str], query: Mapping[str, str]) -> None:
+    """Refuse an address with NUL, which no name holds and PostgreSQL takes in no text.
+
+    Raises Problem.
+    """
+    if any("\0" in text for text in path.values()):
+        raise not_found("resource")
+    for name, text in query.items():
+        if "\0" in name or "\0" in text:
+            raise invalid(ascii(name)[1:-1], "the text holds a NUL character")
+
+
 def read_id(text: str, what: str) -> str:
     """Read the id of a path, a SHA-256 in hex of either case. Raises the problem of no such thing.
 

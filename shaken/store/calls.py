@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine.interfaces import Compiled
 
+from shaken.store.call_counts import add_counts
 from shaken.store.tables import BLOCK_ROWS, SPAN_ROWS, call_destinations, calls
 from trust.store.database import Database
 
@@ -120,13 +121,14 @@ def destinations_of(text: str) -> tuple[str, ...]:
 
 
 def add_calls(database: Database, calls: Sequence[CallRecord]) -> None:
-    """Write records in one transaction. Raises StoreError."""
+    """Write records, and count them, in one transaction. Raises StoreError."""
     whole = len(calls) - len(calls) % ROWS
     with database.recording() as connection:
         for start in range(0, whole, ROWS):
             _insert(connection, calls[start : start + ROWS])
         for call in calls[whole:]:
             _insert(connection, [call])
+        add_counts(connection, calls)
 
 
 def forget_calls(database: Database, *, before: int, limit: int) -> int:

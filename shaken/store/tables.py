@@ -145,6 +145,20 @@ call_destinations = Table(
 )
 """The destinations of calls that have more than one."""
 
+call_counts = Table(
+    "call_counts",
+    metadata,
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("tenant", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("verstat", Text, primary_key=True),
+    Column("code", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""How many calls there were, by the hour's first second. An empty `tenant` is all, an empty
+`verstat` and a `code` of 0 are none. What is written is at the end, in the hour of now."""
+
 audit = Table(
     "audit",
     metadata,

@@ -213,6 +213,7 @@ def delete(call: PageCall) -> Answer:
         "missing": missing[:MAX_DEPENDENTS],
         "more": max(0, len(missing) - MAX_DEPENDENTS),
         "tab": rows[0].kind.value,
+        "kinds": KINDS,
         "errors": errors,
     }
     return View("certificates-delete.html", context, 409 if errors else 200)

@@ -3,13 +3,14 @@
 from shaken.api import credentials as api
 from shaken.api.problems import Problem
 from shaken.credentials import Credential, Role
-from shaken.web.asking import ask_api, errors_of, find, lines
+from shaken.web.asking import ask_api, bad_lines, errors_of, find, lines, read_network
+from shaken.web.drafts import PRIVATE_KEY
 from shaken.web.routes import BASE, Answer, Page, PageCall, Redirect, View, no_page
 
 LIST = f"{BASE}/credentials"
-NEW, REVOKE = f"{LIST}/new", f"{LIST}/{{name}}/revoke"
+NEW, REVOKE = f"{BASE}/new/credential", f"{LIST}/{{name}}/revoke"
 
-FIELDS = ("name", "role", "tenant", "trunk", "networks")
+FIELDS = ("name", "role", "tenant", "trunk", "networks", "client_certificate")
 
 ROLES = {
     Role.SIGNER: "signer: a PBX that has its calls signed",
@@ -24,7 +25,7 @@ def listing(call: PageCall) -> Answer:
     """Show who may use the service."""
     rows = call.snapshot.credential_rows.rows.values()
     seen = sorted((row for row in rows if _is_visible(call, row)), key=lambda row: row.name)
-    return View("credentials.html", {"found": find(call, LIST, seen, _words)})
+    return View("credentials.html", {"found": find(call, LIST, seen, _words), "roles": ROLES})
 
 
 def ask(call: PageCall) -> Answer:
@@ -35,12 +36,15 @@ def ask(call: PageCall) -> Answer:
 def make(call: PageCall) -> Answer:
     """Make a credential and show its secret, this once: no address leads to it again."""
     typed = {name: call.form.text(name) for name in FIELDS}
+    if wrong := bad_lines(typed["networks"], read_network):
+        return _form(typed, {"networks": wrong}, status=422)
     document = {
         "name": typed["name"],
         "role": typed["role"],
         "tenant": typed["tenant"] or None,
         "trunk": typed["trunk"] or None,
         "networks": lines(typed["networks"]),
+        "client_certificate": typed["client_certificate"] or None,
     }
     try:
         made = ask_api(call, api.create, document, api.CredentialCreation).value
@@ -66,7 +70,10 @@ def revoke(call: PageCall) -> Answer:
 def _form(typed: dict[str, str], errors: dict[str, str], *, status: int = 200) -> View:
     blank = dict.fromkeys(FIELDS, "")
     roles = [(role.value, words) for role, words in ROLES.items()]
-    context = {"typed": {**blank, **typed}, "errors": errors, "roles": roles}
+    # A private key that came by mistake stays with nobody but its owner.
+    public = PRIVATE_KEY.sub("", typed.get("client_certificate", ""))
+    shown = {**blank, **typed, "client_certificate": public.strip()}
+    context = {"typed": shown, "errors": errors, "roles": roles}
     return View("credential-new.html", context, status)
 
 

@@ -27,7 +27,7 @@ MAX_FIELD = 2048
 _PURPOSE = "draft"
 """What the box of a draft is for."""
 
-_KEY = re.compile(
+PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z0-9 .]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 .]*PRIVATE KEY-----|\Z)",
     re.DOTALL,
 )
@@ -104,7 +104,7 @@ def read_draft(form: Submitted, kept: Secrets, *, now: int) -> Draft:
         else:
             texts.append(text)
     material = "\n".join(text.strip() for text in texts if text.strip())
-    keys = "\n".join(_KEY.findall(material))
+    keys = "\n".join(PRIVATE_KEY.findall(material))
     secrets = Secrets(
         at=now,
         keys=keys or kept.keys,
@@ -113,7 +113,7 @@ def read_draft(form: Submitted, kept: Secrets, *, now: int) -> Draft:
     )
     return Draft(
         kind=kind if kind in kinds else CertificateKind.STI.value,
-        material=_KEY.sub("", material).strip(),
+        material=PRIVATE_KEY.sub("", material).strip(),
         tenant=form.text("tenant")[:MAX_FIELD],
         x5u=form.text("x5u")[:MAX_FIELD],
         replace=form.text("replace") == "yes",

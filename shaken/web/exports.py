@@ -12,7 +12,9 @@ from urllib.parse import urlencode
 
 from shaken.api.problems import Problem
 from shaken.api.routes import MAX_LIMIT, ApiCall, Reply
+from shaken.web.asking import in_words, sentence
 from shaken.web.routes import Download, PageCall
+from shaken.web.words import plural
 
 MAX_ROWS = 10_000
 """Rows of one file."""
@@ -80,17 +82,31 @@ def listed(call: PageCall, wanted: Mapping[str, str], listing: Listing, **more: 
     return page
 
 
-def everything(call: PageCall, wanted: Mapping[str, str], listing: Listing) -> Iterator[Any]:
-    """Go through a list, the newest first, as far as one file may go. Raises Problem."""
-    after: dict[str, str] = {}
-    left = MAX_ROWS
+def everything(
+    call: PageCall,
+    path: str,
+    fields: Sequence[str],
+    listing: Listing,
+    cells_of: Callable[[Any], Sequence[object]],
+) -> Iterator[Sequence[object]]:
+    """Go through a list, the newest first, as far as one file may go. Raises Problem.
+
+    Where there may be more, the last row says so, and at which address the next file is.
+    """
+    wanted, after = asked(call.query, fields), asked(call.query, ("after",))
+    count = 0
     for _ in range(MAX_ANSWERS):
-        page = listed(call, wanted, listing, limit=str(min(MAX_LIMIT, left)), **after)
-        yield from page.items
-        left -= len(page.items)
-        if page.next is None or not left:
+        limit = min(MAX_LIMIT, MAX_ROWS - count)
+        page = listed(call, wanted, listing, limit=str(limit), **after)
+        yield from map(cells_of, page.items)
+        count += len(page.items)
+        if page.next is None:
             return
         after = {"after": page.next}
+        if count == MAX_ROWS:
+            break
+    rest = address(f"{path}.csv", wanted, **after)
+    yield (f"CUT OFF after {plural(count, 'row')}: the next file is at this address: {rest}",)
 
 
 def shown(call: PageCall, path: str, fields: Sequence[str], listing: Listing) -> dict[str, object]:
@@ -103,6 +119,7 @@ def shown(call: PageCall, path: str, fields: Sequence[str], listing: Listing) ->
         "is_later": bool(after),
         "first": address(path, wanted),
         "csv": address(f"{path}.csv", wanted),
+        "most": MAX_ROWS,
     }
     try:
         page = listed(call, wanted, listing, **after)
@@ -111,7 +128,7 @@ def shown(call: PageCall, path: str, fields: Sequence[str], listing: Listing) ->
             raise
         return {
             **context,
-            "errors": {problem.field: problem.detail},
+            "errors": {problem.field: sentence(in_words(problem.detail))},
             "items": (),
             "older": None,
         }

@@ -8,7 +8,7 @@ from enum import StrEnum
 from shaken.acceptance import REASONS, Verstat
 from shaken.certificates import Status, status_of
 from shaken.credentials import Role
-from shaken.store.call_counts import CallCounts, count_calls
+from shaken.store.call_counts import CallCount, count_calls
 from shaken.store.calls import CallKind
 from shaken.tenants import Tenant
 from shaken.web.certificate_words import KINDS, title_of
@@ -91,8 +91,6 @@ class Calls:
     """Calls of a period: a chart, how verification ended, and why it failed most often."""
 
     period: Period
-    counted_since: int | None
-    """Where not all of the period was counted: from when on."""
     chart: Chart
     verdicts: Sequence[tuple[Verstat, int]]
     reasons: Sequence[tuple[int, str, int]]
@@ -109,7 +107,13 @@ def overview(call: PageCall) -> Answer:
         failing = acme_orders.failing(connection, limit=MAX_FAILING, tenant=call.scope)
         period = next((p for p in PERIODS if p.name == call.query.get("period")), PERIODS[0])
         start = call.now - call.now % period.step - period.length + period.step
-        counts = count_calls(connection, since=start, step=period.step, tenant=call.scope)
+        counts = count_calls(
+            connection,
+            since=start,
+            until=start + period.length,
+            step=period.step,
+            tenant=call.scope,
+        )
     signings = [_signing(call, tenant) for tenant in _tenants(call)]
     tasks = list(_tasks(call, signings, [one for one in failing if _visible(call, one.tenant)]))
     signings.sort(key=_worst_first)
@@ -132,16 +136,16 @@ def worst_of(tasks: Sequence[Task]) -> Severity | None:
     return next((severity for severity in Severity if severity in found), None)
 
 
-def calls_of(counts: CallCounts, period: Period, *, now: int) -> Calls:
+def calls_of(counts: Sequence[CallCount], period: Period, *, now: int) -> Calls:
     """Arrange what was counted. `now` is Unix seconds."""
     last = now - now % period.step
     starts = range(last - period.length + period.step, last + 1, period.step)
     by_kind: Counter[tuple[int, str]] = Counter()
     verdicts: Counter[str] = Counter()
     codes: Counter[int] = Counter()
-    for one in counts.counts:
-        by_kind[one.start, one.kind.value] += one.count
-        if one.kind is CallKind.VERIFIED:
+    for one in counts:
+        by_kind[one.start, one.kind] += one.count
+        if one.kind == CallKind.VERIFIED:
             verdicts[one.verstat or Verstat.NONE] += one.count
             if one.code is not None:
                 codes[one.code] += one.count
@@ -150,8 +154,7 @@ def calls_of(counts: CallCounts, period: Period, *, now: int) -> Calls:
         (code, REASONS.get(code, "No reason is known"), count)
         for code, count in codes.most_common(MAX_REASONS)
     ]
-    since = counts.since if counts.since > starts[0] else None
-    return Calls(period, since, chart, [(each, verdicts[each]) for each in Verstat], reasons)
+    return Calls(period, chart, [(each, verdicts[each]) for each in Verstat], reasons)
 
 
 def _tenants(call: PageCall) -> list[Tenant]:

@@ -7,11 +7,12 @@ and makes HTML of what it gives. What a page says is the handlers' business.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, ParamSpec
-from urllib.parse import urlencode
+from typing import Any
+from urllib.parse import unquote, urlencode, urlsplit
 
 import aiohttp_jinja2
 from aiohttp import web
@@ -21,16 +22,19 @@ from shaken.api.authenticator import Authenticator, Stranger
 from shaken.api.http import SnapshotSource, tls_of
 from shaken.api.peer import Peer, came_by_https, peer_of
 from shaken.api.problems import Problem
-from shaken.api.routes import Resources
+from shaken.api.routes import Resources, refuse_nul
 from shaken.credentials import Credential
+from shaken.store.sessions import Notice
 from shaken.tenants import Network
 from shaken.web.assets import CACHING, load_assets
 from shaken.web.form_bodies import MAX_SMALL, read_form
 from shaken.web.forms import Submitted
 from shaken.web.reference import PATH as REFERENCE
 from shaken.web.reference import reference
+from shaken.web.refusal_reporter import RefusalReporter
 from shaken.web.routes import (
     BASE,
+    REFRESHED,
     Answer,
     CallDesk,
     Download,
@@ -63,8 +67,6 @@ from shaken.web.site import NAVIGATION, PAGES, UNKNOWN
 from shaken.web.words import FILTERS
 from trust.store.database import StoreError
 
-P = ParamSpec("P")
-
 _log = logging.getLogger(__name__)
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -95,6 +97,7 @@ class AdminPages:
         self._trusted = trusted_proxies
         self._clock = clock
         self._sessions = Sessions(resources.database)
+        self._refusals = RefusalReporter(self._sessions, clock)
         assets = load_assets()
         self._assets = {asset.path: asset for asset in assets.values()}
         self._asset_paths = {name: asset.path for name, asset in assets.items()}
@@ -103,6 +106,7 @@ class AdminPages:
 
     def mount(self, app: web.Application) -> None:
         """Add the pages' routes to an application."""
+        app.cleanup_ctx.append(self._refusals.running)
         aiohttp_jinja2.setup(
             app,
             loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -158,11 +162,13 @@ class AdminPages:
 
     async def _run(self, page: Page, request: web.Request, peer: Peer) -> web.Response:
         now = int(self._clock())
-        session = await self._session(request, now)
+        find = self._sessions.glance if REFRESHED in request.query else self._sessions.find
+        session = await asyncio.to_thread(find, self._token(request), now=now)
         who = None if session is None else self._credential(session, peer)
         if session is None or who is None:
             return self._to_sign_in(request)
         _hold_role(page, who)
+        refuse_nul(request.match_info, request.query)
         form = Submitted()
         if request.method == "POST":
             form = await read_form(request)
@@ -204,7 +210,9 @@ class AdminPages:
         match answer:
             case Redirect():
                 if answer.notice is not None:
-                    _after_the_fact(self._sessions.tell, call.session, answer.notice)
+                    told = Notice(unquote(urlsplit(answer.path).path), answer.notice, call.now)
+                    tell = partial(self._sessions.tell, call.session, told)
+                    _after_the_fact("a notice of the admin pages", tell)
                 return _see_other(answer.path)
             case Download():
                 named = {"Content-Disposition": f'attachment; filename="{answer.name}"'}
@@ -212,18 +220,27 @@ class AdminPages:
                     body=answer.content, content_type=answer.media_type, headers=named
                 )
             case View():
-                response = self._html(request, answer, call)
-                if call.session.notices:
-                    _after_the_fact(self._sessions.shown, call.session)
+                notices = call.session.told_at(request.path, now=call.now)
+                response = self._html(request, answer, call, notices)
+                if notices and request.method != "HEAD":
+                    shown = partial(self._sessions.shown, call.session, notices)
+                    _after_the_fact("that a notice was shown", shown)
                 return response
 
-    def _html(self, request: web.Request, view: View, call: PageCall | None = None) -> web.Response:
+    def _html(
+        self,
+        request: web.Request,
+        view: View,
+        call: PageCall | None = None,
+        notices: Sequence[Notice] = (),
+    ) -> web.Response:
         """Make HTML of a view; without a call, of a page for whoever has not signed in."""
         context = {
             "assets": self._asset_paths,
             "base": BASE,
             "call": call,
             "navigation": NAVIGATION,
+            "notices": [notice.words for notice in notices],
             "now": int(self._clock()),
             "path": request.path,
             **view.context,
@@ -248,16 +265,18 @@ class AdminPages:
                 now=now,
             )
         except Stranger as stranger:
+            await self._refusals.refused(peer.address, self._named(form))
             response = self._html(request, refused(form, retry_after=stranger.retry_after))
             if stranger.retry_after is not None:
                 response.headers["Retry-After"] = str(stranger.retry_after)
             return response
         if who.role not in PEOPLE:
+            await self._refusals.refused(peer.address, who.name)
             return self._html(request, not_for_people(form, who))
         before = await self._session(request, now)
         if before is not None:
-            await asyncio.to_thread(self._sessions.end, before)
-        session = await asyncio.to_thread(self._sessions.begin, who.name, now=now)
+            await asyncio.to_thread(self._sessions.drop, before)
+        session = await asyncio.to_thread(self._sessions.begin, who, peer=peer.address, now=now)
         _log.info("%s from %s signed in", who.name, peer.address)
         response = _see_other(own_path(form.text("next")))
         https = self._https(request)
@@ -271,12 +290,22 @@ class AdminPages:
         )
         return response
 
+    def _named(self, form: Submitted) -> str | None:
+        """Return the name in a form if it is a credential's; a secret is typed there, too."""
+        name = form.text("name")
+        return name if name in self._snapshots.current.credential_rows.rows else None
+
     async def _sign_out(self, request: web.Request, peer: Peer) -> web.Response:
         session = await self._session(request, int(self._clock()))
         if session is not None:
             if not session.made((await read_form(request, most=MAX_SMALL)).text("csrf")):
                 raise _foreign_form()
-            await asyncio.to_thread(self._sessions.end, session)
+            who = self._snapshots.current.credential_rows.rows.get(session.credential)
+            end = partial(self._sessions.drop, session)
+            if who is not None:
+                now = int(self._clock())
+                end = partial(self._sessions.end, session, who, peer=peer.address, now=now)
+            await asyncio.to_thread(end)
             _log.info("%s from %s signed out", session.credential, peer.address)
         response = _see_other(f"{SIGN_IN}?why=out")
         https = self._https(request)
@@ -309,8 +338,9 @@ class AdminPages:
         if is_led_here(request.method, request.headers) and not self._token(request):
             return self._html(request, View("again.html", {"next": request.path_qs}))
         query: dict[str, str] = {}
-        if request.method in {"GET", "HEAD"} and request.path_qs != BASE:
-            query["next"] = request.path_qs
+        wanted = str(request.rel_url.without_query_params(REFRESHED))
+        if request.method in {"GET", "HEAD"} and wanted != BASE:
+            query["next"] = wanted
         if self._token(request):
             query["why"] = "ended"
         return _see_other(f"{SIGN_IN}?{urlencode(query)}" if query else SIGN_IN)
@@ -360,15 +390,15 @@ def _foreign_form() -> Problem:
     )
 
 
-def _after_the_fact(write: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Write what the next page tells; a store that fails now makes no error of what was done.
+def _after_the_fact(what: str, write: Callable[[], None]) -> None:
+    """Write what tells of something; a store that fails now makes no error of what was done.
 
     It may be a page with a secret, which is shown once.
     """
     try:
-        write(*args, **kwargs)
+        write()
     except StoreError as error:
-        _log.error("a notice of the admin pages is lost: %s", error)
+        _log.error("%s is not written: %s", what, error)
 
 
 def _hold_role(page: Page, who: Credential) -> None:

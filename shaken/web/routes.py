@@ -21,6 +21,9 @@ from shaken.web.sessions import Session
 BASE = "/admin"
 """Where the pages are."""
 
+REFRESHED = "refreshed"
+"""What stands in the query of a page that loads itself anew: nobody may be looking at it."""
+
 
 @dataclass(frozen=True)
 class CallDesk:
@@ -71,7 +74,7 @@ class View:
 
 @dataclass(frozen=True)
 class Redirect:
-    """Another page, after something was done; `notice` is shown there once."""
+    """Another page, after something was done; `notice` is shown there, and there only, once."""
 
     path: str
     notice: str | None = None

@@ -2,18 +2,19 @@
 
 from shaken.api import tenants as api
 from shaken.api.problems import Problem
-from shaken.api.routes import Reply
+from shaken.api.routes import Reply, read_address
+from shaken.attestation import parse_number_rule
 from shaken.credentials import Role
 from shaken.facts import TenantRecord
 from shaken.tenants import Tenant
-from shaken.web.asking import ask_api, errors_of, find, lines
+from shaken.web.asking import ask_api, bad_lines, errors_of, find, lines
 from shaken.web.routes import BASE, Answer, Page, PageCall, Redirect, View
 from shaken.web.words import plural
 from trust.selection import Fallback
 from trust.store import requests
 
 LIST = f"{BASE}/tenants"
-NEW, ONE, DELETE = f"{LIST}/new", f"{LIST}/{{address}}", f"{LIST}/{{address}}/delete"
+NEW, ONE, DELETE = f"{BASE}/new/tenant", f"{LIST}/{{address}}", f"{LIST}/{{address}}/delete"
 
 FIELDS = ("address", "aliases", "numbers", "fallback", "managed")
 
@@ -41,7 +42,10 @@ def ask(call: PageCall) -> Answer:
 
 def make(call: PageCall) -> Answer:
     """Add a tenant."""
+    call.require_everything()
     typed = _typed(call)
+    if errors := _mistakes(typed):
+        return _form(call, typed, errors, status=422)
     document = {"address": typed["address"], **_settings(typed)}
     try:
         made: TenantRecord = ask_api(call, api.create, document, api.TenantCreation).value
@@ -65,7 +69,10 @@ def show(call: PageCall) -> Answer:
 
 def change(call: PageCall) -> Answer:
     """Replace the settings of a tenant."""
+    call.require_everything()
     one, typed = _record(api.show(call)), _typed(call)
+    if errors := _mistakes(typed):
+        return _form(call, typed, errors, one=one, status=422)
     try:
         ask_api(call, api.replace, _settings(typed), api.TenantSettings, address=one.address)
     except Problem as problem:
@@ -130,10 +137,38 @@ def _typed(call: PageCall) -> dict[str, str]:
     return {name: call.form.text(name) for name in FIELDS}
 
 
+def _mistakes(typed: dict[str, str]) -> dict[str, str]:
+    """Say by field which of its lines cannot be read."""
+    found = {
+        "aliases": bad_lines(typed["aliases"], _read_alias),
+        "numbers": bad_lines(typed["numbers"], lambda line: parse_number_rule(_bare(line))),
+    }
+    return {name: words for name, words in found.items() if words}
+
+
+def _read_alias(text: str) -> None:
+    try:
+        read_address(text, "aliases")
+    except Problem as problem:
+        raise ValueError(problem.detail) from problem
+
+
+def _bare(line: str) -> str:
+    """Take away what people write into numbers for the eye."""
+    return line.translate(_FOR_THE_EYE)
+
+
+_FOR_THE_EYE = {
+    **dict.fromkeys(map(ord, " \u00a0\u202f\t()./")),
+    **dict.fromkeys(map(ord, "\u2013\u2014"), "-"),
+}
+"""Blanks, brackets and dots go; dashes of a range are hyphens."""
+
+
 def _settings(typed: dict[str, str]) -> dict[str, object]:
     return {
         "aliases": lines(typed["aliases"]),
-        "numbers": lines(typed["numbers"]),
+        "numbers": list(dict.fromkeys(map(_bare, lines(typed["numbers"])))),
         "fallback": typed["fallback"],
         "managed": typed["managed"] == "yes",
     }

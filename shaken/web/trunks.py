@@ -1,94 +1,99 @@
-"""Trunks: listed, added, changed with each setting in words, deleted."""
+"""Trunks: listed, added, told with each setting in words, changed, deleted."""
+
+from dataclasses import replace
 
 import msgspec
 
-from shaken.acceptance import Anonymity, Reaction, Replays
 from shaken.api import trunks as api
 from shaken.api.problems import Problem
-from shaken.attestation import Attest, ForeignAttest
 from shaken.credentials import Role
 from shaken.facts import TrunkRecord
-from shaken.tenants import AnswerForm, Direction, Trunk
-from shaken.web.asking import MENDABLE, ask_api, errors_of, find, lines
+from shaken.tenants import Direction, Trunk
+from shaken.web.asking import MENDABLE, ask_api, errors_of, find
 from shaken.web.routes import BASE, Answer, Page, PageCall, Redirect, View
-
-LIST = f"{BASE}/trunks"
-NEW, ONE, DELETE = f"{LIST}/new", f"{LIST}/{{name}}", f"{LIST}/{{name}}/delete"
-
-SETTINGS = ("attest", "foreign_attest", "direction", "answer")
-POLICY_WORDS = ("anonymous", "stale", "unreachable", "unfit", "invalid")
-POLICY_DEFAULTS = ("minimum_attest", "freshness", "skew", "replays")
-"""Settings of verification that may be left to the service."""
-
-FIELDS = (
-    *("name", "tenant", "networks", "country", "identity_required"),
-    *SETTINGS,
-    *POLICY_WORDS,
-    *POLICY_DEFAULTS,
+from shaken.web.trunk_settings import (
+    SETTINGS,
+    document_of,
+    groups_of,
+    mistakes,
+    typed_of,
 )
 
-_REACTIONS = [each.value for each in Reaction]
-_WORDS = {
-    "attest": [each.value for each in Attest],
-    "foreign_attest": [each.value for each in ForeignAttest],
-    "direction": [each.value for each in Direction],
-    "answer": [each.value for each in AnswerForm],
-    "anonymous": [each.value for each in Anonymity],
-    "minimum_attest": ["", *(each.value for each in Attest)],
-    "replays": ["", *(each.value for each in Replays)],
-    **dict.fromkeys(("stale", "unreachable", "unfit", "invalid"), _REACTIONS),
+LIST, NEW = f"{BASE}/trunks", f"{BASE}/new/trunk"
+ONE, EDIT, DELETE = f"{LIST}/{{name}}", f"{LIST}/{{name}}/edit", f"{LIST}/{{name}}/delete"
+
+FIELDS = ("name", "tenant", *(each.name for each in SETTINGS))
+
+CALLS = {
+    Direction.AUTO: "signed and verified",
+    Direction.SIGN: "signed",
+    Direction.VERIFY: "verified",
 }
-_UNSET_WORDS = {"minimum_attest": "any", "replays": "as the service has it"}
-OPTIONS = {
-    name: [(word, word or _UNSET_WORDS[name]) for word in words] for name, words in _WORDS.items()
-}
-"""What each choice of the form offers."""
+"""What is done with a trunk's calls, in the list."""
 
 _MENDABLE = MENDABLE | {403}
 """A tenant's admin may choose a lower attestation where a higher one is not for them to give."""
 
-_BLANK = msgspec.to_builtins(api.TrunkCreation(name="x", tenant="x"))
+_BLANK = typed_of(msgspec.to_builtins(api.TrunkCreation(name="x", tenant="x")))
 
 
 def listing(call: PageCall) -> Answer:
     """Show the trunks that this person may see."""
     rows = call.snapshot.trunk_rows.rows.values()
     seen = sorted((row for row in rows if call.scope in {None, row.tenant}), key=lambda x: x.name)
-    return View("trunks.html", {"found": find(call, LIST, seen, _words)})
+    return View("trunks.html", {"found": find(call, LIST, seen, _words), "calls": CALLS})
+
+
+def show(call: PageCall) -> Answer:
+    """Tell what a trunk is set to, and who asks for it."""
+    one = _record(call)
+    rows = call.snapshot.credential_rows.rows.values()
+    context = {
+        "one": one,
+        "typed": typed_of(msgspec.to_builtins(one)),
+        "groups": groups_of(call.resources.config.verification),
+        "bound": sorted((row for row in rows if row.trunk == one.name), key=lambda row: row.name),
+        "listening": _listening(call),
+    }
+    return View("trunk.html", context)
 
 
 def ask(call: PageCall) -> Answer:
     """Show the empty form."""
-    typed = {**_shown(_BLANK), "name": "", "tenant": call.query.get("tenant", call.scope or "")}
-    return _form(typed, {})
+    typed = {**_BLANK, "name": "", "tenant": call.query.get("tenant", call.scope or "")}
+    return _form(call, typed, {})
 
 
 def make(call: PageCall) -> Answer:
     """Add a trunk."""
     typed = _typed(call)
-    document = {**_settings(typed, {}), "name": typed["name"], "tenant": typed["tenant"]}
+    errors = mistakes(typed)
+    if errors:
+        return _form(call, typed, errors)
+    document = {**document_of(typed), "name": typed["name"], "tenant": typed["tenant"]}
     try:
         ask_api(call, api.create, document, api.TrunkCreation)
     except Problem as problem:
-        return _form(typed, errors_of(problem, FIELDS, mendable=_MENDABLE), status=422)
+        return _form(call, typed, _errors(problem))
     return Redirect(f"{LIST}/{typed['name']}", f"{typed['name']} is added.")
 
 
-def show(call: PageCall) -> Answer:
-    """Show a trunk, for those who may change it in a form."""
+def ask_change(call: PageCall) -> Answer:
+    """Show the form with the settings of a trunk."""
     one = _record(call)
-    return _form(_shown(msgspec.to_builtins(one)), {}, one=one)
+    return _form(call, typed_of(msgspec.to_builtins(one)), {}, one=one)
 
 
 def change(call: PageCall) -> Answer:
-    """Replace the settings of a trunk; what the form does not show stays as it is."""
+    """Replace the settings of a trunk."""
     one, typed = _record(call), _typed(call)
-    stored = msgspec.to_builtins(one)
-    del stored["name"]
+    errors = mistakes(typed)
+    if errors:
+        return _form(call, typed, errors, one=one)
     try:
-        ask_api(call, api.replace, _settings(typed, stored), api.TrunkReplacement, name=one.name)
+        ask_api(call, api.replace, document_of(typed), api.TrunkReplacement, name=one.name)
     except Problem as problem:
-        return _form(typed, errors_of(problem, FIELDS, mendable=_MENDABLE), one=one, status=422)
+        return _form(call, typed, _errors(problem), one=one)
     return Redirect(f"{LIST}/{one.name}", "The changes are in use.")
 
 
@@ -116,15 +121,52 @@ def _deletion(call: PageCall, one: TrunkRecord, *, status: int = 200) -> View:
 
 
 def _form(
-    typed: dict[str, str],
-    errors: dict[str, str],
-    *,
-    one: TrunkRecord | None = None,
-    status: int = 200,
+    call: PageCall, typed: dict[str, str], errors: dict[str, str], *, one: TrunkRecord | None = None
 ) -> View:
-    return View(
-        "trunk.html", {"typed": typed, "errors": errors, "one": one, "options": OPTIONS}, status
-    )
+    context = {
+        "typed": typed,
+        "errors": errors,
+        "one": one,
+        "groups": groups_of(call.resources.config.verification),
+        "has_sip": any(typed[name] != _BLANK[name] or name in errors for name in _SIP),
+    }
+    return View("trunk-form.html", context, 422 if errors else 200)
+
+
+_SIP = tuple(each.name for each in SETTINGS if each.name.startswith("sip."))
+
+
+def _errors(problem: Problem) -> dict[str, str]:
+    """Name the field that a problem is about; those of `sip` begin with the setting's name."""
+    for begins, field, words in _OWN_WORDS:
+        if problem.detail.startswith(begins):
+            problem = replace(problem, field=field, detail=words)
+    if problem.field == "sip":
+        named, _, words = problem.detail.partition(": ")
+        field = f"sip.{named.partition(' ')[0]}"
+        detail = problem.detail if " " in named else words
+        problem = replace(problem, field=field, detail=detail)
+    return errors_of(problem, FIELDS, mendable=_MENDABLE)
+
+
+_OWN_WORDS = (
+    (
+        "foreign_attest A is",
+        "foreign_attest",
+        "only an administrator of all tenants gives A to numbers that a tenant does not list",
+    ),
+    (
+        "sip.sources are",
+        "sip.sources",
+        "only an administrator of all tenants says whose an address is",
+    ),
+    (
+        "by_host needs",
+        "sip.by_host",
+        "say from which networks it is usable: anybody can write a host",
+    ),
+)
+"""How problems begin that name settings as the API does; where they belong; what is said here."""
 
 
 def _record(call: PageCall) -> TrunkRecord:
@@ -136,32 +178,11 @@ def _typed(call: PageCall) -> dict[str, str]:
     return {name: call.form.text(name) for name in FIELDS}
 
 
-def _shown(document: dict[str, object]) -> dict[str, str]:
-    """Write the members of a trunk as the form's fields hold them."""
-    policy = msgspec.convert(document["verification"], dict[str, object])
-    networks = msgspec.convert(document["networks"], list[str])
-    told = {**document, **policy}
-    shown = {name: "" if told.get(name) is None else str(told[name]) for name in FIELDS}
-    required = "yes" if policy["identity_required"] else ""
-    return {**shown, "networks": "\n".join(networks), "identity_required": required}
-
-
-def _settings(typed: dict[str, str], stored: dict[str, object]) -> dict[str, object]:
-    """Lay what was typed over what is stored."""
-    policy: dict[str, object] = {name: typed[name] for name in POLICY_WORDS}
-    for name in POLICY_DEFAULTS:
-        text = typed[name]
-        is_number = text.isascii() and text.isdecimal() and len(text) < 10
-        policy[name] = int(text) if is_number else text or None
-    policy["identity_required"] = typed["identity_required"] == "yes"
-    before = msgspec.convert(stored.get("verification", {}), dict[str, object])
-    return {
-        **stored,
-        **{name: typed[name] for name in SETTINGS},
-        "networks": lines(typed["networks"]),
-        "country": typed["country"] or None,
-        "verification": {**before, **policy},
-    }
+def _listening(call: PageCall) -> tuple[str, ...]:
+    """Name where this service listens for SIP."""
+    sip = call.resources.config.sip
+    listeners = (("UDP", sip.udp), ("TCP", sip.tcp), ("TLS", sip.tls))
+    return tuple(f"{address} ({name})" for name, all_of in listeners for address in all_of)
 
 
 def _words(row: Trunk) -> str:
@@ -173,7 +194,8 @@ PAGES = (
     Page("GET", NEW, Role.ADMIN, ask),
     Page("POST", NEW, Role.ADMIN, make),
     Page("GET", ONE, Role.VIEWER, show),
-    Page("POST", ONE, Role.ADMIN, change),
+    Page("GET", EDIT, Role.ADMIN, ask_change),
+    Page("POST", EDIT, Role.ADMIN, change),
     Page("GET", DELETE, Role.ADMIN, ask_delete),
     Page("POST", DELETE, Role.ADMIN, delete),
 )

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select, text
 from shaken.call_recorder import BATCH, CallRecorder
 from shaken.concealment import NumberHash
 from shaken.store import HISTORY as SERVICE_HISTORY
+from shaken.store.call_counts import count_calls
 from shaken.store.calls import CallRecord, add_calls
 from shaken.store.tables import calls
 from trust.store.database import HISTORY as TRUST_HISTORY
@@ -259,6 +260,22 @@ def test_records_past_their_time_are_removed(database: WatchedDatabase) -> None:
     recorder.close()
 
     assert stored_ids(database) == ["kept", "new"]
+
+
+def test_counts_past_their_time_are_removed(database: WatchedDatabase) -> None:
+    now = 1_780_000_000
+    hour = now - now % 3600
+    add_calls(database, [call("old", at=hour - 30 * DAY - 3600), call("kept", at=hour - DAY)])
+    recorder = recorder_for(database, now=now)
+    recorder.start()
+    recorder.add(call("new", at=now))
+
+    recorder.close()
+
+    with database.reading() as connection:
+        time = {"since": hour - 40 * DAY, "until": hour + 3600, "step": 3600}
+        found = count_calls(connection, **time, tenant=None)
+    assert [each.start for each in found] == [hour - DAY, hour]
 
 
 def test_records_that_cannot_be_removed_are_no_reason_to_stop(

@@ -10,6 +10,7 @@ import pytest
 
 from shaken.audit import Action, AuditedChange
 from shaken.store.calls import CallRecord, add_calls
+from shaken.web import exports
 from shaken.web.exports import safe_cell
 from tests.web.scenery import ACME, ALICE, BOUND, GLOBEX, MACHINE, Service
 from tests.web.visitor import signed_in
@@ -78,6 +79,10 @@ async def test_a_wrong_filter_is_explained_on_the_page(service: Service, path: s
 
     assert seen.status == 400
     assert 'aria-invalid="true"' in seen.text
+    (error,) = re.findall(r'<p class="error"[^>]*>.*?</svg>(.*?)</p>', seen.text)
+    assert error[0].isupper()
+    assert "certificate.import" not in error
+    assert "TN-Validation" not in error
 
 
 async def test_pages_lead_on_to_the_oldest(service: Service) -> None:
@@ -92,6 +97,44 @@ async def test_pages_lead_on_to_the_oldest(service: Service) -> None:
         path = unescape(more[1]) if more else ""
 
     assert found == total > 100
+
+
+async def test_a_file_that_is_cut_off_says_so_and_where_the_rest_is(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitor = await signed_in(service, ALICE)
+    whole = (await visitor.get("/admin/calls.csv?kind=verified")).body
+    monkeypatch.setattr(exports, "MAX_ROWS", 100)
+    found, path, files = [], "/admin/calls.csv?kind=verified", 0
+
+    while path:
+        file = rows((await visitor.get(path)).body)
+        last = file[-1]["at"]
+        path = last.partition("this address: ")[2]
+        if path:
+            assert last.startswith("CUT OFF after 100 rows")
+            assert path.startswith("/admin/calls.csv?kind=verified&after=")
+        found += file[:-1] if path else file
+        files += 1
+
+    assert files > 1
+    assert found == rows(whole)
+
+
+async def test_a_file_that_is_whole_says_nothing(service: Service) -> None:
+    visitor = await signed_in(service, ALICE)
+
+    for name in ("calls", "audit"):
+        assert "CUT OFF" not in (await visitor.get(f"/admin/{name}.csv")).text
+
+
+async def test_pages_say_what_a_file_holds(service: Service) -> None:
+    visitor = await signed_in(service, ALICE)
+
+    for name in ("calls", "audit"):
+        text = (await visitor.get(f"/admin/{name}")).text
+        assert "10\u202f000" in text
+        assert "its last line" in text
 
 
 async def test_the_audit_tells_who_changed_what(service: Service) -> None:

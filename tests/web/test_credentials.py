@@ -2,10 +2,11 @@
 
 import re
 
+from tests.clients import client_id
 from tests.web.scenery import ACME, ALICE, BOUND, GLOBEX, MACHINE, VICTOR, Service
 from tests.web.visitor import signed_in
 
-NEW = "/admin/credentials/new"
+NEW = "/admin/new/credential"
 
 
 async def test_a_secret_is_shown_once_and_works(service: Service) -> None:
@@ -31,6 +32,7 @@ async def test_an_error_names_its_field_and_keeps_what_was_typed(service: Servic
         ("tenant", {"name": "x", "role": "viewer", "tenant": "nowhere.example.com"}),
         ("trunk", {"name": "x", "role": "signer", "trunk": "nowhere"}),
         ("networks", {"name": "x", "role": "signer", "networks": "10.0.0.0/99"}),
+        ("client_certificate", {"name": "x", "role": "signer", "client_certificate": "no PEM"}),
     ]
     for field, form in cases:
         seen = await visitor.post(NEW, form)
@@ -61,3 +63,27 @@ async def test_a_revoked_credential_is_gone(service: Service) -> None:
     listed = await visitor.get("/admin/credentials")
     assert "is revoked" in listed.text
     assert f"credentials/{VICTOR}/" not in listed.text
+
+
+async def test_a_credential_is_bound_to_a_client_certificate(service: Service) -> None:
+    visitor = await signed_in(service, ALICE)
+    form = {"name": "by-tls", "role": "signer", "trunk": "main"}
+
+    made = await visitor.post(NEW, {**form, "client_certificate": client_id().pem})
+
+    assert made.status == 200, made.text
+    assert service.snapshots.current.credential_rows.rows["by-tls"].client_spki is not None
+    assert "client certificate" in (await visitor.get("/admin/trunks/main")).text
+
+
+async def test_a_private_key_does_not_come_back(service: Service) -> None:
+    visitor = await signed_in(service, ALICE)
+    client = client_id()
+    form = {"name": "by-tls", "role": "signer", "client_certificate": client.pem + client.key_pem}
+
+    seen = await visitor.post(NEW, form)
+
+    assert seen.status == 422
+    assert 'id="client_certificate-error"' in seen.text
+    assert "BEGIN CERTIFICATE" in seen.text
+    assert "PRIVATE KEY" not in seen.text

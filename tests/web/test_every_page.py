@@ -184,3 +184,17 @@ async def test_the_form_of_who_has_signed_in_is_bounded_too(service: Service) ->
             body = BytesIO(b"csrf=" + b"x" * (MAX_FORM - 5 + more))
             seen = await visitor.ask("POST", path, data=body, headers=FORM)
             assert seen.status == status, path
+
+
+async def test_a_nul_character_in_an_address_is_refused(service: Service) -> None:
+    visitor = await signed_in(service, ALICE)
+
+    for path in paths(service, "GET"):
+        seen = await visitor.get(f"{path}?search=%00&period=%00")
+        assert seen.status == 400, path
+        assert "NUL" in seen.text, path
+    for page in service.pages.pages:
+        if "{" in page.path:
+            path = re.sub(r"{\w+}", "a%00b", page.path)
+            seen = await visitor.ask(page.method, path, data={"csrf": "x"})
+            assert seen.status == 404, path

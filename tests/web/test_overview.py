@@ -6,7 +6,12 @@ from html import unescape
 import pytest
 
 from shaken.audit import Action, AuditedChange
-from shaken.store.call_counts import MAX_COUNTED, CallCount, CallCounts, count_calls
+from shaken.store.call_counts import (
+    KEPT_SECONDS,
+    CallCount,
+    count_calls,
+    forget_counts,
+)
 from shaken.store.calls import CallKind, CallRecord, add_calls
 from shaken.web.charts import HEIGHT, round_up, stacked
 from shaken.web.overview import PERIODS, calls_of
@@ -92,42 +97,81 @@ async def test_calls_are_counted_by_time_kind_and_verdict(service: Service) -> N
         calls = [CallRecord(NOW, *parties), CallRecord(NOW + 2 * HOUR, *parties, *failed)]
         add_calls(database, [*calls, calls[0]])
         with database.reading() as connection:
-            found = count_calls(connection, since=NOW, step=HOUR, tenant=ACME)
-            of_others = count_calls(connection, since=NOW, step=HOUR, tenant="other.example.com")
+            time = {"since": NOW, "until": NOW + DAY, "step": HOUR}
+            found = count_calls(connection, **time, tenant=ACME)
+            of_all = count_calls(connection, **time, tenant=None)
+            of_others = count_calls(connection, **time, tenant="other.example.com")
+            later = count_calls(connection, **{**time, "since": NOW + HOUR}, tenant=ACME)
 
-    counts = {each for each in found.counts if each.start < NOW + DAY}
-    assert counts == {
-        CallCount(NOW, CallKind.SIGNED, None, None, 2),
-        CallCount(NOW + 2 * HOUR, CallKind.VERIFIED, "TN-Validation-Failed", 438, 1),
-    }
-    assert found.since == NOW
-    assert of_others.counts == ()
+    assert (
+        set(found)
+        == set(of_all)
+        == {
+            CallCount(NOW, CallKind.SIGNED, None, None, 2),
+            CallCount(NOW + 2 * HOUR, CallKind.VERIFIED, "TN-Validation-Failed", 438, 1),
+        }
+    )
+    assert of_others == []
+    assert [each.count for each in later] == [1]
 
 
-async def test_of_more_calls_than_one_count_looks_at_the_newest_count(service: Service) -> None:
-    parties = ("pbx", ACME, "main", "12155550100", "12155550101", "A", "o", "c", "r")
+async def test_all_calls_are_counted_however_many(service: Service) -> None:
+    parties = ("12155550100", "12155550101", "A", "o", "c", "r")
+    older = CallRecord(NOW + 1, "pbx", ACME, "main", *parties)
+    newer = CallRecord(NOW + HOUR, "pbx", None, None, *parties)
     with closing(service.prepared.open_database()) as database:
-        older, newer = CallRecord(NOW, *parties), CallRecord(NOW + HOUR, *parties)
-        add_calls(database, [older] * 10 + [newer] * MAX_COUNTED)
+        for _ in range(12):
+            add_calls(database, [older] * 5_000)
+        add_calls(database, [newer])
         with database.reading() as connection:
-            found = count_calls(connection, since=NOW - DAY, step=HOUR, tenant=None)
+            time = {"since": NOW - DAY, "until": NOW + DAY, "step": DAY}
+            found = count_calls(connection, **time, tenant=None)
+            of_tenant = count_calls(connection, **time, tenant=ACME)
 
-    assert [(each.start, each.count) for each in found.counts] == [(NOW + HOUR, MAX_COUNTED)]
-    assert found.since == NOW
+    assert sum(each.count for each in found) == 60_001
+    assert sum(each.count for each in of_tenant) == 60_000
+
+
+async def test_counts_of_many_tenants_are_kept_apart(service: Service) -> None:
+    parties = ("12155550100", "12155550101", "A", "o", "c", "r")
+    calls = [
+        CallRecord(NOW, "pbx", f"t{each}.example.com", None, *parties) for each in range(1_000)
+    ]
+    with closing(service.prepared.open_database()) as database:
+        add_calls(database, calls)
+        add_calls(database, calls[:1])
+        with database.reading() as connection:
+            time = {"since": NOW, "until": NOW + HOUR, "step": HOUR}
+            (first,) = count_calls(connection, **time, tenant="t0.example.com")
+            (last,) = count_calls(connection, **time, tenant="t999.example.com")
+            (of_all,) = count_calls(connection, **time, tenant=None)
+
+    assert (first.count, last.count, of_all.count) == (2, 1, 1_001)
+
+
+async def test_old_counts_are_forgotten(service: Service) -> None:
+    parties = ("12155550100", "12155550101", "A", "o", "c", "r")
+    calls = [CallRecord(at, "pbx", ACME, None, *parties) for at in (NOW, NOW + HOUR)]
+    with closing(service.prepared.open_database()) as database:
+        add_calls(database, calls)
+        forget_counts(database, before=NOW + HOUR)
+        with database.reading() as connection:
+            time = {"since": NOW, "until": NOW + DAY, "step": DAY}
+            (found,) = count_calls(connection, **time, tenant=ACME)
+
+    assert found.count == 1
+    assert max(period.length for period in PERIODS) < KEPT_SECONDS
 
 
 def test_what_was_counted_is_arranged() -> None:
     day = PERIODS[0]
     passed = ("TN-Validation-Passed", None)
-    counts = CallCounts(
-        NOW - 3 * HOUR,
-        (
-            CallCount(NOW, CallKind.SIGNED, None, None, 5),
-            CallCount(NOW, CallKind.VERIFIED, *passed, 3),
-            CallCount(NOW - HOUR, CallKind.VERIFIED, "TN-Validation-Failed", 438, 2),
-            CallCount(NOW - HOUR, CallKind.VERIFIED, None, 428, 1),
-        ),
-    )
+    counts = [
+        CallCount(NOW, CallKind.SIGNED, None, None, 5),
+        CallCount(NOW, CallKind.VERIFIED, *passed, 3),
+        CallCount(NOW - HOUR, CallKind.VERIFIED, "TN-Validation-Failed", 438, 2),
+        CallCount(NOW - HOUR, CallKind.VERIFIED, None, 428, 1),
+    ]
 
     calls = calls_of(counts, day, now=NOW + 5)
 
@@ -137,7 +181,6 @@ def test_what_was_counted_is_arranged() -> None:
         (438, "Invalid Identity Header", 2),
         (428, "Use Identity Header", 1),
     ]
-    assert calls.counted_since == NOW - 3 * HOUR
     assert len(calls.chart.steps) == 24
     assert calls.chart.steps[-1].start == NOW
     assert calls.chart.total("signed") == 5

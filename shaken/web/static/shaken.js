@@ -12,7 +12,9 @@ function follow() {
 }
 
 async function look() {
-  const answer = await fetch(location.href).catch(() => null);
+  const address = new URL(location.href);
+  address.searchParams.set("refreshed", "1");
+  const answer = await fetch(address).catch(() => null);
   if (answer?.redirected) location.reload();
   if (!answer?.ok) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -45,6 +47,13 @@ for (const label of document.querySelectorAll("text[data-time]")) {
   const moment = new Date(label.dataset.time);
   const format = label.dataset.unit === "day" ? day : hour;
   label.textContent = format.format(moment);
+}
+
+// Whoever loads by hand a page that loaded itself anew is somebody who uses it.
+const address = new URL(location);
+if (address.searchParams.has("refreshed")) {
+  address.searchParams.delete("refreshed");
+  history.replaceState(null, "", address);
 }
 
 // A box that ticks all others of its table, and the count of those that are ticked.

@@ -478,3 +478,16 @@ def test_the_table_names_every_field_of_the_description(admin: Caller) -> None:
     assert described == {line: set(fields) for line, fields in REQUESTS.items()}, json.dumps(
         sorted(described)
     )
+
+
+@pytest.mark.parametrize(
+    "route", ["certificates", "tenants", "trunks", "credentials", "roots", "audit", "calls"]
+)
+def test_nul_in_an_address_is_refused(admin: Caller, route: str) -> None:
+    for name in ("after", "number", "tenant", "name", "subject"):
+        answer = admin.get(f"/api/v1/{route}?{name}=a%00b")
+        assert (answer.status, answer.json()["type"]) == (400, "invalid-request"), name
+        assert answer.json()["errors"][0]["field"] == name
+    if route not in {"audit", "calls"}:
+        for method in ("GET", "DELETE"):
+            assert admin.call(method, f"/api/v1/{route}/a%00b").status in {404, 405}
