@@ -15,6 +15,7 @@ from shaken.api.acme_messages import AcmeSettingsRecord, AcmeSettingsUpdate
 from shaken.api.problems import Problem, from_validation, master_key_missing
 from shaken.credentials import Role
 from shaken.web import sealed_boxes
+from shaken.web.asking import sentence
 from shaken.web.authority_changes import (
     AUTHORITIES,
     KEY_WORDS,
@@ -87,7 +88,7 @@ def take(call: PageCall) -> Answer:
     except Problem as problem:
         if problem.status != 400:
             raise
-        errors = {field_of(problem.field or ""): _sentence(problem.detail)}
+        errors = {field_of(problem.field or ""): sentence(problem.detail)}
         return _form(call, before, typed, secrets, errors, status=422)
     is_overtaken = form.text("seen") not in {"", _digest(before)}
     if form.text("step") == "store" and not is_overtaken:
@@ -189,13 +190,6 @@ def _sealed(call: PageCall, secrets: AuthoritySecrets) -> str:
         return sealed_boxes.seal(content, _PURPOSE, call.session, call.resources.master)
     except MasterKeyError as error:
         raise master_key_missing(error) from error
-
-
-def _sentence(detail: str) -> str:
-    if "matching regex" in detail:
-        return "Write each option as name = value, one a line."
-    ended = detail if detail.endswith(("?", ".")) else f"{detail}."
-    return f"{ended[:1].upper()}{ended[1:]}"
 
 
 PAGES = (

@@ -19,6 +19,7 @@ from shaken.api.acme_messages import (
 from shaken.api.problems import Problem
 from shaken.api.routes import Reply
 from shaken.credentials import Role
+from shaken.web.asking import sentence
 from shaken.web.order_steps import Progress, progress_of
 from shaken.web.renewal_advice import Advice, advice_of
 from shaken.web.routes import BASE, Answer, Page, PageCall, Redirect, View
@@ -83,7 +84,7 @@ def show(call: PageCall) -> Answer:
     context = {
         "order": order,
         "badge": STATES[order.state],
-        "words": _sentence(order.words) if progress is None else progress.now,
+        "words": sentence(order.words) if progress is None else progress.now,
         "progress": progress,
         "is_late": is_late,
         "advice": None if order.failures is None else _advice(order.failures),
@@ -126,7 +127,7 @@ def create(call: PageCall) -> Answer:
         if problem.status not in {400, 403, 409}:
             raise
         named = problem.field if problem.field in typed else "names"
-        return _form(typed, {named or "names": _sentence(problem.detail)}, 422)
+        return _form(typed, {named or "names": sentence(problem.detail)}, 422)
     return Redirect(f"{LIST}/{order.id}", "Ordered. This page shows how far it is.")
 
 
@@ -171,10 +172,6 @@ def _may_try_again(call: PageCall, order: OrderRecord) -> bool:
 def _form(typed: dict[str, str], errors: dict[str, str], status: int = 200) -> View:
     context = {"typed": typed, "errors": errors, "kinds": KIND_WORDS}
     return View("renewal-new.html", context, status)
-
-
-def _sentence(detail: str) -> str:
-    return f"{detail[:1].upper()}{detail[1:].rstrip('.')}."
 
 
 def _of(reply: Reply, kind: type[T]) -> T:

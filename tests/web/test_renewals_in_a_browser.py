@@ -1,11 +1,8 @@
 """Renewals in a real browser: an authority is chosen, its account seen to, the next dates read."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
@@ -13,8 +10,8 @@ from tests.web import test_authority_account as accounts
 from tests.web import test_renewal_advice as failures
 from tests.web import test_upcoming as ahead
 from tests.web.authority import stored
-from tests.web.browser import DESKTOP, PHONE, launched, person, sign_in
-from tests.web.scenery import ALICE, RENEWED, Scenery, Service, serving
+from tests.web.browser import DESKTOP, PHONE, person, sign_in
+from tests.web.scenery import ALICE, RENEWED, Service
 from trust.acme.order import State
 from trust.acme.problems import Problem
 from trust.acme.settings import DIRECTORIES, Binding
@@ -24,20 +21,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WITH_AND_WITHOUT = pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
 SERIOUS = {"serious", "critical"}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    """A browser for all tests of this module."""
-    async with launched() as started:
-        yield started
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def served(scenery: Scenery, tmp_path: Path) -> AsyncIterator[Service]:
-    """A service in the browser's loop."""
-    async with serving(scenery, tmp_path / "data") as started:
-        yield started
 
 
 async def enter(page: Page, service: Service) -> None:
