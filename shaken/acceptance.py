@@ -4,7 +4,6 @@ What was found stays what it was; the decision stands beside it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
@@ -117,8 +116,7 @@ class Action(StrEnum):
     REJECT = "reject"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """What is done with a call, which verstat it carries on, and why.
 
     `code` is the SIP response (RFC 8224 §6.2.2) that says what was found wrong, whether the call is
@@ -129,6 +127,9 @@ class Decision:
     verstat: Verstat
     code: int | None = None
     words: str | None = None
+
+
+_PASSED = Decision(Action.ACCEPT, Verstat.PASSED)
 
 
 def decide_missing(policy: VerificationPolicy, *, anonymous: bool) -> Decision:
@@ -161,4 +162,4 @@ def decide_passed(policy: VerificationPolicy, attest: str) -> Decision:
     if least is not None and attest > least.value:
         words = f"attest is {attest}; this trunk takes calls with {least.value} at least"
         return Decision(Action.REJECT, Verstat.PASSED, 608, words)
-    return Decision(Action.ACCEPT, Verstat.PASSED)
+    return _PASSED

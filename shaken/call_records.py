@@ -1,12 +1,13 @@
 """What the record of a call says, whichever way the call was asked about. Pure."""
 
-from dataclasses import dataclass
+import msgspec
 
 from shaken.concealment import ANONYMOUS
 from shaken.signing import Signed, SignedDiversion
 from shaken.store.calls import MAX_RECORDED, CallKind, CallRecord, destinations_text
-from shaken.verification import Verdict
 from shaken.verifier import InboundCall, Outcome
+
+_VERIFIED = CallKind.VERIFIED.value
 
 MAX_REQUEST_ID = 128
 """Characters kept of what a client calls its request."""
@@ -16,8 +17,7 @@ TEST_REQUEST = "admin-test-"
 """How the requests of test calls begin, which an admin has signed on a page."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
+class Asker(msgspec.Struct, frozen=True):
     """Who asked, and how the request is known: `at` is Unix seconds.
 
     `credential` is its name, or `sip:` and an address where a PBX is known by that.
@@ -64,25 +64,25 @@ def diversion_record(signed: SignedDiversion, asker: Asker) -> CallRecord:
 
 def verified_record(outcome: Outcome, call: InboundCall, asker: Asker) -> CallRecord:
     """Record a call that was verified."""
-    best = outcome.best
-    verdict: Verdict | None = best.verdict if best else None
-    passed = verdict is not None and verdict.code is None
-    claims = verdict.passport.claims if verdict is not None and verdict.passport else {}
-    words = outcome.decision.words
+    decision, best = outcome.decision, outcome.best
+    passport = best.verdict.passport if best and best.verdict.code is None else None
+    attest, origid = ("", "")
+    if passport is not None:
+        attest, origid = str(passport.claims.get("attest")), str(passport.claims.get("origid"))
     return CallRecord(
-        kind=CallKind.VERIFIED.value,
+        kind=_VERIFIED,
         at=asker.at,
         credential=asker.credential,
         tenant=asker.tenant,
         trunk=asker.trunk,
         orig=call.orig or ANONYMOUS,
         dest=destinations_text(call.dest),
-        attest=str(claims.get("attest"))[:1] if passed else "",
-        origid=str(claims.get("origid"))[:64] if passed else "",
+        attest=attest[:1],
+        origid=origid[:64],
         certificate=best.identity.info[:MAX_RECORDED] if best and best.identity else "",
         request_id=asker.request_id[:MAX_REQUEST_ID],
-        verstat=outcome.decision.verstat.value,
-        code=outcome.decision.code,
-        action=outcome.decision.action.value,
-        reason=words[:MAX_RECORDED] if words is not None else None,
+        verstat=str(decision.verstat),
+        code=decision.code,
+        action=str(decision.action),
+        reason=None if decision.words is None else decision.words[:MAX_RECORDED],
     )

@@ -114,7 +114,7 @@ class CredentialIndex:
                 return None
         # A digest is compared also for an unknown name, so that both take as long.
         fits = hmac.compare_digest(found.digest if found else bytes(32), digest)
-        if found is None or not fits or not within(found.networks, peer):
+        if found is None or not fits or (found.networks and not within(found.networks, peer)):
             return None
         if found.client_spki is not None and found.client_spki != client_spki:
             return None

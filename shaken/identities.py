@@ -5,7 +5,8 @@ of their own. Pure; whether any of them holds is `shaken.verification`'s.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from shaken.diversion import MAX_LINKS
 from shaken.passport import PassportError, decode
@@ -19,8 +20,7 @@ MAX_OTHERS = 4
 """Headers for priority and rich call data of one call, likewise: a call has one of either."""
 
 
-@dataclass(frozen=True, slots=True)
-class Presented:
+class Presented(msgspec.Struct, frozen=True):
     """A call's PASSporTs, those of a kind in the order in which they came, unreadable ones last.
 
     `originals` are for `shaken`, or of a type that cannot be told. Of `diversions` there may be one

@@ -8,12 +8,13 @@ lenient about order and white space, since a signature is over the bytes receive
 import binascii
 import json
 import re
-from base64 import urlsafe_b64decode
 from functools import lru_cache
 from typing import Any
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, utils
 from jwt.algorithms import ECAlgorithm
 from jwt.utils import base64url_encode
 
@@ -25,9 +26,24 @@ MAX_TOKEN = 16 * 1024
 MAX_KEPT_HEADER = 512
 """Characters of a header segment that is kept once it was read; strangers write them."""
 
-_TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_SEGMENT = re.compile(rb"[A-Za-z0-9_-]+")
+_NO_TOKEN = "a token is three base64url segments joined by dots"  # noqa: S105 - words
 _REFUSED_HEADERS = ("b64", "crit", "jwk", "jku")
 _ES256 = ECAlgorithm(ECAlgorithm.SHA256)
+_ECDSA = ec.ECDSA(hashes.SHA256())
+
+_INTEGER = 32
+"""Octets of r and of s (RFC 7518 §3.4)."""
+
+_R = slice(-86, -44)
+"""Characters of a token in which r stands, but its last 4 bits: the next one has bits of s, too."""
+
+_TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/...")
+
+_PADDING = (b"", b"===", b"==", b"=")
+_LAST = (b"", b"", b"AQgw", b"AEIMQUYcgkosw048")
+"""With which characters a segment may end, by how many there are beyond its fours: those whose
+unused bits are zero (RFC 4648 §3.5). Else a token could be altered and still verify."""
 
 
 class PassportError(ValueError):
@@ -77,22 +93,24 @@ class DivClaims(msgspec.Struct, frozen=True):
 class Passport(msgspec.Struct, frozen=True):
     """A decoded, not verified PASSporT. `header` and `claims` hold what JSON held.
 
-    `signature` is over the token up to its second dot: r and s of 32 octets each (RFC 7518 §3.4),
-    if it is one.
+    `signature` is over `signed`, the token up to its second dot: r and s of 32 octets each
+    (RFC 7518 §3.4), if it is one.
     """
 
     header: dict[str, Any]
     claims: dict[str, Any]
     token: str
+    signed: bytes
     signature: bytes
 
     @property
     def once(self) -> str:
-        """What this PASSporT has in common with no other, however its signature is written.
+        """What a PASSporT whose signature fits has in common with no other, however written.
 
-        Of the signature only r: whoever has (r, s) has (r, n - s) too, which fits as well.
+        It is r: who signs something else with the same one gives the key away, and nobody else
+        can. Not s: whoever has (r, s) has (r, n - s) too, which fits as well.
         """
-        return f"{self.token.rpartition('.')[0]}.{self.signature[:32].hex()}"
+        return self.token[_R]
 
     @property
     def x5u(self) -> str | None:
@@ -104,7 +122,7 @@ class Passport(msgspec.Struct, frozen=True):
 def header_segment(*, x5u: str, ppt: str) -> str:
     """Return the first segment of a token, base64url without padding (RFC 8588 §5)."""
     header = {"alg": "ES256", "ppt": ppt, "typ": "passport", "x5u": x5u}
-    return base64url_encode(msgspec.json.encode(header, order="sorted")).decode("ascii")
+    return base64url_encode(serialize(header)).decode("ascii")
 
 
 def serialize(claims: object) -> bytes:
@@ -124,30 +142,42 @@ def decode(token: str) -> Passport:
         raise PassportError(f"the token is longer than {MAX_TOKEN} characters")
     if token.startswith(".."):
         raise PassportError("this is the compact form; SHAKEN needs the full form (RFC 8588 §5)")
-    if not _TOKEN.fullmatch(token):
-        raise PassportError("a token is three base64url segments joined by dots")
-    header_text, claims_text, signature = token.split(".")
-    read = _header_at_hand if len(header_text) <= MAX_KEPT_HEADER else _header_of
-    header = read(header_text)
-    claims = _json_segment(claims_text, "payload")
-    return Passport(header, claims, token, _bytes_segment(signature, "signature"))
+    signed, _, signature = token.encode("ascii", "replace").rpartition(b".")
+    header, _, claims = signed.partition(b".")
+    if not claims or not signature or b"." in claims:
+        raise PassportError(_NO_TOKEN)
+    read = _header_at_hand if len(header) <= MAX_KEPT_HEADER else _header_of
+    return Passport(
+        read(header),
+        _json_segment(claims, "payload"),
+        token,
+        signed,
+        _bytes_segment(signature, "signature"),
+    )
 
 
 def signature_fits(passport: Passport, key: ec.EllipticCurvePublicKey) -> bool:
     """Say whether the signature over the received bytes was made with this P-256 key."""
-    signed = passport.token.rpartition(".")[0].encode("ascii")
-    return _ES256.verify(signed, key, passport.signature)
+    both = passport.signature
+    if len(both) != 2 * _INTEGER:
+        return False
+    r, s = int.from_bytes(both[:_INTEGER], "big"), int.from_bytes(both[_INTEGER:], "big")
+    try:
+        key.verify(utils.encode_dss_signature(r, s), passport.signed, _ECDSA)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def destinations(dest: object) -> list[object]:
     """List whom a `dest` claim names, numbers before URIs; what is no such claim names nobody."""
     if not isinstance(dest, dict):
         return []
-    lists = (dest.get("tn"), dest.get("uri"))
-    return [each for several in lists if isinstance(several, list) for each in several]
+    numbers, uris = dest.get("tn"), dest.get("uri")
+    return (numbers if isinstance(numbers, list) else []) + (uris if isinstance(uris, list) else [])
 
 
-def _header_of(segment: str) -> dict[str, Any]:
+def _header_of(segment: bytes) -> dict[str, Any]:
     """Read a header that must be believed."""
     header = _json_segment(segment, "header")
     _check_header(header)
@@ -168,20 +198,22 @@ def _check_header(header: dict[str, Any]) -> None:
             raise PassportError(f"the header holds {name!r}, which a PASSporT must not")
 
 
-def _json_segment(segment: str, what: str) -> dict[str, Any]:
+def _json_segment(segment: bytes, what: str) -> dict[str, Any]:
     try:
         return parse_object(_bytes_segment(segment, what))
     except JsonError as error:
         raise PassportError(f"the {what} is not a JSON object: {error}") from error
 
 
-def _bytes_segment(segment: str, what: str) -> bytes:
+def _bytes_segment(segment: bytes, what: str) -> bytes:
+    over = len(segment) & 3
+    padded = segment.translate(_TO_BASE64) + _PADDING[over]
     try:
-        decoded = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+        decoded = binascii.a2b_base64(padded, strict_mode=True)
     except binascii.Error as error:
-        raise PassportError(f"the {what} is not base64url") from error
-    # One text for each value (RFC 4648 §3.5): else a token could be altered and still verify.
-    if base64url_encode(decoded) != segment.encode("ascii"):
+        words = f"the {what} is not base64url" if _SEGMENT.fullmatch(segment) else _NO_TOKEN
+        raise PassportError(words) from error
+    if over and segment[-1] not in _LAST[over]:
         raise PassportError(f"the {what} is not base64url as it is written")
     return decoded
 

@@ -26,6 +26,8 @@ WAYS = 8
 _FACTS = struct.Struct("<16s8sI")
 _CHECK = struct.Struct("<I")
 SLOT_BYTES = _FACTS.size + _CHECK.size
+_BUCKET_BYTES = WAYS * SLOT_BYTES
+_UNTILS = struct.Struct("<" + "24xI4x" * WAYS)
 
 _LAST = 2**32 - 1
 """The latest moment a slot can name, in the year 2106."""
@@ -52,26 +54,26 @@ class ReplayMemory:
         known_as = scope.encode("utf-8", "surrogatepass") + b"\0" + token.encode("ascii", "replace")
         passport = blake2b(known_as, digest_size=16).digest()
         this = blake2b(call.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        first = int.from_bytes(passport[:8], "little") % self._buckets * WAYS * SLOT_BYTES
-        oldest, oldest_until = first, None
-        for place in range(first, first + WAYS * SLOT_BYTES, SLOT_BYTES):
-            known, _, known_until = _FACTS.unpack_from(self._memory, place)
-            if known == passport and known_until >= now:
-                known_call = self._call_of(passport, place)
-                if known_call is not None:
-                    return known_call != this
-            if oldest_until is None or known_until < oldest_until:
-                oldest, oldest_until = place, known_until
+        first = int.from_bytes(passport[:8], "little") % self._buckets * _BUCKET_BYTES
+        # All is read at once, and checked as it was read.
+        bucket = bytes(self._memory[first : first + _BUCKET_BYTES])
+        place = bucket.find(passport)
+        while place >= 0:
+            known_call = _call_in(bucket[place : place + SLOT_BYTES], now=now)
+            if known_call is not None and place % SLOT_BYTES == 0:
+                return known_call != this
+            place = bucket.find(passport, place + 1)
+        untils = _UNTILS.unpack(bucket)
+        oldest = first + untils.index(min(untils)) * SLOT_BYTES
         facts = _FACTS.pack(passport, this, min(max(until, 0), _LAST))
         self._memory[oldest : oldest + SLOT_BYTES] = facts + _CHECK.pack(crc32(facts))
         return False
 
-    def _call_of(self, passport: bytes, place: int) -> bytes | None:
-        """Return the call in a slot that is this PASSporT's; None: it is a mixture, or another's.
 
-        All is read at once, and checked as it was read.
-        """
-        slot = bytes(self._memory[place : place + SLOT_BYTES])
-        (check,) = _CHECK.unpack_from(slot, _FACTS.size)
-        known, call, _ = _FACTS.unpack_from(slot)
-        return bytes(call) if known == passport and check == crc32(slot[: _FACTS.size]) else None
+def _call_in(slot: bytes, *, now: int) -> bytes | None:
+    """Return the call in a slot; None: it is a mixture, or its PASSporT is no longer believed."""
+    facts = slot[: _FACTS.size]
+    if slot[_FACTS.size :] != _CHECK.pack(crc32(facts)):
+        return None
+    _, call, until = _FACTS.unpack(facts)
+    return bytes(call) if until >= now else None

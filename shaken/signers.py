@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 
+import msgspec
 from cryptography import x509
 
 from shaken.acceptance import Revocation
@@ -67,8 +68,7 @@ class CrlSource(Protocol):
         """Return a list. Raises FetchError."""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(msgspec.Struct, frozen=True):
     """A signer, and whether its certificate is an old copy while its repository is down."""
 
     signer: Signer
@@ -105,11 +105,10 @@ class _Judged:
         """Whether file and roots are still those that were judged."""
         return self.certificate is fetched.certificate and self.roots is roots
 
-    def period(self, at: datetime) -> tuple[int, int]:
-        """Return which period a moment is in."""
-        moment = at.timestamp()
+    def period(self, at: int) -> tuple[int, int]:
+        """Return which period a moment (Unix seconds) is in."""
         own, roots = self.edges
-        return bisect_right(own, moment), bisect_right(roots, moment)
+        return bisect_right(own, at), bisect_right(roots, at)
 
 
 class Signers:
@@ -139,19 +138,18 @@ class Signers:
         self._renewing: dict[str, asyncio.Task[None]] = {}
         self._root_edges: tuple[Roots, _Edges] = ((), ())
 
-    def find(
-        self, url: str, roots: Roots, *, at: datetime
-    ) -> Known | Callable[[], Awaitable[Known]]:
-        """Find who signs with the certificate at a URL, judged as of `at` (aware).
+    def find(self, url: str, roots: Roots, *, at: int) -> Known | Callable[[], Awaitable[Known]]:
+        """Find who signs with the certificate at a URL, judged as of `at` (Unix seconds).
 
         Where something must be fetched, returns what waits for it.
         """
-        fetched = self._certificates.peek(url, now=self._clock())
+        now = self._clock()
+        fetched = self._certificates.peek(url, now=now)
         if fetched is None:
             return partial(self._fetch, url, roots, at)
-        return self._judge(fetched, roots, at)
+        return self._judge(fetched, roots, at, now)
 
-    async def _fetch(self, url: str, roots: Roots, at: datetime) -> Known:
+    async def _fetch(self, url: str, roots: Roots, at: int) -> Known:
         try:
             async with asyncio.timeout(self._seconds):
                 fetched = await self._certificates.get(url, now=self._clock())
@@ -160,26 +158,34 @@ class Signers:
             return Known(Unfit(436, words))
         except FetchError as error:
             return Known(Unfit(436, f"the certificate at {url} cannot be had: {error.detail}"))
-        found = self._judge(fetched, roots, at)
+        found = self._judge(fetched, roots, at, self._clock())
         return found if isinstance(found, Known) else await found()
 
     def _judge(
-        self, fetched: Fetched, roots: Roots, at: datetime
+        self, fetched: Fetched, roots: Roots, at: int, now: float
     ) -> Known | Callable[[], Awaitable[Known]]:
         """Judge a certificate that is at hand; where lists are to be asked, return what waits."""
-        kept = self._kept(fetched, roots, at)
-        if kept is None:
+        judged = self._judged.get(fetched.url)
+        kept = None
+        if judged is not None and judged.is_of(fetched, roots):
+            kept = judged.by_period.get(judged.period(at))
+        if kept is None or now >= kept.until + kept.grace:
             return self._judge_anew(fetched, roots, at)
-        if self._clock() >= kept.until:
+        if now >= kept.until:
             self._renew(fetched, roots, at)
         return Known(kept.signer, fetched.stale)
 
     def _judge_anew(
-        self, fetched: Fetched, roots: Roots, at: datetime
+        self, fetched: Fetched, roots: Roots, at: int
     ) -> Known | Callable[[], Awaitable[Known]]:
         added = self._judged_of(fetched, roots).added
         try:
-            judged = judge_path(fetched.certificate, roots=roots, at=at, intermediates=added)
+            judged = judge_path(
+                fetched.certificate,
+                roots=roots,
+                at=datetime.fromtimestamp(at, UTC),
+                intermediates=added,
+            )
             points = self._points(judged)
         except StiRefused as refused:
             if refused.slug == "untrusted" and self._intermediates is not None:
@@ -194,7 +200,7 @@ class Signers:
         intermediates: Intermediates,
         fetched: Fetched,
         roots: Roots,
-        at: datetime,
+        at: int,
         refused: StiRefused,
     ) -> Known:
         """Judge anew with what else may stand above a chain, if there is any."""
@@ -204,13 +210,6 @@ class Signers:
         self._judged[fetched.url] = self._nothing_judged(fetched, roots, added)
         found = self._judge_anew(fetched, roots, at)
         return found if isinstance(found, Known) else await found()
-
-    def _kept(self, fetched: Fetched, roots: Roots, at: datetime) -> _Judgement | None:
-        judged = self._judged.get(fetched.url)
-        if judged is None or not judged.is_of(fetched, roots):
-            return None
-        found = judged.by_period.get(judged.period(at))
-        return None if found is None or self._clock() >= found.until + found.grace else found
 
     def _judged_of(self, fetched: Fetched, roots: Roots) -> _Judged:
         """Return what was judged of a file as it is now."""
@@ -229,7 +228,7 @@ class Signers:
         edges = (_edges((*fetched.chain, *added)), self._root_edges[1])
         return _Judged(fetched.certificate, roots, added, edges, {})
 
-    def _renew(self, fetched: Fetched, roots: Roots, at: datetime) -> None:
+    def _renew(self, fetched: Fetched, roots: Roots, at: int) -> None:
         """Judge anew behind the back of calls."""
         url = fetched.url
         if url in self._renewing:
@@ -253,7 +252,7 @@ class Signers:
         self,
         fetched: Fetched,
         roots: Roots,
-        at: datetime,
+        at: int,
         signer: Signer,
         until: float,
         *,
@@ -265,7 +264,7 @@ class Signers:
         judged.by_period[judged.period(at)] = _Judgement(signer, until, grace)
         return Known(signer, fetched.stale)
 
-    def _refuse(self, fetched: Fetched, roots: Roots, at: datetime, refused: StiRefused) -> Known:
+    def _refuse(self, fetched: Fetched, roots: Roots, at: int, refused: StiRefused) -> Known:
         signer = Unfit(437, refused.detail)
         return self._keep(fetched, roots, at, signer, self._clock() + RETRY_SECONDS)
 
@@ -283,7 +282,7 @@ class Signers:
         self,
         fetched: Fetched,
         roots: Roots,
-        at: datetime,
+        at: int,
         judged: JudgedPath,
         points: Sequence[Point],
     ) -> Known:

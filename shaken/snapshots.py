@@ -34,7 +34,8 @@ class SnapshotFollower:
         Where it fails it is told again, until it does not.
         """
         self._database = database
-        self._current = first
+        self.current = first
+        """The latest snapshot."""
         self._told: Snapshot | None = None
         self._failure_is_said = False
         self._on_change = on_change
@@ -44,22 +45,17 @@ class SnapshotFollower:
         # A thread of its own: handlers that wait for the store must not keep news from arriving.
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot")
 
-    @property
-    def current(self) -> Snapshot:
-        """The latest snapshot."""
-        return self._current
-
     async def refresh(self) -> None:
         """Take a new snapshot if the store has changed. Raises StoreError."""
         async with self._refreshing:
             loop = asyncio.get_running_loop()
             revision = await loop.run_in_executor(self._executor, self._database.revision)
-            is_new = revision != self._current.revision
+            is_new = revision != self.current.revision
             if is_new:
-                self._current = await loop.run_in_executor(
-                    self._executor, take_snapshot, self._database, self._current
+                self.current = await loop.run_in_executor(
+                    self._executor, take_snapshot, self._database, self.current
                 )
-            if self._told is not self._current:
+            if self._told is not self.current:
                 await self._tell()
             if is_new:
                 news, self._news = self._news, asyncio.Event()
@@ -67,18 +63,18 @@ class SnapshotFollower:
 
     async def _tell(self) -> None:
         try:
-            await self._on_change(self._current)
+            await self._on_change(self.current)
         except Exception as error:
             if not self._failure_is_said:
                 _log.error("a change is not in use everywhere yet: %s", error, exc_info=error)
             self._failure_is_said = True
         else:
-            self._told = self._current
+            self._told = self.current
             self._failure_is_said = False
 
     async def changed(self, seen: Snapshot, *, seconds: float) -> None:
         """Wait until there is another snapshot than the one seen, at most so long."""
-        if self._current is not seen or self._ending:
+        if self.current is not seen or self._ending:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):

@@ -7,13 +7,17 @@ a character (RFC 7493 §2.1), which nothing behind could write again.
 
 import json
 from collections import Counter
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
+
+import msgspec
 
 MAX_DEPTH = 16
 """Levels of nesting; the deepest message of the STIR APIs has six."""
 
 MAX_DIGITS = 20
 """Digits of a number; a Unix time has ten, and longer ones cost quadratic time to read."""
+
+_USUAL_LEVELS = 6
 
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 
@@ -24,6 +28,20 @@ class JsonError(ValueError):
 
 def parse_object(text: bytes) -> dict[str, Any]:
     """Read one JSON object. Raises JsonError, nothing else."""
+    try:
+        value: dict[str, Any] = _USUAL.decode(text)
+        written = msgspec.json.encode(value)
+        # Where the value makes the same text again, white space aside, that has no second meaning:
+        # a key that is there twice would be missing, an escape would be spelled out.
+        if written == text or written == msgspec.json.format(text, indent=-1):
+            return value
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        pass
+    return _any_object(text)
+
+
+def _any_object(text: bytes) -> dict[str, Any]:
+    """Read an object however it is written, or say what is wrong and where. Raises JsonError."""
     try:
         decoded = text.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -93,3 +111,15 @@ def _real(digits: str) -> float:
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_unique, parse_int=_integer, parse_float=_real, parse_constant=_constant
 )
+
+
+def _usual_type() -> Any:  # noqa: ANN401 - a type that is made here
+    """Return the type of objects of few levels, of texts, truth values and whole numbers."""
+    whole = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+    value: Any = whole | str | bool | None
+    for _ in range(_USUAL_LEVELS - 1):
+        value = whole | str | bool | None | list[value] | dict[str, value]
+    return dict[str, value]
+
+
+_USUAL: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_usual_type())

@@ -6,10 +6,10 @@ PASSporTs go the same way; what each adds stands in its `Rules`. Getting hold of
 `shaken.verifier`'s, what is done with a call `shaken.acceptance`'s.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from shaken.attestation import Attest
 from shaken.diversion import Chain, read_link
@@ -20,8 +20,7 @@ from sip.identity import Identity
 from trust.sti_path import JudgedPath, StiRefused, check_call
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
+class Expectation(msgspec.Struct, frozen=True):
     """The call as it arrived: canonical numbers or URIs, and when.
 
     `now` and `time` are Unix seconds; `time` is that of the message's Date header, where it has
@@ -42,16 +41,14 @@ class Expectation:
     protected: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One check, in words; `code` is the SIP response of RFC 8224 when it failed."""
 
     words: str
     code: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Unfit:
+class Unfit(msgspec.Struct, frozen=True):
     """A signer's certificate that cannot be had (436) or must not be believed (437)."""
 
     code: int
@@ -62,21 +59,23 @@ Signer = JudgedPath | Unfit
 """What is known of who signed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+Check = Callable[[Mapping[str, Any], Expectation], Step | None]
+"""Holds claims to the call; None: they say nothing that is to be checked."""
+
+
+class Rules(msgspec.Struct, frozen=True, eq=False):
     """What a type of PASSporT adds to the checks of all.
 
-    `speaks_for` is the claim that names the number which the certificate must cover. `check` holds
+    `speaks_for` is the claim that names the number which the certificate must cover. `checks` hold
     the other claims to the call.
     """
 
     ppt: str
     speaks_for: str
-    check: Callable[[Mapping[str, Any], Expectation], Iterator[Step]]
+    checks: tuple[Check, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True):
     """A header that was read: its PASSporT, unless a check failed before.
 
     `identity` is None where there is no telling the parts of the header.
@@ -89,11 +88,10 @@ class Opened:
 
     def fail(self, words: str) -> "Opened":
         """Return it as one that fails with 438."""
-        return replace(self, steps=(*self.steps, Step(words, 438)), passport=None)
+        return Opened(self.rules, self.identity, (*self.steps, Step(words, 438)), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """All checks made; the last one failed unless the header passed.
 
     `passport` and `signer` are what was found on the way, not what is to be believed.
@@ -134,16 +132,17 @@ def open_header(identity: Identity, rules: Rules) -> Opened:
         passport = decode(identity.token)
     except PassportError as error:
         return Opened(rules, identity, (Step(f"the token cannot be read: {error}", 438),), None)
-    steps = _until_failure(_header(identity, passport, rules))
-    failed = steps[-1].code is not None
-    return Opened(rules, identity, steps, None if failed else passport)
+    failed = _header(identity, passport, rules)
+    if failed is not None:
+        return Opened(rules, identity, (_READ, failed), None)
+    steps = (_READ, Step(f"info and x5u both name {identity.info}"))
+    return Opened(rules, identity, steps, passport)
 
 
-def signed_at(passport: Passport, *, now: int) -> datetime:
-    """Return the moment of which a certificate is judged: `iat`, or now where it says none."""
+def signed_at(passport: Passport, *, now: int) -> int:
+    """Return of which moment (Unix seconds) a certificate is judged: `iat`, or now without one."""
     iat = passport.claims.get("iat")
-    usable = type(iat) is int and 0 <= iat < _LATEST
-    return datetime.fromtimestamp(iat if usable and iat is not None else now, UTC)
+    return iat if type(iat) is int and 0 <= iat < _LATEST else now
 
 
 def judge(opened: Opened, signer: Signer, expectation: Expectation) -> Verdict:
@@ -151,9 +150,18 @@ def judge(opened: Opened, signer: Signer, expectation: Expectation) -> Verdict:
     passport = opened.passport
     if passport is None:
         return Verdict(opened.steps)
-    checks = _claims_hold(passport, opened.rules, signer, expectation)
-    steps = (*opened.steps, *_until_failure(checks))
-    return Verdict(steps, passport, signer if isinstance(signer, JudgedPath) else None)
+    if isinstance(signer, Unfit):
+        return Verdict((*opened.steps, Step(signer.detail, signer.code)), passport)
+    claims = passport.claims
+    steps = [*opened.steps, Step(f"the certificate leads to the root {signer.names.root}")]
+    steps.append(_authority(claims, opened.rules, signer))
+    if steps[-1].code is None:
+        steps.append(_freshness(claims, expectation))
+    if steps[-1].code is None:
+        steps.append(_FITS if signature_fits(passport, signer.key) else _DOES_NOT_FIT)
+    if steps[-1].code is None:
+        _add_checks(steps, opened.rules, claims, expectation)
+    return Verdict(tuple(steps), passport, signer)
 
 
 def foresee(opened: Opened, *, now: int, freshness: int, skew: int) -> tuple[Step, ...]:
@@ -162,51 +170,42 @@ def foresee(opened: Opened, *, now: int, freshness: int, skew: int) -> tuple[Ste
         return opened.steps
     claims = opened.passport.claims
     own = Expectation(orig=None, dest=(), now=now, freshness=freshness, skew=skew)
-    steps = _until_failure(iter((_freshness(claims, own),)))
+    steps = [*opened.steps, _freshness(claims, own)]
     if steps[-1].code is None:
-        steps += _until_failure(opened.rules.check(claims, own))
-    return (*opened.steps, *steps)
-
-
-_LATEST = 253402300800  # the year 10000, which no datetime has
-_LEVELS = tuple(Attest)
-_SHOWN_LENGTH = 100  # of what a stranger wrote, in a sentence
-
-
-def _until_failure(checks: Iterator[Step]) -> tuple[Step, ...]:
-    steps = []
-    for step in checks:
-        steps.append(step)
-        if step.code is not None:
-            break
+        _add_checks(steps, opened.rules, claims, own)
     return tuple(steps)
 
 
-def _header(identity: Identity, passport: Passport, rules: Rules) -> Iterator[Step]:
-    yield Step("the token is a PASSporT")
-    if identity.alg not in {None, "ES256"}:
-        yield Step(f"alg is {identity.alg}, only ES256 is believed", 438)
+_LATEST = 253402300800  # the year 10000, which no datetime has
+_LEVELS = {each.value: Step(f"attest is {each.value}") for each in Attest}
+_READ = Step("the token is a PASSporT")
+_FITS = Step("the signature fits the certificate's key")
+_DOES_NOT_FIT = Step("the signature was not made with this certificate's key, or was altered", 438)
+_SHOWN_LENGTH = 100  # of what a stranger wrote, in a sentence
+
+
+def _add_checks(
+    steps: list[Step], rules: Rules, claims: Mapping[str, Any], expectation: Expectation
+) -> None:
+    """Make the checks of a type up to the first that fails, and add them."""
+    for check in rules.checks:
+        step = check(claims, expectation)
+        if step is not None:
+            steps.append(step)
+            if step.code is not None:
+                return
+
+
+def _header(identity: Identity, passport: Passport, rules: Rules) -> Step | None:
+    """Say how `info`, `alg` or `ppt` of a header differ from its PASSporT or its type."""
+    if identity.alg not in (None, "ES256"):
+        return Step(f"alg is {identity.alg}, only ES256 is believed", 438)
     if passport.header.get("ppt") != rules.ppt or identity.ppt not in (None, rules.ppt):
-        yield Step(f"ppt is not {rules.ppt}", 438)
+        return Step(f"ppt is not {rules.ppt}", 438)
     if passport.x5u != identity.info:
         x5u = _shown(passport.x5u)
-        yield Step(f"info <{identity.info}> is not the PASSporT's x5u, which is {x5u}", 438)
-    yield Step(f"info and x5u both name {identity.info}")
-
-
-def _claims_hold(
-    passport: Passport, rules: Rules, signer: Signer, expectation: Expectation
-) -> Iterator[Step]:
-    if isinstance(signer, Unfit):
-        yield Step(signer.detail, signer.code)
-        return
-    yield Step(f"the certificate leads to the root {signer.names.root}")
-    yield _authority(passport.claims, rules, signer)
-    yield _freshness(passport.claims, expectation)
-    if not signature_fits(passport, signer.key):
-        yield Step("the signature was not made with this certificate's key, or was altered", 438)
-    yield Step("the signature fits the certificate's key")
-    yield from rules.check(passport.claims, expectation)
+        return Step(f"info <{identity.info}> is not the PASSporT's x5u, which is {x5u}", 438)
+    return None
 
 
 def _authority(claims: Mapping[str, Any], rules: Rules, signer: JudgedPath) -> Step:
@@ -219,7 +218,7 @@ def _authority(claims: Mapping[str, Any], rules: Rules, signer: JudgedPath) -> S
     except StiRefused as refused:
         return Step(refused.detail, 437)
     if ground == "provider":
-        return Step(f"the signer is provider {', '.join(sorted(signer.scope.spcs))}")
+        return Step(f"the signer is provider {', '.join(signer.providers)}")
     return Step(f"the certificate's TNAuthList covers {number}")
 
 
@@ -240,31 +239,37 @@ def _freshness(claims: Mapping[str, Any], expectation: Expectation) -> Step:
 
 def _parties(claims: Mapping[str, Any], expectation: Expectation) -> Step:
     """Hold `orig` and `dest` to the call, or see whether they could be."""
-    if expectation.orig is not None:
-        return _parties_of_call(claims, expectation)
+    if expectation.orig is None:
+        return _parties_alone(claims, expectation)
+    if (failed := _stranger(claims, expectation)) is not None:
+        return failed
+    orig, dest = expectation.orig, claims.get("dest")
+    named = destinations(dest)
+    if expectation.course is not None:
+        return _first_called(dest, named, expectation.course, orig)
+    called = ", ".join(expectation.dest)
+    if not expectation.dest or not all(map(named.__contains__, expectation.dest)):
+        return Step(f"dest is {_shown(dest)}, the call goes to {called}", 438)
+    return Step(f"orig and dest are those of the call: {orig} to {called}")
+
+
+def _first_called(dest: object, named: Sequence[object], course: Chain | str, orig: str) -> Step:
+    """Hold `dest` of a call that was diverted to whom the first diversion is from."""
+    if isinstance(course, str):
+        return Step(course, 438)
+    start = ascii(course.start)[1:-1][:_SHOWN_LENGTH]
+    if course.start not in named:
+        return Step(f"dest is {_shown(dest)}, the first diversion is from {start}", 438)
+    return Step(f"orig is that of the call: {orig}; dest is {start}, who was called first")
+
+
+def _parties_alone(claims: Mapping[str, Any], expectation: Expectation) -> Step:
+    """See whether `orig` and `dest` could be those of a call."""
     dest = claims.get("dest")
     if not destinations(dest):
         return Step(f"dest is {_shown(dest)}, which names nobody", 438)
     passed = Step("orig and dest name who calls whom; there is no call to hold them to")
     return _stranger(claims, expectation) or passed
-
-
-def _parties_of_call(claims: Mapping[str, Any], expectation: Expectation) -> Step:
-    if (failed := _stranger(claims, expectation)) is not None:
-        return failed
-    orig, dest, course = expectation.orig, claims.get("dest"), expectation.course
-    if isinstance(course, str):
-        return Step(course, 438)
-    named = destinations(dest)
-    if course is not None:
-        start = ascii(course.start)[1:-1][:_SHOWN_LENGTH]
-        if course.start not in named:
-            return Step(f"dest is {_shown(dest)}, the first diversion is from {start}", 438)
-        return Step(f"orig is that of the call: {orig}; dest is {start}, who was called first")
-    called = ", ".join(expectation.dest)
-    if not expectation.dest or not all(each in named for each in expectation.dest):
-        return Step(f"dest is {_shown(dest)}, the call goes to {called}", 438)
-    return Step(f"orig and dest are those of the call: {orig} to {called}")
 
 
 def _stranger(claims: Mapping[str, Any], expectation: Expectation) -> Step | None:
@@ -276,61 +281,58 @@ def _stranger(claims: Mapping[str, Any], expectation: Expectation) -> Step | Non
             return None
         return Step(f"orig is {_shown(orig)}, which names nobody", 438)
     # RFC 8225 §5.2.1: orig names one identity, by one member.
-    if orig in ({"tn": expectation.orig}, {"uri": expectation.orig}):
+    if orig == {"tn": expectation.orig} or orig == {"uri": expectation.orig}:  # noqa: PLR1714
         return None
     return Step(f"orig is {_shown(orig)}, the call comes from {expectation.orig}", 438)
 
 
-def _check_shaken(claims: Mapping[str, Any], expectation: Expectation) -> Iterator[Step]:
-    yield _parties(claims, expectation)
+def _attestation(claims: Mapping[str, Any], _: Expectation) -> Step:
     attest = claims.get("attest")
-    if attest not in _LEVELS:
-        yield Step("attest is none of A, B, C", 438)
+    level = _LEVELS.get(attest) if isinstance(attest, str) else None
+    if level is None:
+        return Step("attest is none of A, B, C", 438)
     if not isinstance(claims.get("origid"), str):
-        yield Step("origid is missing", 438)
-    yield Step(f"attest is {attest}")
-    # What is wrong with a name says nothing about the number: it is told, and the call passes.
-    if (rich := examine_rich_call_data(claims)) is not None:
-        yield Step(str(rich))
+        return Step("origid is missing", 438)
+    return level
 
 
-def _check_diversion(claims: Mapping[str, Any], expectation: Expectation) -> Iterator[Step]:
-    if (failed := _stranger(claims, expectation)) is not None:
-        yield failed
+def _rich_call_data_beside(claims: Mapping[str, Any], _: Expectation) -> Step | None:
+    """Tell what is wrong with a name: it says nothing about the number, and the call passes."""
+    rich = examine_rich_call_data(claims)
+    return None if rich is None else Step(str(rich))
+
+
+def _diversion(claims: Mapping[str, Any], expectation: Expectation) -> Step:
     link = read_link(claims)
     if link is None:
         div, dest = _shown(claims.get("div")), _shown(claims.get("dest"))
-        yield Step(f"div and dest are no diversion from one to others: {div}, {dest}", 438)
+        return Step(f"div and dest are no diversion from one to others: {div}, {dest}", 438)
     if isinstance(expectation.course, str):
-        yield Step(expectation.course, 438)
+        return Step(expectation.course, 438)
     whose = "the call" if expectation.orig is None else f"the call of {expectation.orig}"
-    yield Step(f"{whose} was diverted {link}")
+    return Step(f"{whose} was diverted {link}")
 
 
-def _check_priority(claims: Mapping[str, Any], expectation: Expectation) -> Iterator[Step]:
-    yield _parties(claims, expectation)
+def _priority(claims: Mapping[str, Any], expectation: Expectation) -> Step:
     granted = examine_priority(claims, expectation.protected)
     if isinstance(granted, Priority):
         asked = "which covers" if granted.is_asked else "nobody told"
-        yield Step(f"rph grants {granted}, {asked} Resource-Priority")
-    else:
-        yield Step(granted, 438)
+        return Step(f"rph grants {granted}, {asked} Resource-Priority")
+    return Step(granted, 438)
 
 
-def _check_rich_call_data(claims: Mapping[str, Any], expectation: Expectation) -> Iterator[Step]:
-    yield _parties(claims, expectation)
+def _rich_call_data(claims: Mapping[str, Any], _: Expectation) -> Step:
     rich = examine_rich_call_data(claims)
     if rich is None:
-        yield Step("there is neither rcd nor crn", 438)
-    else:
-        yield Step(str(rich), None if rich.fault is None else 438)
+        return Step("there is neither rcd nor crn", 438)
+    return Step(str(rich), None if rich.fault is None else 438)
 
 
-SHAKEN = Rules("shaken", "orig", _check_shaken)
-DIV = Rules("div", "div", _check_diversion)
-DIV_O = Rules("div-o", "div", _check_diversion)
-RPH = Rules("rph", "orig", _check_priority)
-RCD = Rules("rcd", "orig", _check_rich_call_data)
+SHAKEN = Rules("shaken", "orig", (_parties, _attestation, _rich_call_data_beside))
+DIV = Rules("div", "div", (_stranger, _diversion))
+DIV_O = Rules("div-o", "div", (_stranger, _diversion))
+RPH = Rules("rph", "orig", (_parties, _priority))
+RCD = Rules("rcd", "orig", (_parties, _rich_call_data))
 
 RULES = {rules.ppt: rules for rules in (SHAKEN, DIV, DIV_O, RPH, RCD)}
 """The types that are verified here, by what `ppt` calls them; others are passed over."""

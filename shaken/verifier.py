@@ -9,8 +9,9 @@ itself, lead from whom it is to to where the call goes (RFC 8946).
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
+
+import msgspec
 
 from shaken.acceptance import (
     MAX_FRESHNESS,
@@ -30,14 +31,12 @@ from shaken.verification import Expectation, Opened, Step, Verdict, judge, signe
 from sip.identity import Identity
 
 
-@dataclass(frozen=True, slots=True)
-class InboundCall:
+class InboundCall(msgspec.Struct, frozen=True):
     """A call to be verified. `orig` None: the caller is anonymous. Times are Unix seconds.
 
-    `headers` are values of Identity fields; `name` tells calls apart for replays,
-    within `scope`. `dest` is of the
-    To header, `target` of the Request-URI, empty where it is not told. `protected` are lines of the
-    message that PASSporTs vouch for, as they came.
+    `headers` are values of Identity fields; `name` tells calls apart for replays, within `scope`.
+    `dest` is of the To header, `target` of the Request-URI, empty where it is not told. `protected`
+    are lines of the message that PASSporTs vouch for, as they came.
     """
 
     headers: Sequence[str]
@@ -51,8 +50,7 @@ class InboundCall:
     protected: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(msgspec.Struct, frozen=True):
     """A PASSporT of a type and its verdict. `stale`: by an old copy of the certificate."""
 
     ppt: str
@@ -61,8 +59,7 @@ class Judged:
     stale: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What was found and what is done. `best` None: there was no `shaken` header to verify.
 
     `judged` are all PASSporTs: `shaken` ones, then diversions, then others. `diversions` are those
@@ -76,8 +73,7 @@ class Outcome:
     diversions: tuple[Judged, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class VerifierSettings:
+class VerifierSettings(msgspec.Struct, frozen=True):
     """What holds for all trunks that say nothing else; `freshness` and `skew` in seconds."""
 
     freshness: int
@@ -113,8 +109,13 @@ class Verifier:
             course=_course(presented, call) if presented.diversions else None,
             protected=call.protected,
         )
-        judged = [self._judge(each, expectation, roots) for each in opened]
-        known = [each for each in judged if isinstance(each, Judged)]
+        judged: list[Judged | Callable[[], Awaitable[Judged]]] = []
+        known: list[Judged] = []
+        for each in opened:
+            found = self._judge(each, expectation, roots)
+            judged.append(found)
+            if isinstance(found, Judged):
+                known.append(found)
         if len(known) == len(judged):
             return self._conclude(known, presented, call, expectation, policy)
         return partial(self._wait, judged, presented, call, expectation, policy)
@@ -134,22 +135,14 @@ class Verifier:
     def _judge(
         self, opened: Opened, expectation: Expectation, roots: Roots
     ) -> Judged | Callable[[], Awaitable[Judged]]:
-        ppt, identity = opened.rules.ppt, opened.identity
+        identity = opened.identity
         if opened.passport is None or identity is None:
-            return Judged(ppt, Verdict(opened.steps), identity)
+            return Judged(opened.rules.ppt, Verdict(opened.steps), identity)
         at = signed_at(opened.passport, now=expectation.now)
         found = self._signers.find(identity.info, roots, at=at)
-
-        def conclude(known: Known) -> Judged:
-            return Judged(ppt, judge(opened, known.signer, expectation), identity, known.stale)
-
         if isinstance(found, Known):
-            return conclude(found)
-
-        async def wait() -> Judged:
-            return conclude(await found())
-
-        return wait
+            return _judged(opened, found, expectation)
+        return partial(_judged_later, opened, found, expectation)
 
     def _conclude(
         self,
@@ -167,13 +160,13 @@ class Verifier:
             decision = _decide_without(policy, expectation.course)
             return Outcome(decision, None, tuple(judged), diversions=tuple(diversions))
         best = min(originals, key=_rank) if len(originals) > 1 else originals[0]
+        code = best.verdict.code
         replays = self._settings.replays if policy.replays is None else policy.replays
-        replayed = best.verdict.code is None and self._is_replay((best, *diversions), call, replays)
+        replayed = code is None and self._is_replay((best, *diversions), call, replays)
         if replayed and replays is Replays.FAIL:
             failed = _with(best, Step("this PASSporT was seen before, for another call", 438))
             judged = [failed if each is best else each for each in judged]
-            best = failed
-        code = best.verdict.code
+            best, code = failed, failed.verdict.code
         if code is not None:
             decision = decide_failed(policy, code, best.verdict.words)
         else:
@@ -185,14 +178,27 @@ class Verifier:
 
         A call that is diverted presents the caller's again, and its own diversion (RFC 8946 §4.1).
         """
-        passports = [each.verdict.passport for each in presented]
-        first = passports[0]
+        first = presented[0].verdict.passport
         if replays is Replays.OFF or first is None:
             return False
-        once = "|".join(each.once for each in passports if each is not None)
+        once = first.once
+        for diversion in presented[1:]:
+            if diversion.verdict.passport is not None:
+                once += f"|{diversion.verdict.passport.once}"
         # Another trunk may believe it for longer than this one.
         until = int(first.claims["iat"]) + MAX_FRESHNESS
         return self._replay.seen(once, call.name, now=call.now, until=until, scope=call.scope)
+
+
+def _judged(opened: Opened, known: Known, expectation: Expectation) -> Judged:
+    verdict = judge(opened, known.signer, expectation)
+    return Judged(opened.rules.ppt, verdict, opened.identity, known.stale)
+
+
+async def _judged_later(
+    opened: Opened, found: Callable[[], Awaitable[Known]], expectation: Expectation
+) -> Judged:
+    return _judged(opened, await found(), expectation)
 
 
 def _course(presented: Presented, call: InboundCall) -> Chain | str:
@@ -246,7 +252,8 @@ def _with(judged: Judged, step: Step) -> Judged:
     verdict = judged.verdict
     if verdict.code is not None:
         return judged
-    return replace(judged, verdict=replace(verdict, steps=(*verdict.steps, step)))
+    more = Verdict((*verdict.steps, step), verdict.passport, verdict.signer)
+    return Judged(judged.ppt, more, judged.identity, judged.stale)
 
 
 def _decide_without(policy: VerificationPolicy, course: Chain | str | None) -> Decision:

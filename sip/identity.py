@@ -10,13 +10,21 @@ PASSporT says, and whether to believe it, is left to callers.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
+
+import msgspec
 
 MAX_FIELD_LENGTH = 16 * 1024
 """Longest field value parsed, in characters: a PASSporT with rich call data takes two thousand."""
 
 MAX_PER_FIELD = 16
 """Most PASSporTs in one field value: national rules know of five diversions beside the first."""
+
+MAX_KEPT = 512
+"""Characters of parameters that are kept once they were read; strangers write them."""
+
+KEPT = 10_000
+"""Of these texts: a signer's parameters are the same in each of its calls."""
 
 _SHOWN_LENGTH = 32  # of a refused text, in an error's message
 
@@ -109,8 +117,7 @@ class InfoError(IdentityError):
     """It says nowhere usable where its certificate is: `info` is missing, there twice, no URI."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """One Identity field value: a PASSporT and what its sender says about it.
 
     `token` is the PASSporT as sent, `info` the URI of its certificate without angle brackets, `alg`
@@ -131,14 +138,10 @@ class Identity:
     def __post_init__(self) -> None:
         if _RULE_OF_DIGEST.fullmatch(self.token) is None:
             raise IdentityError(f"{_shown(self.token)} is not a PASSporT")
-        if _ABSOLUTE_URI.fullmatch(self.info) is None:
-            raise InfoError(f"{_shown(self.info)} is not a URI for the info parameter")
-        if self.alg is not None and _RULE_OF_TOKEN.fullmatch(self.alg) is None:
-            raise IdentityError(f"{_shown(self.alg)} is not a value for the alg parameter")
-        if self.ppt is not None and _RULE_OF_TOKEN.fullmatch(self.ppt) is None:
-            raise IdentityError(f"{_shown(self.ppt)} is not a value for the ppt parameter")
-        for name, value in self.extensions:
-            _check_extension(name, value)
+        length = len(self.info) + len(self.alg or "") + len(self.ppt or "")
+        is_usual = length <= MAX_KEPT and not self.extensions
+        check = _check_once if is_usual else _check_parameters
+        check(self.info, self.alg, self.ppt, self.extensions)
 
     @property
     def is_compact(self) -> bool:
@@ -180,6 +183,30 @@ def parse_each(value: str) -> tuple[Identity | IdentityError, ...]:
     """
     if len(value) > MAX_FIELD_LENGTH:
         return (IdentityError(f"an Identity value has at most {MAX_FIELD_LENGTH} characters"),)
+    usual = _usual(value)
+    return _each_of(value) if usual is None else (usual,)
+
+
+def _usual(value: str) -> Identity | None:
+    """Read a value that is one PASSporT and parameters that are at hand; None: it is not."""
+    token, _, parameters = value.partition(";")
+    like = _with_parameters(parameters) if len(parameters) <= MAX_KEPT else None
+    if like is None:
+        return None
+    try:
+        return Identity(token, like.info, like.alg, like.ppt, like.extensions)
+    except IdentityError:
+        return None
+
+
+@lru_cache(maxsize=KEPT)
+def _with_parameters(parameters: str) -> Identity | None:
+    """Return some identity with these parameters; None: there is a mistake, or another behind."""
+    found = _each_of(f"x;{parameters}")
+    return found[0] if len(found) == 1 and isinstance(found[0], Identity) else None
+
+
+def _each_of(value: str) -> tuple[Identity | IdentityError, ...]:
     text = _FOLD.sub(" ", value)
     found: list[Identity | IdentityError] = []
     position = 0
@@ -300,6 +327,22 @@ def _read_parameter(parameter: re.Match[str]) -> tuple[str, str | None]:
 
 def _error_of(name: str) -> type[IdentityError]:
     return InfoError if name == "info" else IdentityError
+
+
+def _check_parameters(info: str, alg: str | None, ppt: str | None, extensions: Extensions) -> None:
+    """Hold parameters to the grammar. Raises IdentityError."""
+    if _ABSOLUTE_URI.fullmatch(info) is None:
+        raise InfoError(f"{_shown(info)} is not a URI for the info parameter")
+    if alg is not None and _RULE_OF_TOKEN.fullmatch(alg) is None:
+        raise IdentityError(f"{_shown(alg)} is not a value for the alg parameter")
+    if ppt is not None and _RULE_OF_TOKEN.fullmatch(ppt) is None:
+        raise IdentityError(f"{_shown(ppt)} is not a value for the ppt parameter")
+    for name, value in extensions:
+        _check_extension(name, value)
+
+
+_check_once = lru_cache(maxsize=KEPT)(_check_parameters)
+"""The same; what passed is not looked at again."""
 
 
 def _check_extension(name: str, value: str | None) -> None:

@@ -246,7 +246,7 @@ def verify(
         signer = judge_path(
             certificate,
             roots=certificate.chain[-1:] if roots is None else roots,
-            at=signed_at(opened.passport, now=expectation.now),
+            at=at(signed_at(opened.passport, now=expectation.now)),
         )
     except StiRefused as refused:
         signer = Unfit(437, refused.detail)

@@ -120,6 +120,11 @@ class JudgedPath:
         leaf, root = self.path[0], self.path[-1]
         return PathNames(subject_of(leaf), issuer_of(leaf), subject_of(root))
 
+    @cached_property
+    def providers(self) -> tuple[str, ...]:
+        """The leaf's service provider codes, in order."""
+        return tuple(sorted(self.scope.spcs))
+
 
 def judge_path(
     certificate: Certificate,

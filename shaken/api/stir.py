@@ -25,6 +25,9 @@ from shaken.tenants import Trunk, within
 SIGNING_PATH = "/stir/v1/signing"
 VERIFICATION_PATH = "/stir/v1/verification"
 
+HEADERS = ("Accept", "Authorization", "Content-Length", "Content-Type", "Host", "X-RequestID")
+"""Headers that the routes look for, as they spell them."""
+
 MAX_BODY = 64 * 1024
 """Bytes of a request body; a signing request has under 1 KiB."""
 
@@ -36,8 +39,9 @@ _log = logging.getLogger(__name__)
 
 
 class StirRequest(msgspec.Struct, frozen=True):
-    """A request as it came. Header names are looked up in any case; `peer` is an IP address.
+    """A request as it came; `peer` is an IP address.
 
+    Headers are found by their names in any case, or at least as `HEADERS` spells them.
     `body` None: it did not arrive in time. `client_spki` is the SHA-256 (hex) of the key of the
     certificate that the client showed in TLS.
     """
@@ -63,8 +67,7 @@ class StirAnswer(msgspec.Struct, frozen=True):
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class StirCall:
+class StirCall(msgspec.Struct, frozen=True):
     """A request that passed what is the same for all routes. `now` is Unix seconds.
 
     `trunk` is the one that the credential is for, if it is for one; `document` the JSON sent.
@@ -85,7 +88,7 @@ class StirCall:
 
     def answer(self, body: msgspec.Struct, **headers: str) -> StirAnswer:
         """Return the answer of success."""
-        return StirAnswer(200, {**_headers(self.request_id), **headers}, msgspec.json.encode(body))
+        return StirAnswer(200, _headers(self.request_id) | headers, msgspec.json.encode(body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +118,16 @@ class StirApi:
         self, request: StirRequest, *, snapshot: Snapshot, now: int
     ) -> StirAnswer | Awaitable[StirAnswer]:
         """Answer a request at a time (Unix seconds). Raises nothing, nor does what is awaited."""
-        request_id = self._request_id(request.headers.get("X-RequestID"))
+        given = request.headers.get("X-RequestID")
+        if given is not None and _REQUEST_ID.fullmatch(given):
+            request_id = given
+        else:  # one that no other worker makes
+            request_id = f"{self._instance}-{next(self._counter):x}"
         try:
             answer = self._answer(request, request_id, snapshot, now)
         except Exception as error:  # whatever fails, the client gets an answer of the table
             return _failed(error, request_id)
         return answer if isinstance(answer, StirAnswer) else _whole(answer, request_id)
-
-    def _request_id(self, given: str | None) -> str:
-        """Return the client's id of the request, or make one that no other worker makes."""
-        if given is not None and _REQUEST_ID.fullmatch(given):
-            return given
-        return f"{self._instance}-{next(self._counter):x}"
 
     def _answer(
         self, request: StirRequest, request_id: str, snapshot: Snapshot, now: int
@@ -140,7 +141,9 @@ class StirApi:
         credential = self._authenticate(request, snapshot, now)
         if credential.role is not route.role:
             raise StirError(StirFault.FORBIDDEN, route.refused)
-        trunk = _trunk(credential, request, snapshot)
+        trunk = None if credential.trunk is None else snapshot.trunks[credential.trunk]
+        if trunk is not None and not within(trunk.networks, request.peer):
+            raise StirError(StirFault.FORBIDDEN, "this address is none of the trunk's networks")
         _check_headers(request.headers)
         document = _document(request)
         return route.handler(
@@ -203,16 +206,6 @@ def _unauthorized(stranger: Stranger) -> StirError:
     )
 
 
-def _trunk(credential: Credential, request: StirRequest, snapshot: Snapshot) -> Trunk | None:
-    """Find the trunk that a credential is for. Raises StirError for addresses it is not for."""
-    if credential.trunk is None:
-        return None
-    trunk = snapshot.trunks[credential.trunk]
-    if not within(trunk.networks, request.peer):
-        raise StirError(StirFault.FORBIDDEN, "this address is none of the trunk's networks")
-    return trunk
-
-
 def _check_headers(headers: Mapping[str, str]) -> None:
     length = headers.get("Content-Length")
     if length is None:
@@ -225,7 +218,7 @@ def _check_headers(headers: Mapping[str, str]) -> None:
     accept = headers.get("Accept")
     if accept is not None and accept not in {"*/*", _JSON} and not _accepts_json(accept):
         raise StirError(StirFault.NOT_ACCEPTABLE, accept)
-    if body_length(headers) > MAX_BODY:
+    if _length_in(length) > MAX_BODY:
         raise StirError(StirFault.TOO_LARGE, f"larger than {MAX_BODY} bytes")
 
 
@@ -236,7 +229,10 @@ def _accepts_json(accept: str) -> bool:
 
 def body_length(headers: Mapping[str, str]) -> int:
     """Return the length of the body that the headers announce, in bytes, bounded."""
-    length = headers.get("Content-Length", "0")
+    return _length_in(headers.get("Content-Length", "0"))
+
+
+def _length_in(length: str) -> int:
     if not length.isascii() or not length.isdecimal():
         return 0
     return int(length) if len(length) < _LENGTH_DIGITS else MAX_BODY + 1

@@ -40,9 +40,12 @@ def read_origin(member: str, orig: OrigMessage, country: str | None) -> Party:
         if orig.tn is UNSET:
             raise missing(member, f"{member} needs tn or uri")
         raise invalid(member, "one of tn and uri is expected, not both")
-    if isinstance(orig.tn, str):
-        return Party(tn=_number(member, orig.tn, country))
-    return _party(member, str(orig.uri), country)
+    try:
+        if isinstance(orig.tn, str):
+            return Party(tn=canonical_number(orig.tn, country=country))
+        return _party(str(orig.uri), country)
+    except (NumberError, UriError) as error:
+        raise invalid(member, str(error)) from error
 
 
 def read_destinations(member: str, dest: DestMessage, country: str | None) -> list[Party]:
@@ -50,16 +53,20 @@ def read_destinations(member: str, dest: DestMessage, country: str | None) -> li
 
     Emergency calls are to the URN of a service (RFC 5031).
     """
-    numbers, uris = _each(dest.tn), _each(dest.uri)
+    numbers = (dest.tn,) if isinstance(dest.tn, str) else dest.tn or ()
+    uris = (dest.uri,) if isinstance(dest.uri, str) else dest.uri or ()
     if not numbers and not uris:
         raise missing(member, f"{member} needs at least one tn or uri")
     if len(numbers) + len(uris) > MAX_DESTINATIONS:
         raise invalid(member, f"more than {MAX_DESTINATIONS} destinations")
-    called = [Party(tn=_number(member, text, country)) for text in numbers]
-    return called + [
-        _party(member, text, country) if (urn := service_urn(text)) is None else Party(uri=urn)
-        for text in uris
-    ]
+    try:
+        called = [Party(tn=canonical_number(text, country=country)) for text in numbers]
+        for text in uris:
+            urn = service_urn(text)
+            called.append(_party(text, country) if urn is None else Party(uri=urn))
+    except (NumberError, UriError) as error:
+        raise invalid(member, str(error)) from error
+    return called
 
 
 def missing(member: str, detail: str = "") -> StirError:
@@ -88,25 +95,9 @@ def fault_of(error: msgspec.ValidationError, whole: str) -> StirError:
     return invalid(members[0] if members else whole, text.replace("`", ""))
 
 
-def _each(value: str | list[str] | UnsetType) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    return [] if value is UNSET else value
-
-
-def _number(member: str, text: str, country: str | None) -> str:
-    try:
-        return canonical_number(text, country=country)
-    except NumberError as error:
-        raise invalid(member, str(error)) from error
-
-
-def _party(member: str, text: str, country: str | None) -> Party:
+def _party(text: str, country: str | None) -> Party:
     """Read a URI; one that holds a telephone number is that number (RFC 8224 §8.3)."""
-    try:
-        number = telephone_number(text)
-        if number is None:
-            return Party(uri=canonical_uri(text))
-    except UriError as error:
-        raise invalid(member, str(error)) from error
-    return Party(tn=_number(member, number, country))
+    number = telephone_number(text)
+    if number is None:
+        return Party(uri=canonical_uri(text))
+    return Party(tn=canonical_number(number, country=country))

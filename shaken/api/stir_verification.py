@@ -4,9 +4,10 @@ A negative verdict is an answer like any other (ATIS-1000082): an error is only 
 wrong, or what failed here.
 """
 
+import itertools
+import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
-from uuid import uuid4
 
 from msgspec import UNSET
 
@@ -39,6 +40,8 @@ class Verification:
         """Take what verifies, and where the record of each verdict goes."""
         self._verifier = verifier
         self._record = record
+        self._instance = secrets.token_hex(16)
+        self._counter = itertools.count()
 
     @property
     def route(self) -> StirRoute:
@@ -55,6 +58,7 @@ class Verification:
             message,
             country=trunk.country if trunk else None,
             now=asked.now,
+            name=self._name_of(message),
             scope=_tenant_of(asked) or "",
         )
         policy = trunk.verification if trunk else DEFAULT_POLICY
@@ -64,6 +68,15 @@ class Verification:
         if isinstance(outcome, Outcome):
             return self._conclude(outcome, call, message, asked)
         return partial(self._wait, outcome, call, message, asked)
+
+    def _name_of(self, message: VerificationMessage) -> str:
+        """Tell the call from others: as the client does, else each request is one of its own."""
+        if message.call_id is not UNSET:
+            return f"call {message.call_id}"
+        if message.request_id is not UNSET:
+            return f"request {message.request_id}"
+        # Not the X-RequestID: there are clients that send the same one always.
+        return f"{self._instance}-{next(self._counter)}"
 
     async def _wait(
         self,
@@ -84,18 +97,21 @@ class Verification:
 
 
 def inbound_call(
-    message: VerificationMessage, *, country: str | None, now: int, scope: str
+    message: VerificationMessage, *, name: str, country: str | None, now: int, scope: str
 ) -> InboundCall:
-    """Make the call of a message; `country` reads national numbers. Raises StirError."""
+    """Make the call of a message; `country` reads national numbers. Raises StirError.
+
+    `name` tells it from others, `scope` whose calls it is told from.
+    """
     return InboundCall(
         headers=headers_of(message),
         orig=caller(message, country=country),
         dest=called(message, country=country),
         now=now,
         time=None if message.time is UNSET else message.time,
-        name=_name_of(message),
+        name=name,
         scope=scope,
-        target=target(message, country=country),
+        target=() if message.dest is UNSET else target(message.dest, country=country),
         protected=protected(message),
     )
 
@@ -103,13 +119,3 @@ def inbound_call(
 def _tenant_of(asked: StirCall) -> str | None:
     """Return whose call it is; None: nobody's in particular."""
     return asked.trunk.tenant if asked.trunk else asked.credential.tenant
-
-
-def _name_of(message: VerificationMessage) -> str:
-    """Tell the call from others: as the client does, else each request is one of its own."""
-    if message.call_id is not UNSET:
-        return f"call {message.call_id}"
-    if message.request_id is not UNSET:
-        return f"request {message.request_id}"
-    # Not the X-RequestID: there are clients that send the same one always.
-    return uuid4().hex

@@ -17,9 +17,8 @@ from http import HTTPStatus
 from typing import cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from multidict import CIMultiDict
 
-from shaken.api.stir import SIGNING_PATH, VERIFICATION_PATH, StirAnswer, StirRequest
+from shaken.api.stir import HEADERS, SIGNING_PATH, VERIFICATION_PATH, StirAnswer, StirRequest
 from trust.tls import client_spki
 
 MAX_PIECE = 8 * 1024
@@ -31,6 +30,9 @@ SWEEP_SECONDS = 5
 
 _BEGINNING = b"POST /stir/v1/"
 _PATHS = {path.encode(): path for path in (SIGNING_PATH, VERIFICATION_PATH)}
+_SPELLINGS = {name.lower().encode(): name for name in HEADERS} | {
+    name.encode(): name for name in HEADERS
+}
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _LEFT_TO_THE_LIBRARY = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 
@@ -135,7 +137,7 @@ class StirWire(asyncio.Protocol):
         self._paused = False
         self._parser = HttpRequestParser(self)
         self._url = b""
-        self._headers: list[tuple[str, str]] = []
+        self._headers: dict[str, str] = {}
         self._body = b""
         self._begun = 0
         self._complete = 0
@@ -207,7 +209,7 @@ class StirWire(asyncio.Protocol):
         """Read a piece as one whole request; None: it is not."""
         if len(data) > MAX_PIECE or not data.startswith(_BEGINNING):
             return None
-        self._headers = []
+        self._headers = {}
         self._body = b""
         self._begun = self._complete = 0
         self._usual = True
@@ -223,14 +225,13 @@ class StirWire(asyncio.Protocol):
         """Make the request of what was read; None: there is something unusual about it."""
         target, _, query = self._url.partition(b"?")
         path = _PATHS.get(target)
-        headers = CIMultiDict(self._headers)
-        if path is None or not self._usual or len(set(headers)) != len(self._headers):
+        if path is None or not self._usual:
             return None
         return StirRequest(
             method="POST",
             path=path,
             query=query.decode("latin-1"),
-            headers=headers,
+            headers=self._headers,
             body=self._body,
             peer=self._remote,
             client_spki=self._client_spki,
@@ -247,12 +248,15 @@ class StirWire(asyncio.Protocol):
         self._url = url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; one that changes how a request is read is the library's."""
-        if name.lower() in _LEFT_TO_THE_LIBRARY:
+        """Take a header; one that is there twice, or changes how is read, is the library's."""
+        spelling = _SPELLINGS.get(name)
+        if spelling is None:
+            name = name.lower()
+            spelling = _SPELLINGS.get(name) or name.decode("latin-1")
+        if spelling in self._headers or name in _LEFT_TO_THE_LIBRARY:
             self._usual = False
         # The parser leaves the white space behind a value, which is no part of it (RFC 9110 §5.5).
-        text = value.rstrip(b" \t").decode("utf-8", "surrogateescape")
-        self._headers.append((name.decode("latin-1"), text))
+        self._headers[spelling] = value.rstrip(b" \t").decode("utf-8", "surrogateescape")
 
     def on_body(self, body: bytes) -> None:
         """Take the body, which is whole where the piece is."""
@@ -268,10 +272,11 @@ class StirWire(asyncio.Protocol):
 
 def response(answer: StirAnswer, *, now: int) -> bytes:
     """Return an answer as it is sent at a time (RFC 9112 §4, RFC 9110 §6.6.1), Unix seconds."""
-    lines = [f"HTTP/1.1 {answer.status} {_PHRASES[answer.status]}"]
-    lines += [f"{name}: {text}" for name, text in answer.headers.items()]
-    lines.append(f"Content-Length: {len(answer.body)}\r\nDate: {_date(now)}\r\n\r\n")
-    return "\r\n".join(lines).encode("latin-1") + answer.body
+    head = f"HTTP/1.1 {answer.status} {_PHRASES[answer.status]}\r\n"
+    for name, text in answer.headers.items():
+        head += f"{name}: {text}\r\n"
+    head += f"Content-Length: {len(answer.body)}\r\nDate: {_date(now)}\r\n\r\n"
+    return head.encode("latin-1") + answer.body
 
 
 @lru_cache(maxsize=1)

@@ -191,35 +191,31 @@ def read_verification(document: dict[str, object]) -> VerificationMessage:
 
 def headers_of(message: VerificationMessage) -> tuple[str, ...]:
     """List the Identity headers of a request, each once; empty ones are none."""
-    values: list[str] = []
+    found: dict[str, None] = {}
     for member in (message.identity_header, message.identity, message.identity_headers):
-        if member is not UNSET:
-            values += [member] if isinstance(member, str) else member
-    return tuple(dict.fromkeys(value for value in values if value.strip()))[:MAX_PER_REQUEST]
+        for value in (member,) if isinstance(member, str) else member or ():
+            if value.strip():
+                found[value] = None
+    return tuple(found)[:MAX_PER_REQUEST]
 
 
 def caller(message: VerificationMessage, *, country: str | None) -> str | None:
     """Return who calls, canonical; None: nobody is named. Raises StirError."""
     sender = message.from_
-    if any(
-        isinstance(text, str) and _ANONYMOUS.fullmatch(text.strip())
-        for text in (sender.tn, sender.uri)
-    ):
-        return None
+    for text in (sender.tn, sender.uri):
+        if text is not UNSET and _ANONYMOUS.fullmatch(text.strip()):
+            return None
     return str(read_origin("from", sender, country))
 
 
 def called(message: VerificationMessage, *, country: str | None) -> tuple[str, ...]:
     """Return whom the call is to, canonical. Raises StirError."""
-    return tuple(str(each) for each in read_destinations("to", message.to, country))
+    return tuple([str(each) for each in read_destinations("to", message.to, country)])
 
 
-def target(message: VerificationMessage, *, country: str | None) -> tuple[str, ...]:
-    """Return where the call goes now, canonical; empty where it is not told. Raises StirError."""
-    dest = message.dest
-    if dest is UNSET:
-        return ()
-    return tuple(str(each) for each in read_destinations("dest", dest, country))
+def target(dest: DestMessage, *, country: str | None) -> tuple[str, ...]:
+    """Return where the call goes now, canonical. Raises StirError."""
+    return tuple([str(each) for each in read_destinations("dest", dest, country)])
 
 
 def protected(message: VerificationMessage) -> tuple[str, ...]:

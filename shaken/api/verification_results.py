@@ -32,27 +32,25 @@ def result_of(
 ) -> VerificationResult:
     """Write an outcome in a trunk's form; `request_id` is the client's own."""
     decision, best = outcome.decision, outcome.best
-    reason: dict[str, Any] = {}
-    if decision.code is not None and form is not AnswerForm.THREE_GPP:
-        reason = {
-            "reasoncode": decision.code,
-            "reasontext": REASONS[decision.code],
-            "reasondesc": decision.words,
-        }
-    is_plain = best is not None and len(outcome.judged) == 1 and _rich_call_data(best) is None
+    members: dict[str, Any] = {} if best is None else _facts(best)
+    if form is not AnswerForm.THREE_GPP:
+        members["verstat"] = decision.verstat
+        if decision.code is not None:
+            members["reasoncode"] = decision.code
+            members["reasontext"] = REASONS[decision.code]
+            members["reasondesc"] = decision.words
+    if form is not AnswerForm.ATIS:
+        members["verstat_value"] = decision.verstat
+        if outcome.judged:
+            members["verify_results"] = tuple(map(_verify_result, outcome.judged))
+    if best is None or len(outcome.judged) != 1 or _has_rich_call_data(best):
+        members |= _beside(outcome, form)
     return VerificationResult(
-        verstat=UNSET if form is AnswerForm.THREE_GPP else decision.verstat.value,
-        verstat_value=UNSET if form is AnswerForm.ATIS else decision.verstat.value,
-        verify_results=UNSET
-        if form is AnswerForm.ATIS or not outcome.judged
-        else tuple(VerifyResult(_header_result(judged)) for judged in outcome.judged),
-        decision=DecisionMessage(decision.action.value, decision.code or UNSET),
+        decision=DecisionMessage(decision.action, decision.code or UNSET),
         replayed=outcome.replayed or UNSET,
         stale=_is_stale(outcome) or UNSET,
         request_id=request_id,
-        **reason,
-        **_facts(best),
-        **({} if is_plain else _beside(outcome, form)),
+        **members,
     )
 
 
@@ -63,15 +61,16 @@ def _is_stale(outcome: Outcome) -> bool:
     return bool(outcome.diversions) and any(judged.stale for judged in outcome.diversions)
 
 
-def _facts(best: Judged | None) -> dict[str, Any]:
+def _facts(best: Judged) -> dict[str, Any]:
     """Return whose certificate the header names, and what it says only where it holds."""
-    if best is None or best.verdict.passport is None:
+    passport = best.verdict.passport
+    if passport is None:
         return {}
     facts = _signer(best)
     facts["ppt"] = SHAKEN.ppt
     if best.verdict.code is None:
-        facts["attest"] = best.verdict.passport.claims["attest"]
-        facts["origid"] = best.verdict.passport.claims["origid"]
+        facts["attest"] = passport.claims["attest"]
+        facts["origid"] = passport.claims["origid"]
     return facts
 
 
@@ -82,25 +81,33 @@ def _signer(judged: Judged) -> dict[str, Any]:
     if verdict.passport is not None and judged.identity is not None:
         found["x5u"] = judged.identity.info
     if verdict.signer is not None:
-        names, spcs = verdict.signer.names, verdict.signer.scope.spcs
-        found["signer"] = SignerMessage(names.subject, names.issuer, tuple(sorted(spcs)))
+        names = verdict.signer.names
+        found["signer"] = SignerMessage(names.subject, names.issuer, verdict.signer.providers)
     return found
 
 
-def _header_result(judged: Judged) -> HeaderResult:
+def _verify_result(judged: Judged) -> VerifyResult:
     verdict = judged.verdict
-    if verdict.code is None and verdict.passport is not None:
+    code = verdict.code
+    if code is None and verdict.passport is not None:
         claims = _valid_claims(verdict.passport.claims)
-        return HeaderResult(ppt=judged.ppt, status="pass", valid_claims=claims)
-    code = verdict.code or 438
-    return HeaderResult(
-        ppt=judged.ppt,
-        status="fail",
-        reason_code=code,
-        reason_text=REASONS[code],
-        reason_description=verdict.words,
-        passport=judged.identity.token if judged.identity else UNSET,
+        return VerifyResult(HeaderResult(ppt=judged.ppt, status="pass", valid_claims=claims))
+    code = code or 438
+    return VerifyResult(
+        HeaderResult(
+            ppt=judged.ppt,
+            status="fail",
+            reason_code=code,
+            reason_text=REASONS[code],
+            reason_description=verdict.words,
+            passport=judged.identity.token if judged.identity else UNSET,
+        )
     )
+
+
+def _has_rich_call_data(judged: Judged) -> bool:
+    passport = judged.verdict.passport
+    return passport is not None and examine_rich_call_data(passport.claims) is not None
 
 
 def _valid_claims(claims: dict[str, Any]) -> dict[str, Any]:

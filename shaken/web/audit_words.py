@@ -36,6 +36,7 @@ ACTIONS: Mapping[Action, str] = {
     Action.ORDER_RENEW: "Renewal asked for",
     Action.ORDER_STOP: "Renewal stopped",
     Action.ORDER_FAIL: "Renewal failed",
+    Action.CALL_TEST: "Test call signed",
     Action.MASTER_KEY_BIND: "Master key in use",
     Action.RECORD_KEY_CREATE: "Key for numbers on record made",
     Action.PRIVATE_KEY_PUBLISHED: "Private key found published",

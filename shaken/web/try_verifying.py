@@ -140,6 +140,7 @@ def _read(call: PageCall, typed: Mapping[str, str], errors: dict[str, str]) -> A
         message = read_parameters(VERIFY_PATH, "GET", urlencode(given), b"", "")
         made = inbound_call(
             read_verification(parse_object(message.body)),
+            name="a pasted header",
             country=None if trunk is None else trunk.country,
             now=call.now if moments["at"] is None else moments["at"],
             scope="",

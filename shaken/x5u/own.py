@@ -68,9 +68,10 @@ class OwnChains:
 
     def peek(self, url: str) -> Fetched | None:
         """Return a chain that was read."""
-        row = self._row(url)
-        read = None if row is None else self._read.get(row.id)
-        return None if read is None or read[0] is not row else read[1]
+        read = self._read.get(url)
+        if read is None or self._snapshot().certificates.get(read[0].id) is not read[0]:
+            return None
+        return read[1]
 
     async def get(self, url: str) -> Fetched | None:
         """Return a chain; None: the URL is another's, or none of ours can be read there."""
@@ -87,7 +88,7 @@ class OwnChains:
             self._reading[row.id] = reading
             reading.add_done_callback(partial(self._landed, url, row))
         await asyncio.wait([reading])
-        read = self._read.get(row.id)
+        read = self._read.get(url)
         return None if read is None or read[0] is not row else read[1]
 
     def _row(self, url: str) -> StoredCertificate | None:
@@ -113,7 +114,7 @@ class OwnChains:
         if len(self._read) >= MAX_CHAINS:
             self._read.clear()
         fetched = fetched_chain(url, chain, fetched_at=self._clock(), expires_at=inf)
-        self._read[row.id] = (row, fetched)
+        self._read[url] = (row, fetched)
 
 
 class OwnIntermediates:

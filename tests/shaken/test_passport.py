@@ -185,6 +185,42 @@ def public_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
+def test_a_signature_is_read_whatever_octets_its_integers_begin_with() -> None:
+    """With a zero, which DER leaves out, and with a bit that DER would take for a sign."""
+    seen: set[tuple[bool, bool]] = set()
+    header = header_segment(x5u=X5U, ppt="shaken")
+    while len(seen) < 4:
+        passport = decode(sign(header, CLAIMS, KEY))
+        assert len(passport.signature) == 64
+        assert signature_fits(passport, KEY.public_key())
+        for octets in (passport.signature[:32], passport.signature[32:]):
+            seen.add((octets[0] == 0, octets[octets[0] == 0] >= 0x80))
+
+
+@pytest.mark.parametrize(("r", "s"), [(0, 0), (0, 1), (1, 0), (1, 1), (2**256 - 1, 2**256 - 1)])
+def test_integers_that_no_signature_has_fit_nothing(r: int, s: int) -> None:
+    signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")
+    signed = sign(header_segment(x5u=X5U, ppt="shaken"), CLAIMS, KEY).rpartition(".")[0]
+
+    assert not signature_fits(decode(f"{signed}.{base64url(signature)}"), KEY.public_key())
+
+
+def test_a_passport_is_told_from_others_by_what_only_its_signer_can_write() -> None:
+    """Of one signature there are two spellings, (r, s) and (r, n - s); both fit."""
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    first = decode(sign(header_segment(x5u=X5U, ppt="shaken"), CLAIMS, KEY))
+    s = order - int.from_bytes(first.signature[32:], "big")
+    other = decode(
+        f"{first.signed.decode()}.{base64url(first.signature[:32] + s.to_bytes(32, 'big'))}"
+    )
+    again = decode(sign(header_segment(x5u=X5U, ppt="shaken"), CLAIMS, KEY))
+
+    assert other.signature != first.signature
+    assert signature_fits(other, KEY.public_key())
+    assert other.once == first.once
+    assert again.once != first.once
+
+
 def test_openssl_verifies_what_is_signed(tmp_path: Path) -> None:
     token = sign(header_segment(x5u=X5U, ppt="shaken"), CLAIMS, KEY)
     signed, _, signature = token.rpartition(".")

@@ -60,7 +60,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[Certificate]:
 
 def known(desk: Desk, *, iat: int | None = None) -> Known:
     """Find a signer that is known without waiting."""
-    moment = at(desk.now if iat is None else iat)
+    moment = desk.now if iat is None else iat
     found = desk.signers.find(X5U, desk.roots, at=moment)
     assert isinstance(found, Known)
     return found
@@ -68,7 +68,7 @@ def known(desk: Desk, *, iat: int | None = None) -> Known:
 
 async def find(desk: Desk, *, iat: int | None = None) -> Known:
     """Find a signer, and wait if need be."""
-    moment = at(desk.now if iat is None else iat)
+    moment = desk.now if iat is None else iat
     found = desk.signers.find(X5U, desk.roots, at=moment)
     return found if isinstance(found, Known) else await found()
 
@@ -266,7 +266,7 @@ def test_no_more_is_kept_than_there_is_room_for(
     for number in range(10):
         url = f"https://sti.example.com/{number}.pem"
         desk.publish(issued, url)
-        assert isinstance(desk.signers.find(url, desk.roots, at=at(desk.now)), Known)
+        assert isinstance(desk.signers.find(url, desk.roots, at=desk.now), Known)
 
         assert len(desk.signers._judged) <= 3
 
@@ -318,9 +318,9 @@ async def test_what_cannot_be_had_is_not_kept(
 
 async def test_what_waits_may_be_left_without_a_trace(desk: Desk, listed: Issued) -> None:
     """A coroutine that is made and not awaited would be warned of, which is an error here."""
-    assert callable(desk.signers.find(X5U, desk.roots, at=at(desk.now)))
+    assert callable(desk.signers.find(X5U, desk.roots, at=desk.now))
     desk.publish(listed)
-    assert callable(desk.signers.find(X5U, desk.roots, at=at(desk.now)))
+    assert callable(desk.signers.find(X5U, desk.roots, at=desk.now))
 
 
 async def test_calls_of_one_signer_share_one_fetch(
@@ -475,7 +475,7 @@ async def test_what_fails_while_it_is_judged_anew_is_said_and_forgotten(
     await renewed(desk)
 
     assert "judging a certificate anew failed" in caplog.text
-    assert callable(desk.signers.find(X5U, desk.roots, at=at(desk.now)))
+    assert callable(desk.signers.find(X5U, desk.roots, at=desk.now))
 
 
 async def test_where_a_list_is_needed_the_next_one_is_waited_for(
@@ -490,7 +490,7 @@ async def test_where_a_list_is_needed_the_next_one_is_waited_for(
     desk.now += 599
     assert is_good(known(desk))
     desk.now += 1
-    assert callable(desk.signers.find(X5U, desk.roots, at=at(desk.now)))
+    assert callable(desk.signers.find(X5U, desk.roots, at=desk.now))
     assert "was revoked" in why(await find(desk))
 
 

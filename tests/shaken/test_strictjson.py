@@ -181,6 +181,27 @@ def test_every_object_that_is_not_too_deep_comes_through_unchanged(
         assert parse_object(text) == value
 
 
+@given(value=OBJECTS, other=VALUES, separators=st.sampled_from([(",", ":"), (", ", ": ")]))
+def test_a_key_that_is_there_twice_is_refused_however_it_is_written(
+    value: dict[str, Any], other: object, separators: tuple[str, str]
+) -> None:
+    text = json.dumps({"a": value}, separators=separators, ensure_ascii=False)
+    again = json.dumps({"a": other}, separators=separators, ensure_ascii=False)
+    doubled = f"{text[:-1]}{separators[0]}{again[1:]}"
+
+    with pytest.raises(JsonError, match=r"duplicate key|nested deeper"):
+        parse_object(doubled.encode())
+
+
+@given(value=OBJECTS, indent=st.sampled_from([None, 0, 1, "\t"]))
+def test_white_space_changes_nothing(value: dict[str, Any], indent: int | str | None) -> None:
+    compact = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    wide = json.dumps(value, indent=indent, ensure_ascii=False).encode()
+
+    if depth(value) <= MAX_DEPTH:
+        assert parse_object(wide) == parse_object(compact) == value
+
+
 JSON_LIKE = st.lists(
     st.sampled_from([b"{", b"}", b"[", b"]", b",", b":", b'"', b'"a"', b"1", b"-", b"e9", b"null"])
     | st.sampled_from([rb"\u", rb"\ud800", b"\\", b" ", b"NaN", b"\xff", b"\xef\xbb\xbf"]),

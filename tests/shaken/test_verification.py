@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from shaken.acceptance import REASONS
 from shaken.verification import Expectation, Verdict
@@ -130,7 +131,7 @@ def test_uris_are_compared_like_numbers(
         "orig": {"uri": "sip:a@b.example"},
         "dest": {"uri": ["sip:c@d.example"]},
     }
-    expectation = replace(call, orig="sip:a@b.example", dest=("sip:c@d.example",))
+    expectation = structs.replace(call, orig="sip:a@b.example", dest=("sip:c@d.example",))
 
     assert check(identity(issued, now, **parties), expectation=expectation).code is None
 
@@ -233,7 +234,7 @@ def test_a_token_signed_with_another_key_fails(check: Check, issued: Issued, now
 def test_an_altered_token_fails(check: Check, issued: Issued, now: int) -> None:
     good, other = identity(issued, now), identity(issued, now, attest="B")
     header, _, signature = good.token.split(".")
-    altered = replace(good, token=f"{header}.{other.token.split('.')[1]}.{signature}")
+    altered = structs.replace(good, token=f"{header}.{other.token.split('.')[1]}.{signature}")
 
     verdict = check(altered)
 
@@ -243,7 +244,7 @@ def test_an_altered_token_fails(check: Check, issued: Issued, now: int) -> None:
 
 def test_the_compact_form_fails(check: Check, issued: Issued, now: int) -> None:
     good = identity(issued, now)
-    compact = replace(good, token=".." + good.token.rpartition(".")[2])
+    compact = structs.replace(good, token=".." + good.token.rpartition(".")[2])
 
     verdict = check(compact)
 
@@ -354,7 +355,7 @@ def test_the_first_failure_in_the_order_of_rfc_8224_counts(
 
     assert check(stale, roots=[]).code == 437
     assert check(stale).code == 403
-    assert check(replace(stale, info="https://evil.example/"), roots=[]).code == 438
+    assert check(structs.replace(stale, info="https://evil.example/"), roots=[]).code == 438
 
 
 def test_every_code_has_its_reason_phrase() -> None:

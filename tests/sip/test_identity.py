@@ -418,6 +418,15 @@ def test_white_space_around_separators_changes_nothing(spaces: list[str]) -> Non
     assert parse_identities(value) == (Identity(FULL, INFO, ppt="shaken"),)
 
 
+@given(IDENTITIES, st.sampled_from(["d.e.f", " d.e.f", "d.e.f ", "", "d e", "d.e.f,g.h.i"]))
+def test_parameters_that_were_read_before_are_read_alike(identity: Identity, token: str) -> None:
+    parameters = str(identity).removeprefix(identity.token)
+    parse_each(f"{identity.token}{parameters}")
+
+    # A fold makes of it a text that was not read before, and changes nothing.
+    assert outcome(f"{token}{parameters}") == outcome(f"{token}{parameters}\r\n ")
+
+
 @given(ANY_TEXT | IDENTITY_LIKE | IDENTITY_LIKE.map(lambda text: f"a;info=<a:b>{text}"))
 def test_answers_identities_or_a_printable_reason(text: str) -> None:
     match outcome(text):

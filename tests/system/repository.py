@@ -120,6 +120,7 @@ class Published:
             await response.prepare(request)
             while not self._web.released.is_set():
                 await response.write(bytes(MAX_FILE))
+                await asyncio.sleep(0)  # nothing else tells this loop that nobody reads any more
             return response
 
         self._web.at(path, answer)

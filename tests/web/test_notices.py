@@ -2,16 +2,14 @@
 
 import asyncio
 import re
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import shaken.web
 from shaken.web.sessions import IDLE_SECONDS, NOTICE_SECONDS
-from tests.web.scenery import ACME, ALICE, GLOBEX, RENEWED, Service
+from tests.web.scenery import ACME, ALICE, GLOBEX, RENEWED, Service, move, set_up
 from tests.web.visitor import Visitor, signed_in
 from trust.acme.order import State
-from trust.store import acme_orders
 
 TENANT = {"aliases": "", "fallback": "first", "numbers": ""}
 SAVED = "The changes are in use."
@@ -63,11 +61,8 @@ def test_no_page_loads_itself_anew_but_by_what_says_so() -> None:
 
 async def refreshing(service: Service) -> tuple[Visitor, str]:
     """Give somebody who sees a page that loads itself anew, and the address it loads."""
-    with (
-        closing(service.prepared.open_database()) as database,
-        database.recording() as connection,
-    ):
-        acme_orders.save(connection, replace(RENEWED, state=State.ORDERED))
+    await set_up(service)
+    await move(service, State.ORDERED)
     visitor = await signed_in(service, ALICE)
     seen = await visitor.get(f"/admin/renewals/{RENEWED.id}")
     found = re.search(r'http-equiv="refresh" content="\d+; url=([^"]+)"', seen.text)

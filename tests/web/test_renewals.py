@@ -89,7 +89,8 @@ async def test_each_step_of_an_order_is_told_while_it_moves(
     expected = ["done"] * here + ["now"] + ["to come"] * (3 - here)
     assert [word for _, word in standing] == expected
     assert f"{GLOBEX}: it fetches http://{GLOBEX}/.well-known/acme-challenge/" in shown
-    assert '<noscript><meta http-equiv="refresh" content="3"></noscript>' in shown
+    refresh = f'<meta http-equiv="refresh" content="3; url={ORDER}?refreshed=1">'
+    assert f"<noscript>{refresh}</noscript>" in shown
     assert 'data-follow="3"' in shown
 
 

@@ -173,10 +173,10 @@ async def test_what_another_kind_has_does_not_count(service: Service) -> None:
         ({"kind": "domain", "names": ACME, "tenant": GLOBEX}, "tenant", "another tenant"),
         ({"kind": "system", "names": "a.example " * (MAX_NAMES + 1)}, "names", "at most 100 host"),
         ({"kind": "system", "names": "192.0.2.1"}, "names", "IP address"),
-        ({"kind": "system", "names": "a.example", "key_type": "dsa"}, "key_type", "dsa"),
+        ({"kind": "system", "names": "a.example", "key_type": "dsa"}, "key_type", "offered"),
         ({"kind": "sti", "spc": "1", "country": "USA"}, "country", "two capital letters"),
         ({"kind": "sti", "spc": "1", "organization": "x" * 65}, "organization", "1 to 64"),
-        ({"kind": "nothing"}, "kind", "nothing"),
+        ({"kind": "nothing"}, "kind", "offered"),
     ],
 )
 async def test_an_error_stands_at_its_field_and_keeps_what_was_typed(
