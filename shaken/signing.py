@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -355,4 +356,7 @@ def _origid(call: Call, trunk: Trunk | None) -> str:
         return call.origid
     if trunk is None:
         raise MissingClaim("origid")
-    return str(trunk.origid)
+    return _text_of(trunk.origid)
+
+
+_text_of = lru_cache(maxsize=10_000)(str)

@@ -5,13 +5,16 @@ any scheme may stand there; `sip.uri` reads those that lead to a telephone.
 """
 
 import re
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from sip.grammar import (
     IS_URI,
+    MAX_KEPT_LENGTH,
     QUOTED_TEXT,
     SCHEME,
     SWS,
+    TOKEN,
     HeaderError,
     Parameters,
     find_parameter,
@@ -21,6 +24,9 @@ from sip.grammar import (
     unquote,
 )
 
+KEPT_ADDRESSES = 1024
+"""Values that are not read again; where a tag stands, each is another one."""
+
 # name-addr    = [ display-name ] LAQUOT addr-spec RAQUOT
 # display-name = *(token LWS) / quoted-string
 # A name without quotes may hold what is no token here, as PBXs send it (a full stop, brackets,
@@ -29,14 +35,16 @@ _NAME_ADDR = re.compile(
     rf'{SWS}(?:"({QUOTED_TEXT})"{SWS}|([^"<>,;]*+))<({SCHEME}[^\s<>"]++)>', re.DOTALL
 )
 
+# The same as nearly all of it is written.
+_USUAL = re.compile(rf'(?:"([^"\\]*+)" )?<({SCHEME}[^\s<>"]++)>(?:;tag=({TOKEN}))?')
+
 # addr-spec = SIP-URI / SIPS-URI / absoluteURI
 # "If the URI contains a comma, question mark or semicolon, the URI MUST be enclosed in angle
 # brackets" (RFC 3261 §20), so a semicolon begins the header field's parameters.
 _ADDR_SPEC = re.compile(rf'{SWS}({SCHEME}[^\s<>",;?]++)')
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """A URI with the name and the parameters that a header field gives it.
 
     `display_name` is without quotes and escapes, None where there is none; bytes that are no UTF-8
@@ -68,6 +76,10 @@ def parse_address(value: str) -> Address:
 
     Raises HeaderError for anything else, the `*` of a Contact among it.
     """
+    usual = _USUAL.fullmatch(value)
+    if usual is not None and value.isascii():
+        name, uri, tag = usual.groups()
+        return Address(name, uri, () if tag is None else (("tag", tag),))
     match = _NAME_ADDR.match(value)
     if match is not None:
         quoted, plain, uri = match.groups()
@@ -80,3 +92,11 @@ def parse_address(value: str) -> Address:
             raise HeaderError("there is no URI, or one that is not in angle brackets")
         name, uri = None, match[1]
     return Address(name, uri, read_parameters(value, match.end()))
+
+
+def address_at_hand(value: str) -> Address:
+    """Do the same for a header field that is alike in many messages: it is read once."""
+    return _kept(value) if len(value) <= MAX_KEPT_LENGTH else parse_address(value)
+
+
+_kept = lru_cache(maxsize=KEPT_ADDRESSES)(parse_address)

@@ -56,7 +56,14 @@ _PARAMETER = re.compile(
     rf'(?:={SWS}(?:"({QUOTED_TEXT})"|([^\s;,"<>=]++(?:=[^\s;,"<>]*+)?)))?',
     re.DOTALL,
 )
-_PLAIN_VALUE = re.compile(r'[^\s;,"<>=\\]++')
+# As nearly all parameters are: without white space, quotes, or a "=" in a value.
+_PLAIN_PARAMETERS = re.compile(rf'(?:;{TOKEN}(?:=[^\s;,"<>=]++)?)*')
+
+# What is written as it is; a name without a value is looked at for itself.
+_PLAIN_PAIR = re.compile(rf';{TOKEN}=[^\s;,"<>=\\\x00-\x1f\x7f{_UNSENDABLE}]++')
+
+MAX_KEPT_LENGTH = 256
+"""Characters of a value that is kept once it was read: nobody fills a cache with long ones."""
 
 Parameters = tuple[tuple[str, str | None], ...]
 
@@ -104,6 +111,11 @@ def read_parameters(text: str, position: int = 0) -> Parameters:
     """
     pairs: list[tuple[str, str | None]] = []
     end = len(text)
+    if _PLAIN_PARAMETERS.fullmatch(text, position) is not None:
+        for pair in text[position:].split(";")[1:]:
+            name, equal, value = pair.partition("=")
+            pairs.append((name.lower(), value if equal else None))
+        position = end
     while position < end:
         parameter = _PARAMETER.match(text, position)
         if parameter is None:
@@ -112,8 +124,7 @@ def read_parameters(text: str, position: int = 0) -> Parameters:
             break
         position = parameter.end()
         name, quoted, plain = parameter.groups()
-        value = plain if quoted is None else unquote(quoted)
-        pairs.append((name.lower(), value))
+        pairs.append((name.lower(), plain if quoted is None else unquote(quoted)))
     if len(pairs) > 1 and len({name for name, _ in pairs}) != len(pairs):
         raise HeaderError("a parameter is there twice")
     return tuple(pairs)
@@ -126,14 +137,13 @@ def format_parameters(parameters: Parameters) -> str:
     """
     pieces: list[str] = []
     for name, value in parameters:
-        if IS_TOKEN.fullmatch(name) is None:
-            raise HeaderError("the name of a parameter is a token")
-        if value is None:
-            pieces.append(f";{name}")
-        elif _PLAIN_VALUE.fullmatch(value) is not None and not _CONTROL.search(value):
-            pieces.append(f";{name}={value}")
-        else:
-            pieces.append(f";{name}={quote(value)}")
+        piece = f";{name}" if value is None else f";{name}={value}"
+        if value is None or _PLAIN_PAIR.fullmatch(piece) is None:
+            if IS_TOKEN.fullmatch(name) is None:
+                raise HeaderError("the name of a parameter is a token")
+            if value is not None:
+                piece = f";{name}={quote(value)}"
+        pieces.append(piece)
     return "".join(pieces)
 
 

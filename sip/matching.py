@@ -5,19 +5,12 @@ from typing import NamedTuple
 from sip.message import Request
 from sip.via import MAGIC_COOKIE, Via
 
+BranchKey = str
+"""What is the same in all requests of a transaction (RFC 3261 §17.2.3), with blanks between.
 
-class BranchKey(NamedTuple):
-    """What is the same in all requests of a transaction (RFC 3261 §17.2.3).
-
-    The address that sent the request is added to what the RFC names, so that nobody gets the answer
-    to another one's request by knowing its branch.
-    """
-
-    peer: str
-    branch: str
-    host: str
-    port: int | None
-    method: str
+The address that sent the request is added to what the RFC names, so that nobody gets the answer to
+another one's request by knowing its branch. The branch, which may hold blanks itself, comes last.
+"""
 
 
 class OldKey(NamedTuple):
@@ -43,7 +36,7 @@ def branch_key(via: Via, peer: str, method: str) -> BranchKey | None:
     branch = via.branch
     if branch is None or not branch.startswith(MAGIC_COOKIE) or branch == MAGIC_COOKIE:
         return None
-    return BranchKey(peer, branch, via.host.lower(), via.port, method)
+    return f"{peer} {method} {via.host.lower()} {via.port} {branch}"
 
 
 def key_of(request: Request, peer: str, *, method: str | None = None) -> Key:

@@ -7,17 +7,28 @@ that nothing that goes out holds a line break of somebody else's.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from sip.address import Address, parse_address
-from sip.grammar import IS_TOKEN, IS_URI, HeaderError, has_stray_control, split_list
-from sip.via import Via, parse_via
+from sip.address import Address, address_at_hand, parse_address
+from sip.grammar import (
+    IS_TOKEN,
+    IS_URI,
+    MAX_KEPT_LENGTH,
+    TOKEN,
+    HeaderError,
+    has_stray_control,
+    split_list,
+)
+from sip.via import Via, parse_via, stamp, stamp_text
 
 MAX_CSEQ = 2**31 - 1
 """Highest sequence number (RFC 3261 §8.1.1.5)."""
+
+KEPT_CSEQS = 1024
+"""Values that are not read again: most calls begin with the same one."""
 
 HeaderFields = tuple[tuple[str, str], ...]
 
@@ -59,23 +70,27 @@ _COMMON = (
     "P-Attestation-Indicator",
     "P-Charging-Vector",
     "P-Origination-ID",
+    "Priority",
     "Privacy",
     "Reason",
     "Record-Route",
     "Remote-Party-ID",
     "Require",
+    "Resource-Priority",
     "Route",
     "Server",
     "Timestamp",
     "User-Agent",
     "Warning",
 )
-_SPELLINGS = _COMPACT | {name.lower(): name for name in (*_COMPACT.values(), *_COMMON)}
+SPELLINGS = _COMPACT | {name.lower(): name for name in (*_COMPACT.values(), *_COMMON)}
 # The usual spellings are found without changing their case first.
-_SPELLINGS |= {name: name for name in _SPELLINGS.values()}
-_SENT_AS_THEY_ARE = frozenset(_SPELLINGS) - {"Content-Length", "content-length", "l"}
+SPELLINGS |= {name: name for name in SPELLINGS.values()}
+"""Names of header fields as they are often written, to how the RFCs spell them."""
 
-_CSEQ = re.compile(r"([0-9]{1,10})[ \t]+(\S+)")
+_SENT_AS_THEY_ARE = frozenset(SPELLINGS) - {"Content-Length", "content-length", "l"}
+
+_CSEQ = re.compile(rf"([0-9]{{1,10}})[ \t]+({TOKEN})")
 _CALL_ID = re.compile(r"[!-~]+")
 
 
@@ -86,6 +101,22 @@ class CSeq(NamedTuple):
     method: str
 
 
+T = TypeVar("T")
+
+
+class _Once(Generic[T]):
+    """A property that is read once. That of `functools` takes a lock for it in Python 3.11."""
+
+    def __init__(self, read: Callable[[Any], T]) -> None:
+        self._read = read
+        self._name = read.__name__
+        self.__doc__ = read.__doc__
+
+    def __get__(self, message: "_Message", owner: type["_Message"]) -> T:
+        value = message.__dict__[self._name] = self._read(message)
+        return value
+
+
 @dataclass(frozen=True)
 class _Message:
     """What requests and responses share: header fields and a body."""
@@ -93,82 +124,85 @@ class _Message:
     headers: HeaderFields
     body: bytes
 
-    @cached_property
-    def _index(self) -> dict[str, list[str]]:
-        index: dict[str, list[str]] = {}
+    @_Once
+    def _index(self) -> dict[str, tuple[str, ...]]:
+        index: dict[str, tuple[str, ...]] = {}
         for name, value in self.headers:
-            index.setdefault(name.lower(), []).append(value)
+            key = SPELLINGS.get(name) or lookup_name(name)
+            index[key] = (*index[key], value) if key in index else (value,)
         return index
 
     def header(self, name: str) -> str | None:
         """Find the first header field of a name, in any case; None when there is none."""
-        values = self._index.get(name.lower())
+        values = self._index.get(SPELLINGS.get(name) or lookup_name(name))
         return None if values is None else values[0]
+
+    def fields(self, *names: str) -> HeaderFields:
+        """Find all header fields of some names, in any case, in the order of the names."""
+        index = self._index
+        found: list[tuple[str, str]] = []
+        for name in names:
+            for value in index.get(SPELLINGS.get(name) or lookup_name(name), ()):
+                found.append((name, value))  # noqa: PERF401 (a second list costs more)
+        return tuple(found)
 
     def lines(self, name: str) -> tuple[str, ...]:
         """Find all header fields of a name, in any case, each as it was sent."""
-        return tuple(self._index.get(name.lower(), ()))
+        return self._index.get(SPELLINGS.get(name) or lookup_name(name), ())
 
     def values(self, name: str) -> tuple[str, ...]:
         """Find all values of a header field that is a list (RFC 3261 §7.3.1).
 
         Raises HeaderError when one cannot be told from the next.
         """
-        lines = self._index.get(name.lower(), ())
-        return tuple(value for line in lines for value in split_list(line))
+        return tuple([value for line in self.lines(name) for value in split_list(line)])
 
     def addresses(self, name: str) -> tuple[Address, ...]:
         """Find all addresses of a Contact, P-Asserted-Identity, Diversion and the like.
 
         Raises HeaderError when there is anything else.
         """
-        return tuple(parse_address(value) for value in self.values(name))
+        return tuple([address_at_hand(value) for value in self.values(name)])
 
-    @cached_property
+    @_Once
     def via(self) -> Via:
-        """The topmost Via. Raises HeaderError when there is none that can be read."""
-        return parse_via(split_list(self._only("Via", self._index.get("via", ())[:1]))[0])
+        """Read the topmost Via. Raises HeaderError when there is none that can be read."""
+        values = self._index.get("Via")
+        if values is None:
+            raise HeaderError("the Via header field is missing")
+        return parse_via(split_list(values[0])[0])
 
-    @cached_property
+    @_Once
     def from_(self) -> Address:
-        """Who the request is from. Raises HeaderError, also for a second one."""
+        """Read who the request is from. Raises HeaderError, also for a second one."""
         return parse_address(self._single("From"))
 
-    @cached_property
+    @_Once
     def to(self) -> Address:
-        """Whom the request is for. Raises HeaderError, also for a second one."""
-        return parse_address(self._single("To"))
+        """Read whom the request is for. Raises HeaderError, also for a second one."""
+        return address_at_hand(self._single("To"))
 
-    @cached_property
+    @_Once
     def call_id(self) -> str:
-        """The call's identifier. Raises HeaderError, also for a second one."""
+        """Read the call's identifier. Raises HeaderError, also for a second one."""
         call_id = self._single("Call-ID")
         if _CALL_ID.fullmatch(call_id) is None:
             raise HeaderError("the Call-ID header field is no word")
         return call_id
 
-    @cached_property
+    @_Once
     def cseq(self) -> CSeq:
-        """The request's number and method. Raises HeaderError, also for a second one."""
-        match = _CSEQ.fullmatch(self._single("CSeq"))
-        if match is None or IS_TOKEN.fullmatch(match[2]) is None:
-            raise HeaderError("the CSeq header field is no number and method")
-        number = int(match[1])
-        if number > MAX_CSEQ:
-            raise HeaderError("the CSeq header field has a number out of range")
-        return CSeq(number, match[2])
+        """Read the request's number and method. Raises HeaderError, also for a second one."""
+        value = self._single("CSeq")
+        return _kept_cseq(value) if len(value) <= MAX_KEPT_LENGTH else _read_cseq(value)
 
     def _single(self, name: str) -> str:
-        return self._only(name, self._index.get(name.lower(), ()))
-
-    @staticmethod
-    def _only(name: str, values: Iterable[str]) -> str:
-        found = list(values)
-        if not found:
+        values = self._index.get(name)
+        if values is None:
             raise HeaderError(f"the {name} header field is missing")
-        if len(found) > 1:
+        if len(values) > 1:
             raise HeaderError(f"the {name} header field is there twice")
-        return found[0]
+        return values[0]
 
 
 @dataclass(frozen=True, init=False)
@@ -191,25 +225,49 @@ class Request(_Message):
         # A message is put straight into its place: a redirect server makes ten thousand a second.
         own = self.__dict__
         own["method"], own["uri"], own["headers"], own["body"] = method, uri, headers, body
-        if IS_TOKEN.fullmatch(method) is None:
-            raise HeaderError("the method is no token")
-        if IS_URI.fullmatch(uri) is None:
-            raise HeaderError("the Request-URI is no URI")
+        _check_start(method, uri)
         _check(headers)
 
-    def with_via(self, via: Via) -> "Request":
-        """Put another topmost Via in the place of the one that is there.
+    @staticmethod
+    def of_wire(
+        method: str,
+        uri: str,
+        headers: HeaderFields,
+        index: dict[str, tuple[str, ...]],
+        body: bytes,
+    ) -> "Request":
+        """Make a request of header fields that were looked at when they were read.
 
-        Raises HeaderError when it may not stand in a message.
+        `index` holds their values by name, as it is looked up. Raises HeaderError as the others.
         """
-        place = next(place for place, (name, _) in enumerate(self.headers) if name == "Via")
-        others = split_list(self.headers[place][1])[1:]
-        value = ", ".join((str(via), *others))
-        headers = (*self.headers[:place], ("Via", value), *self.headers[place + 1 :])
+        request = object.__new__(Request)
+        own = request.__dict__
+        own["method"], own["uri"], own["headers"], own["body"] = method, uri, headers, body
+        own["_index"] = index
+        _check_start(method, uri)
+        return request
+
+    def stamped(self, *, address: str, port: int) -> "Request":
+        """Note in the topmost Via where the request came from, as `sip.via.stamp` does.
+
+        Raises HeaderError when the Via may not stand in a message.
+        """
+        via = stamp(self.via, address=address, port=port)
+        if via is self.via:
+            return self
+        first, *later = self._index["Via"]
+        topmost, *others = split_list(first)
+        value = stamp_text(topmost, self.via, address=address, port=port)
+        if others:
+            value = ", ".join((value, *others))
+        headers = list(self.headers)
+        headers[headers.index(("Via", first))] = ("Via", value)
         request = object.__new__(Request)
         # What was read of the other header fields is read no second time.
-        index = {**self._index, "via": [value, *self._index["via"][1:]]}
-        request.__dict__.update(self.__dict__, headers=headers, via=via, _index=index)
+        own = request.__dict__
+        own.update(self.__dict__)
+        own["headers"], own["via"] = tuple(headers), via
+        own["_index"] = {**self._index, "Via": (value, *later)}
         return request
 
     def serialise(self) -> bytes:
@@ -238,6 +296,18 @@ class Response(_Message):
             raise HeaderError("the reason phrase holds a control character")
         _check(headers)
 
+    @staticmethod
+    def repeating(
+        copied: HeaderFields, status: int, reason: str, headers: HeaderFields, body: bytes
+    ) -> "Response":
+        """Make a response that begins with header fields of a request, which were looked at there.
+
+        Raises HeaderError as the others.
+        """
+        response = Response(status, reason, headers, body)
+        response.__dict__["headers"] = copied + headers
+        return response
+
     def serialise(self) -> bytes:
         """Write the message as it goes over the wire."""
         return _serialise(f"SIP/2.0 {self.status} {self.reason}", self)
@@ -248,16 +318,42 @@ def header_name(name: str) -> str:
 
     White space behind it goes. Raises HeaderError when it is no token.
     """
-    known = _SPELLINGS.get(name)
+    known = SPELLINGS.get(name)
     if known is not None:
         return known
     name = name.rstrip(" \t")
-    known = _SPELLINGS.get(name.lower())
+    known = SPELLINGS.get(name.lower())
     if known is not None:
         return known
     if IS_TOKEN.fullmatch(name) is None:
         raise HeaderError("the name of a header field is no token")
     return name
+
+
+def lookup_name(name: str) -> str:
+    """Spell a name as it is looked up: one that is not known in lower case."""
+    name = name.lower()
+    return SPELLINGS.get(name, name)
+
+
+def _check_start(method: str, uri: str) -> None:
+    if IS_TOKEN.fullmatch(method) is None:
+        raise HeaderError("the method is no token")
+    if IS_URI.fullmatch(uri) is None:
+        raise HeaderError("the Request-URI is no URI")
+
+
+def _read_cseq(value: str) -> CSeq:
+    match = _CSEQ.fullmatch(value)
+    if match is None:
+        raise HeaderError("the CSeq header field is no number and method")
+    number = int(match[1])
+    if number > MAX_CSEQ:
+        raise HeaderError("the CSeq header field has a number out of range")
+    return CSeq(number, match[2])
+
+
+_kept_cseq = lru_cache(maxsize=KEPT_CSEQS)(_read_cseq)
 
 
 def _check(headers: HeaderFields) -> None:

@@ -9,8 +9,15 @@ Line ends are CR LF, nothing else: what a neighbour could take for a line end is
 
 import re
 
-from sip.grammar import IS_TOKEN, HeaderError
-from sip.message import HeaderFields, Request, Response, header_name
+from sip.grammar import IS_TOKEN, HeaderError, has_stray_control
+from sip.message import (
+    SPELLINGS,
+    HeaderFields,
+    Request,
+    Response,
+    header_name,
+    lookup_name,
+)
 from sip.response import respond
 from sip.via import Via, parse_via
 
@@ -97,9 +104,9 @@ def parse(data: bytes) -> Request | Response:
     lines = head.split("\r\n")
     try:
         _check_extent(data, end)
-        headers, length = _read_headers(lines)
+        headers, index, length = _read_headers(lines)
         body = _cut_body(data, end + 4, length)
-        message = _make(lines[0], headers, body)
+        message = _make(lines[0], headers, index, body)
         _check_mandatory(message)
     except _SyntaxError as error:
         raise MalformedMessageError(
@@ -119,27 +126,41 @@ def _check_extent(data: bytes, end: int) -> None:
         raise _SyntaxError("The header section has no end")
 
 
-def _read_headers(lines: list[str]) -> tuple[HeaderFields, int | None]:
-    """Read the header fields behind the start line, and take Content-Length out of them."""
+def _read_headers(
+    lines: list[str],
+) -> tuple[HeaderFields, dict[str, tuple[str, ...]], int | None]:
+    """Read the header fields behind the start line, and take Content-Length out of them.
+
+    Returns them in their order, and their values by name.
+    """
     if len(lines) > MAX_HEADER_FIELDS + 1:
         raise _SyntaxError("Too many header fields", 513)
     headers: list[tuple[str, str]] = []
-    length: int | None = None
+    index: dict[str, tuple[str, ...]] = {}
+    lengths: list[str] = []
     for line in lines[1:]:
-        name, colon, value = line.partition(":")
+        written, colon, value = line.partition(":")
         if not colon:
             raise _SyntaxError("A header field has no colon")
-        name = header_name(name)
         value = value.strip(" \t")
-        if name != "Content-Length":
-            headers.append((name, value))
+        name = key = SPELLINGS.get(written, "")
+        if not name:
+            name = header_name(written)
+            key = lookup_name(name)
+        if name == "Content-Length":
+            lengths.append(value)
             continue
-        if length is not None:
-            raise _SyntaxError("The Content-Length header field is there twice")
-        if _LENGTH.fullmatch(value) is None:
-            raise _SyntaxError("The Content-Length header field is no number")
-        length = int(value)
-    return tuple(headers), length
+        headers.append((name, value))
+        index[key] = (*index[key], value) if key in index else (value,)
+    if has_stray_control(" ".join(lines[1:])):
+        raise HeaderError("a header field holds a line break or control character")
+    if not lengths:
+        return tuple(headers), index, None
+    if len(lengths) > 1:
+        raise _SyntaxError("The Content-Length header field is there twice")
+    if _LENGTH.fullmatch(lengths[0]) is None:
+        raise _SyntaxError("The Content-Length header field is no number")
+    return tuple(headers), index, int(lengths[0])
 
 
 def _cut_body(data: bytes, start: int, length: int | None) -> bytes:
@@ -150,7 +171,9 @@ def _cut_body(data: bytes, start: int, length: int | None) -> bytes:
     return data[start : start + length]
 
 
-def _make(start_line: str, headers: HeaderFields, body: bytes) -> Request | Response:
+def _make(
+    start_line: str, headers: HeaderFields, index: dict[str, tuple[str, ...]], body: bytes
+) -> Request | Response:
     if start_line[:4].upper() == "SIP/":
         status = _STATUS_LINE.fullmatch(start_line)
         if status is None:
@@ -166,7 +189,7 @@ def _make(start_line: str, headers: HeaderFields, body: bytes) -> Request | Resp
             raise _SyntaxError("The request line ends with no version")
         if number[1] != "2.0":
             raise _SyntaxError("Version Not Supported", 505)
-    return Request(method, uri, headers, body)
+    return Request.of_wire(method, uri, headers, index, body)
 
 
 def _check_mandatory(message: Request | Response) -> None:

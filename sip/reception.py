@@ -25,7 +25,7 @@ from sip.transaction import (
     Transaction,
     TransactionsFullError,
 )
-from sip.via import Via, stamp
+from sip.via import Via
 
 _TICK_SECONDS = 0.05
 """How exact the timers of transactions are; the shortest takes 0.2 seconds."""
@@ -130,7 +130,7 @@ class Reception:
             if not isinstance(request, Request):
                 return
             if request.method != "ACK":  # which is never answered
-                request = _stamped(request, source)
+                request = request.stamped(address=source.address, port=source.port)
         except MalformedMessageError as error:
             self._refuse(error, path)
             return
@@ -254,7 +254,7 @@ class Reception:
         if request is None:
             return
         try:
-            request = _stamped(request, path.source)
+            request = request.stamped(address=path.source.address, port=path.source.port)
             tag = stateless_tag(request, secret=self._secret)
             response = respond(request, error.status, to_tag=tag, reason=str(error))
         except HeaderError:
@@ -279,9 +279,3 @@ class Reception:
     def _run_timers(self) -> None:
         self._tick = None
         self._send(self._transactions.run(self._loop.time()))
-
-
-def _stamped(request: Request, source: Source) -> Request:
-    """Note in the topmost Via where a request came from. Raises HeaderError."""
-    via = stamp(request.via, address=source.address, port=source.port)
-    return request if via is request.via else request.with_via(via)

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from sip.grammar import HeaderError
+from sip.grammar import HeaderError, has_stray_control
 from sip.message import HeaderFields, Request, Response
 
 REASON_PHRASES = {
@@ -54,18 +54,17 @@ def respond(
 
     Raises HeaderError when a header field, the tag or the phrase may not stand in a message.
     """
-    copied: list[tuple[str, str]] = [("Via", via) for via in request.lines("Via")]
-    for name in ("From", "To", "Call-ID", "CSeq"):
-        value = request.header(name)
-        if value is None:
-            continue
-        if name == "To" and status > 100 and not _has_tag(request):
-            value = f"{value};tag={to_tag}"
-        copied.append((name, value))
-    if status == 100 and (timestamp := request.header("Timestamp")) is not None:
-        copied.append(("Timestamp", timestamp))
+    copied = request.fields("Via", "From", "To", "Call-ID", "CSeq")
+    if status == 100:
+        copied += request.fields("Timestamp")
+    elif not _has_tag(request):
+        if has_stray_control(to_tag):
+            raise HeaderError("a tag holds a line break or control character")
+        copied = tuple(
+            [(name, f"{value};tag={to_tag}" if name == "To" else value) for name, value in copied]
+        )
     phrase = REASON_PHRASES.get(status, "") if reason is None else reason
-    return Response(status, phrase, (*copied, *headers), body)
+    return Response.repeating(copied, status, phrase, tuple(headers), body)
 
 
 def stateless_tag(request: Request, *, secret: bytes) -> str:
@@ -75,16 +74,15 @@ def stateless_tag(request: Request, *, secret: bytes) -> str:
     the same request". It differs from call to call as the Call-ID, the From and the topmost Via do.
     `secret` (up to 64 bytes) keeps others from knowing it beforehand.
     """
-    digest = hashlib.blake2b(key=secret, digest_size=_TAG_BYTES)
-    for name in ("Call-ID", "From", "Via"):
-        digest.update((request.header(name) or "").encode("utf-8", "surrogateescape"))
-        digest.update(b"\0")
-    return digest.hexdigest()
+    told = f"{request.header('Call-ID')}\0{request.header('From')}\0{request.header('Via')}"
+    text = told.encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(text, key=secret, digest_size=_TAG_BYTES).hexdigest()
 
 
 def _has_tag(request: Request) -> bool:
     """Whether the To has a tag, be it without a value; one that cannot be read has none."""
     try:
-        return any(name == "tag" for name, _ in request.to.parameters)
+        parameters = request.to.parameters
+        return bool(parameters) and any(name == "tag" for name, _ in parameters)
     except HeaderError:
         return False

@@ -83,14 +83,13 @@ class SipServer:
         self._is_known = is_known
         self._is_sure = is_sure
         self._reception: Reception | None = None
-        self._datagrams: list[asyncio.BaseTransport] = []
+        self._datagrams: list[DatagramListener] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: set[StreamConnection] = set()
         self._open: Counter[str] = Counter()  # connections and handshakes, by address
 
     async def start(self) -> None:
         """Begin to serve. Raises OSError when a socket cannot listen."""
-        loop = asyncio.get_running_loop()
         self._reception = Reception(
             self._handler,
             limits=self._limits,
@@ -101,11 +100,7 @@ class SipServer:
         )
         reception = self._reception
         for sock in self._udp:
-            sock.settimeout(0)
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: DatagramListener(reception), sock=sock
-            )
-            self._datagrams.append(transport)
+            self._datagrams.append(DatagramListener(sock, reception))
         for sock, context in self._streams:
             sock.settimeout(0)
             sock.listen(_BACKLOG)
@@ -124,8 +119,8 @@ class SipServer:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._reception is not None:
             await self._reception.close()
-        for transport in self._datagrams:
-            transport.close()
+        for listener in self._datagrams:
+            listener.close()
         for connection in tuple(self._connections):
             connection.close()
         for sock, _ in self._streams:

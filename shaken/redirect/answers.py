@@ -6,6 +6,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from urllib.parse import quote as escape
 
 from shaken.acceptance import REASONS, Action, Decision
@@ -15,7 +16,7 @@ from sip.address import Address
 from sip.grammar import quote
 from sip.message import HeaderFields, Request, Response
 from sip.response import respond
-from sip.uri import SipUri, TelUri, UriError, parse_uri
+from sip.uri import KEPT_URIS, MAX_URI_LENGTH, SipUri, TelUri, UriError, parse_uri
 
 ALLOWED = "INVITE, ACK, CANCEL, OPTIONS"
 """The methods that are answered otherwise than with 405."""
@@ -144,27 +145,37 @@ def _redirect(
     to_tag: str,
 ) -> Response:
     """Build the redirect; `wanted` is for the PBX's own INVITE."""
-    uri = _contact(request, settings)
     headers: HeaderFields
-    if settings.form is HeaderForm.CONTACT and isinstance(uri, SipUri):
+    if settings.form is HeaderForm.CONTACT and isinstance(
+        uri := _contact(request.uri, settings.contact), SipUri
+    ):
         escaped = tuple((name, escape(value, safe=_URI_SAFE)) for name, value in wanted)
         headers = (("Contact", f"<{replace(uri, headers=escaped)}>"), *others)
     else:
-        headers = (("Contact", f"<{uri}>"), *wanted, *others)
+        headers = (("Contact", _contact_value(request.uri, settings.contact)), *wanted, *others)
     return respond(request, settings.status, to_tag=to_tag, headers=headers)
 
 
-def _contact(request: Request, settings: Redirection) -> SipUri | TelUri | str:
+def _contact_value(called: str, contact: str) -> str:
+    return _kept(called, contact) if len(called) <= MAX_URI_LENGTH else f"<{called}>"
+
+
+@lru_cache(maxsize=KEPT_URIS)
+def _kept(called: str, contact: str) -> str:
+    return f"<{_contact(called, contact)}>"
+
+
+def _contact(called: str, contact: str) -> SipUri | TelUri | str:
     """Return where the PBX is to send the call: where it was going, or to the trunk's host."""
     try:
-        uri = parse_uri(request.uri)
+        uri = parse_uri(called)
     except UriError:
-        return request.uri
+        return called
     if isinstance(uri, SipUri):
         uri = replace(uri, headers=())  # which no Request-URI has (RFC 3261 §19.1.1)
-    if not settings.contact:
+    if not contact:
         return uri
-    host = parse_uri(f"sip:{settings.contact}")
+    host = parse_uri(f"sip:{contact}")
     if not isinstance(host, SipUri):
         raise TypeError("a sip URI is parsed as one")
     if isinstance(uri, TelUri):

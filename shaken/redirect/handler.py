@@ -6,7 +6,7 @@ The same signer, verifier and records as over HTTP. No request is forwarded, non
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET
@@ -46,8 +46,7 @@ class _Refused(Exception):  # noqa: N818 - an answer, not a failure
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     """An INVITE on its way to its answer."""
 
     request: Request

@@ -5,11 +5,13 @@ Pure. Numbers come out canonical (RFC 8224 §8.3).
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from operator import itemgetter
 from urllib.parse import unquote
+
+import msgspec
 
 from shaken.attestation import Attest
 from shaken.passport import Parties, Party
@@ -18,7 +20,15 @@ from sip.address import Address
 from sip.grammar import HeaderError, find_parameter
 from sip.message import Request
 from sip.number import NumberError, canonical_number
-from sip.uri import SipUri, UriError, canonical_uri, parse_uri, service_urn, telephone_number
+from sip.uri import (
+    KEPT_URIS,
+    SipUri,
+    UriError,
+    canonical_uri,
+    parse_uri,
+    service_urn,
+    telephone_number,
+)
 
 WANTED_HEADERS = ("Attestation", "P-Attestation-Indicator")
 """Header fields in which a PBX may ask for a lower attestation than its trunk's."""
@@ -42,8 +52,7 @@ class InviteError(ValueError):
     """An INVITE that says nothing that could be signed or verified; the message says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Invite:
+class Invite(msgspec.Struct, frozen=True):
     """A call. `origin` None: the caller is anonymous. `date` is Unix seconds, None: not told.
 
     `caller` is the address that names who calls. `target` is where the Request-URI leads, None: to
@@ -84,7 +93,7 @@ def read_invite(request: Request, settings: Redirection, *, country: str | None)
             target=_party_or_none(request.uri, country),
             identities=_identities(request),
             protected=tuple(
-                f"{name}: {value}" for name in PROTECTED_HEADERS for value in request.lines(name)
+                [f"{name}: {value}" for name, value in request.fields(*PROTECTED_HEADERS)]
             ),
             wanted=_wanted(request),
             date=_date(request.header("Date")),
@@ -96,8 +105,8 @@ def read_invite(request: Request, settings: Redirection, *, country: str | None)
 
 def _identities(request: Request) -> tuple[str, ...]:
     """List the Identity header fields, each once; empty ones are none."""
-    values = dict.fromkeys(value for value in request.lines("Identity") if value)
-    return tuple(values)[:MAX_IDENTITIES]
+    lines = request.lines("Identity")
+    return tuple(dict.fromkeys(filter(None, lines)))[:MAX_IDENTITIES] if lines else ()
 
 
 def parties_of(party: Party) -> Parties:
@@ -111,6 +120,8 @@ def _caller(request: Request, origin: OriginFrom) -> Address:
     """Find the address that names who calls: of several asserted ones, one with a number."""
     if origin is OriginFrom.ASSERTED:
         asserted = request.addresses("P-Asserted-Identity")
+        if len(asserted) == 1:
+            return asserted[0]
         if asserted:
             return next((each for each in asserted if _number(each.uri) is not None), asserted[0])
     return request.from_
@@ -137,12 +148,17 @@ def _number(uri: str) -> str | None:
 
 def _party(uri: str, country: str | None, who: str) -> Party:
     try:
-        number = _number(uri)
-        if number is not None:
-            return Party(tn=canonical_number(number, country=country))
-        return Party(uri=service_urn(uri) or canonical_uri(uri))
+        return _named(uri, country)
     except (NumberError, UriError) as error:
         raise InviteError(f"{who} cannot be told from {uri[:64]!a}: {error}") from error
+
+
+@lru_cache(maxsize=KEPT_URIS)
+def _named(uri: str, country: str | None) -> Party:
+    number = _number(uri)
+    if number is not None:
+        return Party(tn=canonical_number(number, country=country))
+    return Party(uri=service_urn(uri) or canonical_uri(uri))
 
 
 def _party_or_none(uri: str, country: str | None) -> Party | None:

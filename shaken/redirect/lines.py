@@ -6,7 +6,7 @@ reads a snapshot, at the same cost for ten thousand trunks as for one.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shaken.credentials import Credential, Role
 from shaken.snapshot import Snapshot
@@ -17,8 +17,7 @@ from trust.names import DnsNameError, dns_name
 from trust.tls import spki_of
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A trunk that a request may be of, and the credential that led to it, if one did."""
 
     trunk: Trunk
@@ -43,7 +42,7 @@ _ROLES = {Direction.SIGN: Role.SIGNER, Direction.VERIFY: Role.VERIFIER}
 
 def is_known(snapshot: Snapshot, source: Source) -> bool:
     """Say at a glance whether requests from here may be a trunk's, before they are read."""
-    return bool(snapshot.hosted_sources.at(source.address)) or is_sure(snapshot, source)
+    return is_sure(snapshot, source) or bool(snapshot.hosted_sources.at(source.address))
 
 
 def is_sure(snapshot: Snapshot, source: Source) -> bool:
@@ -68,6 +67,8 @@ def choose(lines: Sequence[Line], *, tenant: str | None, presents: bool) -> Line
     `tenant` is the one that the Request-URI's host means: its lines come first. Of those that are
     left, the ones for calls of this kind come before the others; `presents` as in `Line.work`.
     """
+    if len(lines) == 1:
+        return lines[0]
     natural = Direction.VERIFY if presents else Direction.SIGN
     lines = _preferring(lines, lambda line: line.trunk.tenant == tenant)
     lines = _preferring(lines, lambda line: line.work(presents=presents) is natural)

@@ -49,9 +49,8 @@ def _message_holds(data: bytes, read: Request | Response | MalformedMessageError
         refused_at_most(partial(read.values, name), HeaderError)
         refused_at_most(partial(read.addresses, name), HeaderError)
     if isinstance(read, Request):
-        via = stamp(read.via, address="192.0.2.1", port=5060)
-        stamped = read.with_via(via)
-        assert stamped.via == via
+        stamped = read.stamped(address="192.0.2.1", port=5060)
+        assert stamped.via == stamp(read.via, address="192.0.2.1", port=5060)
         assert parse(stamped.serialise()) == stamped
         assert _lower_vias(stamped) == _lower_vias(read)
 

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sip.address import Address, parse_address
-from sip.grammar import HeaderError
-from sip.via import Via, parse_via, response_port, stamp
+from sip.grammar import MAX_KEPT_LENGTH, HeaderError
+from sip.via import Via, parse_via, response_port, stamp, stamp_text
 
 TEXT = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20
@@ -181,3 +181,73 @@ def test_an_ipv6_sender_is_known_within_its_brackets() -> None:
     via = parse_via("SIP/2.0/UDP [2001:db8::1];branch=1")
 
     assert stamp(via, address="2001:db8::1", port=5060) is via
+
+
+TOKENS = st.from_regex(r"[A-Za-z0-9.!%*_+`'~-]{1,20}", fullmatch=True)
+HOSTS = st.sampled_from(("192.0.2.1", "[2001:db8::1]", "sbc_1.example.com", "a-b.example"))
+
+
+@st.composite
+def _usual_vias(draw: st.DrawFn) -> str:
+    port = draw(st.none() | st.integers(0, 99999))
+    parameters = [f"branch={draw(TOKENS)}", "rport"]
+    return (
+        f"SIP/2.0/{draw(st.sampled_from(('UDP', 'TCP', 'TLS')))} {draw(HOSTS)}"
+        f"{'' if port is None else f':{port}'};{';'.join(draw(st.permutations(parameters)))}"
+    )
+
+
+def _read(value: str) -> Via | str:
+    try:
+        return parse_via(value)
+    except HeaderError as error:
+        return str(error)
+
+
+@given(_usual_vias())
+def test_a_via_means_the_same_with_spaces_in_it(value: str) -> None:
+    spaced = value.replace(";", " ; ").replace("SIP/2.0/", "SIP / 2.0 / ")
+
+    assert _read(value) == _read(spaced)
+
+
+@given(_usual_vias() | st.text(max_size=40).map("SIP/2.0/UDP a.example;branch=1;".__add__))
+def test_the_text_of_a_via_is_stamped_as_the_via_is(value: str) -> None:
+    via = _read(value)
+    if isinstance(via, str):
+        return
+    stamped = stamp(via, address="192.0.2.9", port=40000)
+    try:
+        expected = str(stamped)
+    except HeaderError:
+        with pytest.raises(HeaderError):
+            stamp_text(value, via, address="192.0.2.9", port=40000)
+        return
+
+    text = stamp_text(value, via, address="192.0.2.9", port=40000)
+
+    assert parse_via(text) == parse_via(expected) == stamped
+
+
+@given(
+    st.none() | st.text(st.characters(exclude_characters='"\\', codec="latin-1"), max_size=20),
+    TOKENS,
+    st.none() | TOKENS,
+)
+def test_an_address_means_the_same_with_spaces_in_it(
+    name: str | None, user: str, tag: str | None
+) -> None:
+    quoted = "" if name is None else f'"{name}" '
+    value = f"{quoted}<sip:{user}@example.com>" + ("" if tag is None else f";tag={tag}")
+
+    assert parse_address(value) == parse_address(f" {value.replace('>;', '> ; ')}")
+    assert parse_address(value).tag == tag
+
+
+def test_what_was_read_is_kept_unless_it_is_long() -> None:
+    usual = "SIP/2.0/UDP a.example;rport;branch="
+    longest = usual + "x" * (MAX_KEPT_LENGTH - len(usual))
+
+    assert parse_via(longest) is parse_via(longest)
+    assert parse_via(longest + "x") is not parse_via(longest + "x")
+    assert parse_via(longest + "x").branch == f"{parse_via(longest).branch}x"

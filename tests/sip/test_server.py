@@ -300,3 +300,41 @@ def test_tls_without_a_context_is_refused() -> None:
     sock, _ = bound(socket.SOCK_STREAM)
     with sock, pytest.raises(ValueError, match="TLS context"):
         SipServer(Redirect(), tls=[sock])
+
+
+async def test_many_datagrams_that_come_at_once_are_all_answered() -> None:
+    handler = Redirect()
+    async with serving_udp(handler) as endpoint:
+        with DatagramClient(endpoint) as client:
+            for number in range(100):
+                client.send(_from(client, request("OPTIONS", branch=f"z9hG4bK-{number}")))
+            answers = {parse(await client.receive()).via.branch for _ in range(100)}
+
+    assert len(answers) == 100
+
+
+async def test_a_response_that_fits_into_no_datagram_disturbs_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def handler(message: Request, _source: Source) -> Answer:
+        body = b"x" * 70_000 if message.method == "INVITE" else b""
+        return Stateless(respond(message, 200, to_tag="x", body=body))
+
+    async with serving_udp(handler) as endpoint:
+        with DatagramClient(endpoint) as client:
+            client.send(_from(client, request()))
+            answer = await client.ask(_from(client, request("OPTIONS", branch="z9hG4bK-2")))
+
+    assert parse(answer).cseq.method == "OPTIONS"
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_a_server_may_be_closed_twice() -> None:
+    sock, _ = bound(socket.SOCK_DGRAM)
+    server = SipServer(Redirect(), udp=[sock])
+    await server.start()
+
+    await server.close()
+    await server.close()
+
+    assert sock.fileno() == -1
