@@ -117,6 +117,10 @@ class AttestPolicy:
     default: Attest
     foreign: ForeignAttest
 
+    def lowered(self, wanted: Attest | None) -> Attest:
+        """Return the level for a request that may ask for less than the trunk gives, not more."""
+        return self.default if wanted is None else max(self.default, wanted)
+
 
 class Standing(Enum):
     """Whose number a caller has, as far as the tenant says."""

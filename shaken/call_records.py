@@ -65,10 +65,7 @@ def diversion_record(signed: SignedDiversion, asker: Asker) -> CallRecord:
 def verified_record(outcome: Outcome, call: InboundCall, asker: Asker) -> CallRecord:
     """Record a call that was verified."""
     decision, best = outcome.decision, outcome.best
-    passport = best.verdict.passport if best and best.verdict.code is None else None
-    attest, origid = ("", "")
-    if passport is not None:
-        attest, origid = str(passport.claims.get("attest")), str(passport.claims.get("origid"))
+    attest, origid = outcome.attested or ("", "")
     return CallRecord(
         kind=_VERIFIED,
         at=asker.at,

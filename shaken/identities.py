@@ -7,9 +7,10 @@ of their own. Pure; whether any of them holds is `shaken.verification`'s.
 from collections.abc import Iterable
 
 import msgspec
+from msgspec import UNSET
 
 from shaken.diversion import MAX_LINKS
-from shaken.passport import PassportError, decode
+from shaken.passport import Party, PassportError, decode
 from shaken.verification import DIV, DIV_O, SHAKEN, Opened, Step, open_header, rules_of
 from sip.identity import Identity, IdentityError, InfoError, parse_each
 
@@ -71,6 +72,24 @@ def read_headers(values: Iterable[str]) -> Presented:
     for opened in unreadable[:MAX_ORIGINALS]:
         presented.add(opened)
     return presented
+
+
+def claimed_callers(values: Iterable[str]) -> list[Party]:
+    """List who made a call by its `shaken` PASSporTs, whether they hold or not."""
+    callers = []
+    for value in values:
+        for identity in parse_each(value):
+            if isinstance(identity, IdentityError):
+                continue
+            try:
+                passport = decode(identity.token)
+                if passport.header.get("ppt") == "shaken":
+                    found = msgspec.convert(passport.claims.get("orig"), Party)
+                    if (found.tn is UNSET) != (found.uri is UNSET):
+                        callers.append(found)
+            except (PassportError, msgspec.ValidationError):
+                continue
+    return callers
 
 
 def open_with_held(identity: Identity) -> list[Opened]:

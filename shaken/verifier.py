@@ -72,6 +72,16 @@ class Outcome(msgspec.Struct, frozen=True):
     replayed: bool = False
     diversions: tuple[Judged, ...] = ()
 
+    @property
+    def attested(self) -> tuple[str, str] | None:
+        """Attestation and origination identifier, None unless a `shaken` PASSporT holds."""
+        if self.best is None or self.best.verdict.code is not None:
+            return None
+        passport = self.best.verdict.passport
+        if passport is None:
+            return None
+        return str(passport.claims.get("attest")), str(passport.claims.get("origid"))
+
 
 class VerifierSettings(msgspec.Struct, frozen=True):
     """What holds for all trunks that say nothing else; `freshness` and `skew` in seconds."""

@@ -90,6 +90,12 @@ Headers = tuple[tuple[str, str], ...]
 # RFC 5031 §4:
 #   URN-service       = "URN:service:" service-identifier
 #   service-identifier= service-name *( "." service-name )
+ANONYMOUS_URI = "sip:anonymous@anonymous.invalid"
+"""What stands in From for a caller who is not named (RFC 3323 §4.1.1.3)."""
+
+_ANONYMOUS = re.compile(
+    r"(?i)(?:sips?:)?(?:anonymous|unavailable|restricted)?(?:@[^;?]*)?(?:[;?].*)?"
+)
 _SERVICE_URN = re.compile(r"(?i)urn:service:[a-z0-9][a-z0-9.-]{0,126}")
 
 _TELEPHONE_USER = re.compile(r"\+?[0-9*#().-]+")
@@ -212,6 +218,14 @@ def telephone_number(text: str) -> str | None:
 def service_urn(text: str) -> str | None:
     """Return the URN of a service (RFC 5031) in lower case, None: the text is none."""
     return text.lower() if _SERVICE_URN.fullmatch(text) else None
+
+
+def is_anonymous(text: str) -> bool:
+    """Say whether a URI, or the bare user part of one, stands for a caller who is not named.
+
+    So does no text at all (RFC 3323 §4.1.1.3, RFC 3325).
+    """
+    return _ANONYMOUS.fullmatch(text) is not None
 
 
 def canonical_uri(text: str) -> str:

@@ -15,6 +15,7 @@ import msgspec
 
 from shaken.api.stir import SIGNING_PATH, VERIFICATION_PATH, StirAnswer
 from shaken.api.stir_errors import ascii_only
+from sip.uri import ANONYMOUS_URI
 
 SIGN_PATH = "/dialplan/v1/sign"
 VERIFY_PATH = "/dialplan/v1/verify"
@@ -29,9 +30,6 @@ PARAMETERS: Mapping[str, Sequence[str]] = {
     VERIFY_PATH: ("orig", "dest", "identity", "target", "time", "call_id"),
 }
 """What each of the routes takes."""
-
-ANONYMOUS_CALLER = "sip:anonymous@anonymous.invalid"
-"""Who calls without a number (RFC 3323 §4.1.1.3)."""
 
 _SEVERAL = frozenset({"dest", "identity"})
 _NUMBERS = {"iat", "time"}
@@ -118,7 +116,7 @@ def _gathered(path: str, pairs: Sequence[tuple[str, str]]) -> dict[str, list[str
         if name not in PARAMETERS[path]:
             known = ", ".join(PARAMETERS[path])
             raise DialplanError(400, f"there is no parameter {ascii_only(name)}; there are {known}")
-        withheld = ANONYMOUS_CALLER if (path, name) == (VERIFY_PATH, "orig") else ""
+        withheld = ANONYMOUS_URI if (path, name) == (VERIFY_PATH, "orig") else ""
         if used := value.strip() or withheld:
             given.setdefault(name, []).append(used)
     for name, values in given.items():

@@ -4,7 +4,6 @@ Decoding validates: what comes out are canonical numbers and URIs. One request m
 of both forms; clients that know one form ignore the other's in the answer.
 """
 
-import re
 from typing import Annotated, Any
 
 import msgspec
@@ -20,6 +19,7 @@ from shaken.api.stir_parties import (
     read_origin,
 )
 from shaken.passport import Parties, Party
+from sip.uri import is_anonymous
 
 MAX_PER_REQUEST = 16
 """Identity headers of one request."""
@@ -30,11 +30,6 @@ MAX_PROTECTED = 64
 Header = Annotated[str, Meta(max_length=16 * 1024)]
 HeaderList = Annotated[list[Header], Meta(max_length=MAX_PER_REQUEST)]
 LineList = Annotated[list[Text], Meta(max_length=MAX_PROTECTED)]
-
-_ANONYMOUS = re.compile(
-    r"(?:sips?:)?(?:anonymous|restricted|unavailable)?(?:@anonymous\.invalid.*)?", re.IGNORECASE
-)
-"""What stands for a caller who is not named (RFC 3323 §4.1.1.3, RFC 3325)."""
 
 
 class VerificationMessage(msgspec.Struct, frozen=True, rename="camel"):
@@ -203,7 +198,7 @@ def caller(message: VerificationMessage, *, country: str | None) -> str | None:
     """Return who calls, canonical; None: nobody is named. Raises StirError."""
     sender = message.from_
     for text in (sender.tn, sender.uri):
-        if text is not UNSET and _ANONYMOUS.fullmatch(text.strip()):
+        if text is not UNSET and is_anonymous(text.strip()):
             return None
     return str(read_origin("from", sender, country))
 

@@ -16,7 +16,7 @@ from sip.address import Address
 from sip.grammar import quote
 from sip.message import HeaderFields, Request, Response
 from sip.response import respond
-from sip.uri import KEPT_URIS, MAX_URI_LENGTH, SipUri, TelUri, UriError, parse_uri
+from sip.uri import ANONYMOUS_URI, KEPT_URIS, MAX_URI_LENGTH, SipUri, TelUri, UriError, parse_uri
 
 ALLOWED = "INVITE, ACK, CANCEL, OPTIONS"
 """The methods that are answered otherwise than with 405."""
@@ -34,7 +34,7 @@ STIR_CODES = frozenset({403, 428, 436, 437, 438})
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
-ANONYMOUS = Address("Anonymous", "sip:anonymous@anonymous.invalid")
+ANONYMOUS = Address("Anonymous", ANONYMOUS_URI)
 """Who stands in P-Asserted-Identity for a caller without a name (RFC 3323 §4.1.1.3)."""
 
 _AGENT = "shaken"

@@ -8,11 +8,9 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-import msgspec
-from msgspec import UNSET
-
 from shaken.call_records import Asker, diversion_record, signed_record, verified_record
-from shaken.passport import Party, PassportError, decode
+from shaken.identities import claimed_callers
+from shaken.passport import Party
 from shaken.redirect import answers
 from shaken.redirect.invite import (
     Invite,
@@ -28,7 +26,6 @@ from shaken.store.calls import CallRecord
 from shaken.tenants import Direction, Trunk
 from shaken.verifier import InboundCall, Outcome, Verifier
 from sip.grammar import HeaderError
-from sip.identity import IdentityError, parse_each
 from sip.message import Request, Response
 from sip.reception import Answer, Source, Stateless
 from sip.response import stateless_tag
@@ -95,7 +92,7 @@ class Redirect:
         snapshot = self._snapshot()
         lines = lines_of(snapshot, source, request.uri)
         if not lines:
-            words = f"no trunk has {source.address} among its sources; add it to the trunk's sip"
+            words = f"no trunk may call from {source.address}: see its sip sources and its networks"
             return Stateless(answers.refusal(request, 403, words, to_tag=to_tag))
         if request.method == "OPTIONS":
             return answers.options(request, to_tag=to_tag)
@@ -172,7 +169,7 @@ class Redirect:
         invite, diverted = asked.invite, asked.invite.diverted
         if diverted is None:
             return (self._signed_call(asked, origin, invite.destination, iat),)
-        callers = _callers(invite.identities)
+        callers = claimed_callers(invite.identities)
         if callers and origin not in callers:
             # RFC 8946 §4.1 has a `div` repeat who called. What the PASSporT says of that is not
             # verified here, so it counts only where the INVITE says the same.
@@ -187,11 +184,8 @@ class Redirect:
         self, asked: _Asked, origin: Party, destination: Party, iat: int | None
     ) -> _Signed:
         trunk, snapshot, wanted = asked.trunk, asked.snapshot, asked.invite.wanted
-        # The PBX may ask for less than its trunk has, never for more.
-        usual = trunk.attest.default
-        attest = usual if wanted is None else max(usual, wanted)
         signed = self._signer.sign(
-            Call(origin, parties_of(destination), iat=iat, attest=attest),
+            Call(origin, parties_of(destination), iat=iat, attest=trunk.attest.lowered(wanted)),
             snapshot=snapshot,
             tenant=snapshot.tenants[trunk.tenant],
             trunk=trunk,
@@ -240,32 +234,13 @@ class Redirect:
 
     def _conclude(self, outcome: Outcome, call: InboundCall, asked: _Asked) -> Response:
         record = verified_record(outcome, call, asked.asker)
-        claims = (record.attest, record.origid) if record.attest else None
         answer = answers.verified(
             asked.request,
             asked.invite,
             outcome.decision,
-            claims,
+            outcome.attested,
             asked.trunk.sip,
             to_tag=asked.to_tag,
         )
         self._record(record)
         return answer
-
-
-def _callers(identities: Sequence[str]) -> list[Party]:
-    """List who made a call by its `shaken` PASSporTs, which are not verified here."""
-    callers = []
-    for value in identities:
-        for identity in parse_each(value):
-            if isinstance(identity, IdentityError):
-                continue
-            try:
-                passport = decode(identity.token)
-                if passport.header.get("ppt") == "shaken":
-                    found = msgspec.convert(passport.claims.get("orig"), Party)
-                    if (found.tn is UNSET) != (found.uri is UNSET):
-                        callers.append(found)
-            except (PassportError, msgspec.ValidationError):
-                continue
-    return callers

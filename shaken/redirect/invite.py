@@ -25,6 +25,7 @@ from sip.uri import (
     SipUri,
     UriError,
     canonical_uri,
+    is_anonymous,
     parse_uri,
     service_urn,
     telephone_number,
@@ -40,7 +41,6 @@ MAX_IDENTITIES = 16
 """Identity header fields of one call that are looked at, as over HTTP."""
 
 _DIGITS = re.compile(r"\+?[0-9*#(][0-9*#()-]{0,31}")
-_ANONYMOUS = re.compile(r"(?i)sips?:(?:anonymous|unavailable|restricted)?(?:@[^;?]*)?(?:[;?].*)?")
 _SCHEME = re.compile(r"(?i)(?:sips?|tel|urn:service):")
 _VERSTAT_LEVEL = re.compile(r"(?i);verstat=TN-Validation-Passed-([ABC])(?![\w-])")
 _HISTORY_INDEX = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){0,15}")
@@ -85,7 +85,7 @@ def read_invite(request: Request, settings: Redirection, *, country: str | None)
     try:
         caller = _caller(request, settings.origin)
         called = request.to.uri if settings.destination is DestinationFrom.TO else request.uri
-        anonymous = _ANONYMOUS.fullmatch(caller.uri) is not None
+        anonymous = is_anonymous(caller.uri)
         return Invite(
             caller=caller,
             origin=None if anonymous else _party(caller.uri, country, "the caller"),

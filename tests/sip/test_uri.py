@@ -11,6 +11,7 @@ from sip.uri import (
     TelUri,
     UriError,
     canonical_uri,
+    is_anonymous,
     parse_uri,
     telephone_number,
 )
@@ -376,3 +377,34 @@ def test_answers_a_uri_or_a_printable_reason(text: str) -> None:
 )
 def test_finds_the_telephone_number_a_uri_stands_for(text: str, number: str | None) -> None:
     assert telephone_number(text) == number
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "anonymous",
+        "Restricted",
+        "sip:anonymous@anonymous.invalid",
+        "SIPS:Anonymous@Anonymous.Invalid;user=phone",
+        "sip:anonymous@pbx.example.com",
+        "sip:unavailable@192.0.2.1:5060",
+        "sip:@pbx.example.com",
+    ],
+)
+def test_a_caller_who_is_not_named_is_known_as_such(text: str) -> None:
+    assert is_anonymous(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "+12155550100",
+        "sip:alice@anonymous.invalid",
+        "sip:anonymous.invalid",
+        "tel:+12155550100",
+        "x",
+    ],
+)
+def test_a_caller_who_is_named_is_not_anonymous(text: str) -> None:
+    assert not is_anonymous(text)
