@@ -19,7 +19,7 @@ import msgspec
 from cryptography import x509
 
 from shaken.acceptance import Revocation
-from shaken.verification import Signer, Unfit
+from shaken.verification import Signatory, Unfit
 from shaken.x5u.crls import FetchedCrl
 from shaken.x5u.exchange import FetchError
 from shaken.x5u.repository import Fetched
@@ -71,13 +71,13 @@ class CrlSource(Protocol):
 class Known(msgspec.Struct, frozen=True):
     """A signer, and whether its certificate is an old copy while its repository is down."""
 
-    signer: Signer
+    signer: Signatory
     stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Judgement:
-    signer: Signer
+    signer: Signatory
     until: float
     grace: float = 0
 
@@ -253,7 +253,7 @@ class Signers:
         fetched: Fetched,
         roots: Roots,
         at: int,
-        signer: Signer,
+        signer: Signatory,
         until: float,
         *,
         grace: float = 0,

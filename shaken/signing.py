@@ -65,7 +65,7 @@ class NotConfigured(SigningError):  # noqa: N818 - named for what is wrong with 
     """Nothing can sign this call until an administrator changes something."""
 
 
-class Call(msgspec.Struct, frozen=True):
+class OutboundCall(msgspec.Struct, frozen=True):
     """What a client wants signed. Numbers and URIs are canonical; None: to be filled in."""
 
     orig: Party
@@ -113,7 +113,7 @@ class _Pen:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _Hand:
     """What all calls of one tenant share for a while, made at the first of them.
 
     With ten thousand tenants a call meets memory that no call before it has met. Here is all that
@@ -134,14 +134,14 @@ class Signer:
         self._public_url = public_url.rstrip("/")
         self._policy = policy
         self._pens: dict[str, _Pen] = {}
-        self._lines: dict[str | None, _Line] = {}
+        self._held: dict[str | None, _Hand] = {}
         self._refusals: dict[str | None, tuple[int, str]] = {}
-        self._lines_of: Snapshot | None = None
-        self._lines_period = (math.inf, math.inf)
+        self._held_of: Snapshot | None = None
+        self._held_period = (math.inf, math.inf)
 
     def sign(
         self,
-        call: Call,
+        call: OutboundCall,
         *,
         snapshot: Snapshot,
         tenant: Tenant | None,
@@ -156,14 +156,14 @@ class Signer:
         if trunk is None and call.attest is None:
             raise MissingClaim("attest")
         origid = _origid(call, trunk)
-        line = self._line(snapshot, tenant, now)
-        attest = _attest(call, line.numbers, trunk)
-        pen = line.pen
+        hand = self._hand(snapshot, tenant, now)
+        attest = _attest(call, hand.numbers, trunk)
+        pen = hand.pen
         claims = ShakenClaims(
             attest=attest.value, dest=call.dest, iat=iat, orig=call.orig, origid=origid
         )
         token = sign(pen.header, claims, pen.key)
-        return Signed(token + pen.parameters, claims, pen.row.id, line.chosen)
+        return Signed(token + pen.parameters, claims, pen.row.id, hand.chosen)
 
     def sign_diversion(
         self,
@@ -182,9 +182,9 @@ class Signer:
         say of it that it did. Raises InvalidClaim, NotAllowed, NotConfigured.
         """
         claims = DivClaims(dest=dest, div=diverted, iat=self._fresh(iat, now), orig=orig)
-        line = self._line(snapshot, tenant, now)
-        pen, number = line.pen, diverted.tn
-        if line.numbers and not (isinstance(number, str) and line.numbers.covers(number)):
+        hand = self._hand(snapshot, tenant, now)
+        pen, number = hand.pen, diverted.tn
+        if hand.numbers and not (isinstance(number, str) and hand.numbers.covers(number)):
             raise NotAllowed(f"{diverted}, who diverts the call, is none of the tenant's numbers")
         header = header_segment(x5u=pen.x5u, ppt="div")
         identity = sign(header, claims, pen.key) + _parameters(pen.x5u, "div")
@@ -234,7 +234,7 @@ class Signer:
     def forget_all_but(self, kept: Container[str]) -> None:
         """Drop the keys of certificates that are gone."""
         self._pens = {name: pen for name, pen in self._pens.items() if name in kept}
-        self._lines, self._refusals = {}, {}
+        self._held, self._refusals = {}, {}
 
     def _fresh(self, iat: int | None, now: int) -> int:
         if iat is None:
@@ -247,22 +247,22 @@ class Signer:
             )
         return iat
 
-    def _line(self, snapshot: Snapshot, tenant: Tenant | None, now: int) -> _Line:
-        begin, end = self._lines_period
-        if self._lines_of is not snapshot or not begin <= now < end:
-            self._lines, self._refusals = {}, {}
-            self._lines_of = snapshot
-            self._lines_period = snapshot.sti.period(now)
+    def _hand(self, snapshot: Snapshot, tenant: Tenant | None, now: int) -> _Hand:
+        begin, end = self._held_period
+        if self._held_of is not snapshot or not begin <= now < end:
+            self._held, self._refusals = {}, {}
+            self._held_of = snapshot
+            self._held_period = snapshot.sti.period(now)
         address = None if tenant is None else tenant.address
-        line = self._lines.get(address)
-        if line is None:
-            line = self._lines[address] = self._new_line(snapshot, tenant, address, now)
-        return line
+        hand = self._held.get(address)
+        if hand is None:
+            hand = self._held[address] = self._new_hand(snapshot, tenant, address, now)
+        return hand
 
-    def _new_line(
+    def _new_hand(
         self, snapshot: Snapshot, tenant: Tenant | None, address: str | None, now: int
-    ) -> _Line:
-        """Make a tenant's line; what cannot be made is tried again, and logged, after a while.
+    ) -> _Hand:
+        """Make a tenant's hand; what cannot be made is tried again, and logged, after a while.
 
         Each try may read the file of the master keys, and calls may come by the thousand.
         """
@@ -276,7 +276,7 @@ class Signer:
             self._refusals[address] = now, str(error)
             _log.error("calls are not signed: %s", error)
             raise
-        return _Line(pen, chosen, OwnNumbers(() if tenant is None else tenant.numbers))
+        return _Hand(pen, chosen, OwnNumbers(() if tenant is None else tenant.numbers))
 
     def _choose(
         self, snapshot: Snapshot, tenant: Tenant | None, now: int
@@ -338,7 +338,7 @@ def policy_of(trunk: Trunk | None) -> AttestPolicy:
     return _NO_TRUNK if trunk is None else trunk.attest
 
 
-def _attest(call: Call, numbers: OwnNumbers, trunk: Trunk | None) -> Attest:
+def _attest(call: OutboundCall, numbers: OwnNumbers, trunk: Trunk | None) -> Attest:
     number = call.orig.tn if isinstance(call.orig.tn, str) else None
     policy = policy_of(trunk)
     level = attest_for(number, wanted=call.attest, policy=policy, numbers=numbers)
@@ -349,7 +349,7 @@ def _attest(call: Call, numbers: OwnNumbers, trunk: Trunk | None) -> Attest:
     return level
 
 
-def _origid(call: Call, trunk: Trunk | None) -> str:
+def _origid(call: OutboundCall, trunk: Trunk | None) -> str:
     if call.origid is not None:
         if not _UUID.fullmatch(call.origid):
             raise InvalidClaim("origid", "a UUID is expected (RFC 8588 section 5)")

@@ -55,7 +55,7 @@ class Unfit(msgspec.Struct, frozen=True):
     detail: str
 
 
-Signer = JudgedPath | Unfit
+Signatory = JudgedPath | Unfit
 """What is known of who signed."""
 
 
@@ -145,7 +145,7 @@ def signed_at(passport: Passport, *, now: int) -> int:
     return iat if type(iat) is int and 0 <= iat < _LATEST else now
 
 
-def judge(opened: Opened, signer: Signer, expectation: Expectation) -> Verdict:
+def judge(opened: Opened, signer: Signatory, expectation: Expectation) -> Verdict:
     """Check an opened header against a call and its signer's certificate."""
     passport = opened.passport
     if passport is None:

@@ -19,7 +19,7 @@ from shaken.signers import Signers
 from shaken.verification import (
     SHAKEN,
     Expectation,
-    Signer,
+    Signatory,
     Unfit,
     Verdict,
     judge,
@@ -241,7 +241,7 @@ def verify(
     opened = open_header(identity, SHAKEN)
     if opened.passport is None:
         return Verdict(opened.steps)
-    signer: Signer
+    signer: Signatory
     try:
         signer = judge_path(
             certificate,

@@ -1,6 +1,6 @@
 """The messages of the STIR signing route, and how they are read (ATIS-1000082 §6, TS 24.229 V.2).
 
-Decoding validates: what comes out is a `Call` with canonical numbers and URIs.
+Decoding validates: what comes out is an `OutboundCall` with canonical numbers and URIs.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from shaken.api.stir_parties import (
 )
 from shaken.attestation import Attest
 from shaken.passport import Parties
-from shaken.signing import Call
+from shaken.signing import OutboundCall
 
 OTHER_CLAIMS = ("div", "rph", "sph")
 """Members of the 3GPP form that ask for PASSporTs of other types (TS 24.229 Annex V)."""
@@ -89,10 +89,10 @@ def _refuse_others(members: dict[str, Any]) -> None:
             )
 
 
-def call_of(message: SigningMessage, *, country: str | None) -> Call:
+def call_of(message: SigningMessage, *, country: str | None) -> OutboundCall:
     """Make the call of a message; `country` reads national numbers. Raises StirError."""
     called = read_destinations("dest", message.dest, country)
-    return Call(
+    return OutboundCall(
         orig=read_origin("orig", message.orig, country),
         dest=Parties(
             tn=tuple(one.tn for one in called if isinstance(one.tn, str)) or UNSET,

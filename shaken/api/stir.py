@@ -67,7 +67,7 @@ class StirAnswer(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class StirCall(msgspec.Struct, frozen=True):
+class StirAsked(msgspec.Struct, frozen=True):
     """A request that passed what is the same for all routes. `now` is Unix seconds.
 
     `trunk` is the one that the credential is for, if it is for one; `document` the JSON sent.
@@ -101,7 +101,7 @@ class StirRoute:
 
     role: Role
     refused: str
-    handler: Callable[[StirCall], StirAnswer | Callable[[], Awaitable[StirAnswer]]]
+    handler: Callable[[StirAsked], StirAnswer | Callable[[], Awaitable[StirAnswer]]]
 
 
 class StirApi:
@@ -147,7 +147,7 @@ class StirApi:
         _check_headers(request.headers)
         document = _document(request)
         return route.handler(
-            StirCall(request, request_id, credential, trunk, document, snapshot, now)
+            StirAsked(request, request_id, credential, trunk, document, snapshot, now)
         )
 
     def _authenticate(self, request: StirRequest, snapshot: Snapshot, now: int) -> Credential:

@@ -13,7 +13,7 @@ from shaken.api.signing_messages import (
     call_of,
     read_signing,
 )
-from shaken.api.stir import StirAnswer, StirCall, StirRequest, StirRoute
+from shaken.api.stir import StirAnswer, StirAsked, StirRequest, StirRoute
 from shaken.api.stir_errors import StirError, StirFault
 from shaken.call_records import signed_record
 from shaken.credentials import Credential, Role
@@ -42,12 +42,12 @@ class Signing:
         """The route as `StirApi` takes it."""
         return StirRoute(Role.SIGNER, "this credential is not a signer's", self.answer)
 
-    def answer(self, asked: StirCall) -> StirAnswer:
+    def answer(self, asked: StirAsked) -> StirAnswer:
         """Sign, and answer with the Identity. Raises StirError."""
         message, signed = self.sign(asked)
         return _success(signed, message, asked)
 
-    def sign(self, asked: StirCall) -> tuple[SigningMessage, Signed]:
+    def sign(self, asked: StirAsked) -> tuple[SigningMessage, Signed]:
         """Sign, and record it; return what was asked for, and what it became. Raises StirError."""
         trunk = asked.trunk
         if trunk is not None and trunk.direction is Direction.VERIFY:
@@ -71,7 +71,7 @@ class Signing:
         return message, signed
 
 
-def _success(signed: Signed, message: SigningMessage, asked: StirCall) -> StirAnswer:
+def _success(signed: Signed, message: SigningMessage, asked: StirAsked) -> StirAnswer:
     form = asked.trunk.answer if asked.trunk else AnswerForm.BOTH
     result = SigningResult(
         identity=UNSET if form is AnswerForm.THREE_GPP else signed.identity,
@@ -82,7 +82,7 @@ def _success(signed: Signed, message: SigningMessage, asked: StirCall) -> StirAn
     return asked.answer(SigningResponse(result), **{"X-Certificate": chosen})
 
 
-def tenant_of(asked: StirCall) -> Tenant | None:
+def tenant_of(asked: StirAsked) -> Tenant | None:
     """Find the tenant that is signed for: the trunk's; `?tenant=`, the credential's, the Host.
 
     None: nobody's in particular. Raises StirError.

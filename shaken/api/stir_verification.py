@@ -12,7 +12,7 @@ from functools import partial
 from msgspec import UNSET
 
 from shaken.acceptance import DEFAULT_POLICY
-from shaken.api.stir import StirAnswer, StirCall, StirRoute
+from shaken.api.stir import StirAnswer, StirAsked, StirRoute
 from shaken.api.stir_errors import StirError, StirFault
 from shaken.api.verification_messages import (
     VerificationMessage,
@@ -48,7 +48,7 @@ class Verification:
         """The route as `StirApi` takes it."""
         return StirRoute(Role.VERIFIER, "this credential is not a verifier's", self.answer)
 
-    def answer(self, asked: StirCall) -> StirAnswer | Callable[[], Awaitable[StirAnswer]]:
+    def answer(self, asked: StirAsked) -> StirAnswer | Callable[[], Awaitable[StirAnswer]]:
         """Verify; where a fetch is needed, return what waits for it. Raises StirError."""
         trunk = asked.trunk
         if trunk is not None and trunk.direction is Direction.SIGN:
@@ -83,12 +83,12 @@ class Verification:
         outcome: Callable[[], Awaitable[Outcome]],
         call: InboundCall,
         message: VerificationMessage,
-        asked: StirCall,
+        asked: StirAsked,
     ) -> StirAnswer:
         return self._conclude(await outcome(), call, message, asked)
 
     def _conclude(
-        self, outcome: Outcome, call: InboundCall, message: VerificationMessage, asked: StirCall
+        self, outcome: Outcome, call: InboundCall, message: VerificationMessage, asked: StirAsked
     ) -> StirAnswer:
         self._record(verified_record(outcome, call, asked.asker(_tenant_of(asked))))
         form = asked.trunk.answer if asked.trunk else AnswerForm.BOTH
@@ -116,6 +116,6 @@ def inbound_call(
     )
 
 
-def _tenant_of(asked: StirCall) -> str | None:
+def _tenant_of(asked: StirAsked) -> str | None:
     """Return whose call it is; None: nobody's in particular."""
     return asked.trunk.tenant if asked.trunk else asked.credential.tenant

@@ -20,7 +20,7 @@ from shaken.redirect.invite import (
     read_invite,
 )
 from shaken.redirect.lines import Line, choose, is_known, is_sure, lines_of, tenant_of
-from shaken.signing import Call, NotAllowed, NotConfigured, Signer, SigningError
+from shaken.signing import NotAllowed, NotConfigured, OutboundCall, Signer, SigningError
 from shaken.snapshot import Snapshot
 from shaken.store.calls import CallRecord
 from shaken.tenants import Direction, Trunk
@@ -185,7 +185,9 @@ class Redirect:
     ) -> _Signed:
         trunk, snapshot, wanted = asked.trunk, asked.snapshot, asked.invite.wanted
         signed = self._signer.sign(
-            Call(origin, parties_of(destination), iat=iat, attest=trunk.attest.lowered(wanted)),
+            OutboundCall(
+                origin, parties_of(destination), iat=iat, attest=trunk.attest.lowered(wanted)
+            ),
             snapshot=snapshot,
             tenant=snapshot.tenants[trunk.tenant],
             trunk=trunk,

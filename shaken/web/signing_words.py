@@ -16,7 +16,7 @@ from shaken.attestation import (
 )
 from shaken.config import check_x5u
 from shaken.explain import ATTEST_WORDS
-from shaken.signing import Call, Signed, policy_of
+from shaken.signing import OutboundCall, Signed, policy_of
 from shaken.tenants import Direction, Tenant, Trunk
 from shaken.web.certificate_words import title_of
 from shaken.web.words import sentence, shown_time
@@ -99,7 +99,7 @@ def _how(typed: str, canonical: str, country: str | None) -> str:
     return f"read as a national number of {country}"
 
 
-def attestation_stage(call: Call, trunk: Trunk | None, tenant: Tenant | None) -> Stage:
+def attestation_stage(call: OutboundCall, trunk: Trunk | None, tenant: Tenant | None) -> Stage:
     """Say which attestation, and why; what is not allowed is left to who signs to refuse."""
     policy = policy_of(trunk)
     numbers = OwnNumbers(() if tenant is None else tenant.numbers)
@@ -136,7 +136,7 @@ def attested(stage: Stage, attest: str) -> Stage:
     return Stage(stage.title, (*stage.lines, level))
 
 
-def claims_stage(call: Call, trunk: Trunk | None, now: int) -> Stage:
+def claims_stage(call: OutboundCall, trunk: Trunk | None, now: int) -> Stage:
     """Say what else is claimed: when, and from where."""
     when = f"iat is {now}, now." if call.iat is None else f"iat is {call.iat}, as typed."
     if call.origid is not None:

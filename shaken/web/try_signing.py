@@ -16,7 +16,7 @@ import msgspec
 
 from shaken.api.dialplan import SIGN_PATH, DialplanError, read_parameters
 from shaken.api.signing_messages import call_of, read_signing
-from shaken.api.stir import StirCall, StirRequest
+from shaken.api.stir import StirAsked, StirRequest
 from shaken.api.stir_errors import StirError
 from shaken.api.stir_parties import DestMessage, OrigMessage, read_destinations, read_origin
 from shaken.api.stir_signing import tenant_of
@@ -68,7 +68,7 @@ class Made:
 class Trial:
     """A test call on its way: as it was asked for, and what the steps before signing give."""
 
-    asked: StirCall
+    asked: StirAsked
     tenant: Tenant | None
     stages: Sequence[Stage]
     candidates: Sequence[Candidate]
@@ -148,7 +148,7 @@ def _page(
     return View("try-sign.html", context, 422 if errors or (trial and not made) else 200)
 
 
-def _asked(call: PageCall, typed: Mapping[str, str], trunk: Trunk | None) -> StirCall:
+def _asked(call: PageCall, typed: Mapping[str, str], trunk: Trunk | None) -> StirAsked:
     """Make the request that a PBX would send. Raises DialplanError, StirError."""
     given = [(name, typed[name]) for name in ("orig", "attest", "origid", "iat")]
     given += [("dest", each) for each in lines(typed["dest"])]
@@ -158,7 +158,7 @@ def _asked(call: PageCall, typed: Mapping[str, str], trunk: Trunk | None) -> Sti
         headers = {"Host": typed["host"]}
     message = read_parameters(SIGN_PATH, "GET", urlencode(given), b"", "")
     bound = None if trunk is None else trunk.name
-    return StirCall(
+    return StirAsked(
         StirRequest("POST", message.path, message.query, headers, message.body, call.peer),
         f"{TEST_REQUEST}{uuid4().hex}",
         Credential(call.user.name, Role.SIGNER, b"", call.scope, bound, ()),
@@ -169,7 +169,7 @@ def _asked(call: PageCall, typed: Mapping[str, str], trunk: Trunk | None) -> Sti
     )
 
 
-def _trial(call: PageCall, asked: StirCall, typed: Mapping[str, str]) -> Trial:
+def _trial(call: PageCall, asked: StirAsked, typed: Mapping[str, str]) -> Trial:
     """Go through the steps before the signature, as who signs does. Raises StirError."""
     trunk, signer = asked.trunk, call.resources.signer
     tenant = tenant_of(asked)
@@ -226,7 +226,7 @@ def _tell(call: PageCall, trial: Trial, signed: Signed) -> None:
         )
 
 
-def _made(call: PageCall, asked: StirCall, signed: Signed) -> Made:
+def _made(call: PageCall, asked: StirAsked, signed: Signed) -> Made:
     (identity,) = parse_identities(signed.identity)
     passport = decode(identity.token)
     return Made(
@@ -243,7 +243,7 @@ def _pretty(value: object) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
-def _curl(call: PageCall, asked: StirCall) -> str:
+def _curl(call: PageCall, asked: StirAsked) -> str:
     """Write the command that sends the same request as a PBX does."""
     config = call.resources.config
     root = config.public_url.rstrip("/") or f"http://{config.http.address}"

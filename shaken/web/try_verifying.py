@@ -72,7 +72,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Signer:
+class SignerView:
     """The certificate behind a URL: where it was had from, its chain, what it says of itself."""
 
     url: str
@@ -270,7 +270,7 @@ def _stale_now(call: PageCall, asked: Asked) -> Step | None:
 
 def _signers(
     call: PageCall, judged: Sequence[Judged], files: Mapping[str, Fetched | None]
-) -> Sequence[Signer]:
+) -> Sequence[SignerView]:
     """Describe the certificate of each URL once."""
     found = []
     now = datetime.fromtimestamp(call.now, UTC)
@@ -286,7 +286,7 @@ def _signers(
         links, is_trusted = links_of(call, shown, CertificateKind.STI)
         named = [replace(link, role=link.role.replace("This", "The signer's")) for link in links]
         facts = [*explain_certificate(Certificate((shown.leaf,)), now=now)]
-        found.append(Signer(url, _whence(call, fetched), named, is_trusted, facts))
+        found.append(SignerView(url, _whence(call, fetched), named, is_trusted, facts))
     return found
 
 

@@ -16,7 +16,7 @@ from shaken.api.stir import StirRequest
 from shaken.api.stir_errors import StirError
 from shaken.passport import Parties, Party
 from shaken.requesting import Drafted, RequestRefused, Wish, draft
-from shaken.signing import Call
+from shaken.signing import OutboundCall
 from shaken.strictjson import JsonError, parse_object
 from sip.number import canonical_number
 from sip.uri import canonical_uri
@@ -33,11 +33,11 @@ COUNTRY = "DE"
 # Signing
 
 
-def _signing(data: bytes) -> Call:
+def _signing(data: bytes) -> OutboundCall:
     return call_of(read_signing(parse_object(data)), country=COUNTRY)
 
 
-def _signing_holds(_: bytes, call: Call) -> None:
+def _signing_holds(_: bytes, call: OutboundCall) -> None:
     for party in (call.orig, *_each(call.dest)):
         if isinstance(party.tn, str):
             assert canonical_number(party.tn, country=None) == party.tn

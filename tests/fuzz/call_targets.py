@@ -10,7 +10,7 @@ from typing import Any, cast
 import msgspec
 
 from shaken.acceptance import REASONS
-from shaken.api.stir import VERIFICATION_PATH, StirAnswer, StirCall, StirRequest
+from shaken.api.stir import VERIFICATION_PATH, StirAnswer, StirAsked, StirRequest
 from shaken.api.stir_errors import StirError
 from shaken.api.stir_verification import Verification
 from shaken.credentials import Credential, Role
@@ -112,7 +112,7 @@ def lab() -> tuple[Issued, Standing, Desk]:
 def verification_of(body: dict[str, Any]) -> dict[str, Any] | None:
     """Have the route answer a body, None: it would fetch something. Raises StirError."""
     _, standing, desk = lab()
-    asked = StirCall(
+    asked = StirAsked(
         request=StirRequest("POST", VERIFICATION_PATH, "", {}, b"", "192.0.2.7"),
         request_id="1",
         credential=Credential("sbc", Role.VERIFIER, b"", None, None, ()),

@@ -16,11 +16,11 @@ from shaken.importing import Upload, import_certificate
 from shaken.passport import Parties, Party, decode, signature_fits
 from shaken.signing import (
     RETRY_SECONDS,
-    Call,
     InvalidClaim,
     MissingClaim,
     NotAllowed,
     NotConfigured,
+    OutboundCall,
     Signed,
     Signer,
     SigningPolicy,
@@ -42,13 +42,13 @@ ORIGID = "de305d54-75b4-431b-adb2-eb6b9e546014"
 AddCertificate = Callable[..., StoredCertificate]
 
 
-def call(**changes: Any) -> Call:
+def call(**changes: Any) -> OutboundCall:
     """A call of one of the tenant's numbers that leaves out all it may."""
-    made = Call(orig=Party(tn="12155550100"), dest=Parties(tn=("12155559999",)))
+    made = OutboundCall(orig=Party(tn="12155550100"), dest=Parties(tn=("12155559999",)))
     return msgspec.structs.replace(made, **changes)
 
 
-def complete_call(**changes: Any) -> Call:
+def complete_call(**changes: Any) -> OutboundCall:
     """A call that leaves out nothing, as one without a trunk must be."""
     return call(attest=Attest.A, origid=ORIGID, **changes)
 
@@ -59,7 +59,7 @@ def sign(
 ) -> Callable[..., Signed]:
     """Sign a call for the tenant over its trunk, unless told otherwise."""
 
-    def sign_call(made: Call, **changes: Any) -> Signed:
+    def sign_call(made: OutboundCall, **changes: Any) -> Signed:
         settings = {"tenant": tenant, "trunk": trunk, "now": now, **changes}
         return signer.sign(made, snapshot=take_snapshot(database), **settings)
 
@@ -210,7 +210,7 @@ def test_an_origid_that_is_no_uuid_is_refused(sign: Sign, origid: str) -> None:
         (call(), "attest"),
     ],
 )
-def test_without_a_trunk_nothing_is_filled_in(sign: Sign, made: Call, claim: str) -> None:
+def test_without_a_trunk_nothing_is_filled_in(sign: Sign, made: OutboundCall, claim: str) -> None:
     with pytest.raises(
         MissingClaim, match=f"send '{claim}', or use a credential of a trunk"
     ) as refused:
