@@ -17,6 +17,11 @@ TEST_REQUEST = "admin-test-"
 """How the requests of test calls begin, which an admin has signed on a page."""
 
 
+def is_test(request_id: str) -> bool:
+    """Say whether a request is a test call's: no client may name its own so."""
+    return request_id.startswith(TEST_REQUEST)
+
+
 class Asker(msgspec.Struct, frozen=True):
     """Who asked, and how the request is known: `at` is Unix seconds.
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from shaken.call_records import Asker, diversion_record, signed_record, verified_record
+from shaken.call_records import Asker, diversion_record, is_test, signed_record, verified_record
 from shaken.identities import claimed_callers
 from shaken.passport import Party
 from shaken.redirect import answers
@@ -132,6 +132,8 @@ class Redirect:
         except (InviteError, HeaderError) as error:
             raise _Refused(400, str(error)) from error
         name = f"sip:{source.address}" if credential is None else credential.name
+        if is_test(call_id):
+            call_id = f"call {call_id}"
         asker = Asker(int(self._clock()), name, trunk.tenant, trunk.name, call_id)
         asked = _Asked(request, invite, trunk, snapshot, asker, to_tag)
         return self._verify(asked) if work is Direction.VERIFY else self._sign(asked)

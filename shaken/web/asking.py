@@ -13,6 +13,7 @@ from shaken.api.problems import MAX_REPEATED, Problem, from_validation
 from shaken.api.routes import ApiCall, Reply
 from shaken.web.certificates import MAX_SEARCH, ROWS, pages_of
 from shaken.web.routes import Download, PageCall
+from shaken.web.words import sentence
 
 Row = TypeVar("Row")
 
@@ -121,11 +122,6 @@ _IN_WORDS = (
     (r"^Expected '", "this cannot be read as what belongs here"),
 )
 """How msgspec begins, as `from_validation` gives it on, and what is said instead."""
-
-
-def sentence(detail: str) -> str:
-    """Write a detail as a sentence."""
-    return f"{detail[:1].upper()}{detail[1:].rstrip('.')}."
 
 
 def file_of(reply: Reply, media_type: str) -> Download:

@@ -15,7 +15,7 @@ from shaken.api.acme_messages import AcmeSettingsRecord, AcmeSettingsUpdate
 from shaken.api.problems import Problem, from_validation, master_key_missing
 from shaken.credentials import Role
 from shaken.web import sealed_boxes
-from shaken.web.asking import sentence
+from shaken.web.asking import in_words
 from shaken.web.authority_changes import (
     AUTHORITIES,
     KEY_WORDS,
@@ -38,6 +38,7 @@ from shaken.web.authority_form import (
 from shaken.web.orders import LIST
 from shaken.web.routes import Answer, Page, PageCall, Redirect, View
 from shaken.web.sessions import IDLE_SECONDS
+from shaken.web.words import sentence
 from trust.acme.dns.settings import Algorithm
 from trust.acme.order import UNDER_WAY, State
 from trust.acme.settings import DIRECTORIES, KEY_TYPES, AcmeSettings
@@ -88,7 +89,7 @@ def take(call: PageCall) -> Answer:
     except Problem as problem:
         if problem.status != 400:
             raise
-        errors = {field_of(problem.field or ""): sentence(problem.detail)}
+        errors = {field_of(problem.field or ""): sentence(in_words(problem.detail))}
         return _form(call, before, typed, secrets, errors, status=422)
     is_overtaken = form.text("seen") not in {"", _digest(before)}
     if form.text("step") == "store" and not is_overtaken:

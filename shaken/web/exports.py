@@ -12,9 +12,9 @@ from urllib.parse import urlencode
 
 from shaken.api.problems import Problem
 from shaken.api.routes import MAX_LIMIT, ApiCall, Reply
-from shaken.web.asking import in_words, sentence
+from shaken.web.asking import in_words
 from shaken.web.routes import Download, PageCall
-from shaken.web.words import plural
+from shaken.web.words import plural, sentence
 
 MAX_ROWS = 10_000
 """Rows of one file."""

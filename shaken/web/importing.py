@@ -18,6 +18,7 @@ from shaken.web.certificate_words import KINDS, common_name, key_words, title_of
 from shaken.web.certificates import LIST
 from shaken.web.drafts import Draft, read_draft, seal, unseal
 from shaken.web.routes import Answer, Page, PageCall, Redirect, View
+from shaken.web.words import sentence
 from trust.certificate import Certificate, CertificateKind, CertificateRefused, issuer_of
 from trust.keys import MasterKeyError
 from trust.store.certificates import AlreadyStored
@@ -113,7 +114,7 @@ def _read(call: PageCall, draft: Draft) -> Readable:
         tenant = read_address(draft.tenant, "tenant") if draft.tenant else call.scope
         call.hold_to_scope(call.owner(tenant), "tenant")
     except Problem as problem:
-        raise _Wrong("tenant", problem.detail) from problem
+        raise _Wrong("tenant", sentence(problem.detail)) from problem
     return _importer(call).read(replace(upload, tenant=tenant), now=call.now)
 
 

@@ -6,8 +6,6 @@ What may be asked, and what becomes of it, is the API's; a page puts it into wor
 from dataclasses import replace
 from typing import TypeVar
 
-import msgspec
-
 from shaken.api import acme
 from shaken.api.acme_messages import (
     FailureRecord,
@@ -19,10 +17,11 @@ from shaken.api.acme_messages import (
 from shaken.api.problems import Problem
 from shaken.api.routes import Reply
 from shaken.credentials import Role
-from shaken.web.asking import sentence
+from shaken.web.asking import ask_api, errors_of
 from shaken.web.order_steps import Progress, progress_of
 from shaken.web.renewal_advice import Advice, advice_of
 from shaken.web.routes import BASE, Answer, Page, PageCall, Redirect, View
+from shaken.web.words import sentence
 from trust.acme.order import UNDER_WAY, State
 from trust.certificate import CertificateKind
 from trust.store import acme_orders
@@ -56,6 +55,7 @@ REFRESH_SECONDS = 3
 
 SOON_SECONDS = 60
 """How long after its time an order is expected to be taken up."""
+
 FOLLOWED_SECONDS = 15 * 60
 """How long that goes on: proving a name in the DNS takes minutes, and a page that nobody looks at
 is not to keep its session alive."""
@@ -104,9 +104,9 @@ def _progress(call: PageCall, order: OrderRecord) -> Progress | None:
     return progress_of(row, order.challenges, now=call.now)
 
 
-def ask(_: PageCall) -> Answer:
+def ask(call: PageCall) -> Answer:
     """Show the empty form."""
-    return _form({**dict.fromkeys(_FIELDS, ""), "kind": CertificateKind.DOMAIN.value}, {})
+    return _form(call, {**dict.fromkeys(_FIELDS, ""), "kind": CertificateKind.DOMAIN.value}, {})
 
 
 def create(call: PageCall) -> Answer:
@@ -118,16 +118,17 @@ def create(call: PageCall) -> Answer:
         "tenant": typed["tenant"] or None,
         "force": typed["force"] == "yes",
     }
+    if not wish["names"]:
+        return _form(call, typed, {"names": "Write at least one name."}, 422)
     try:
-        body = msgspec.convert(wish, OrderCreation)
-        order = _of(acme.create(replace(call, body=body)), OrderRecord)
-    except msgspec.ValidationError:
-        return _form(typed, {"names": "Write at least one name, and at most a hundred."}, 422)
+        order = _of(ask_api(call, acme.create, wish, OrderCreation), OrderRecord)
     except Problem as problem:
-        if problem.status not in {400, 403, 409}:
-            raise
-        named = problem.field if problem.field in typed else "names"
-        return _form(typed, {named or "names": sentence(problem.detail)}, 422)
+        if problem.status == 404:
+            errors = {"tenant": sentence(problem.detail)}
+        else:
+            found = errors_of(problem, _FIELDS, mendable={400, 403, 409})
+            errors = {field if field in typed else "names": words for field, words in found.items()}
+        return _form(call, typed, errors, 422)
     return Redirect(f"{LIST}/{order.id}", "Ordered. This page shows how far it is.")
 
 
@@ -169,8 +170,10 @@ def _may_try_again(call: PageCall, order: OrderRecord) -> bool:
     return allowed and order.failures is not None and order.state in UNDER_WAY
 
 
-def _form(typed: dict[str, str], errors: dict[str, str], status: int = 200) -> View:
-    context = {"typed": typed, "errors": errors, "kinds": KIND_WORDS}
+def _form(call: PageCall, typed: dict[str, str], errors: dict[str, str], status: int = 200) -> View:
+    # What is for everybody is not for who has one tenant only.
+    kinds = KIND_WORDS if call.scope is None else KIND_WORDS[:1]
+    context = {"typed": typed, "errors": errors, "kinds": kinds}
     return View("renewal-new.html", context, status)
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from shaken.acceptance import REASONS, Verstat
 from shaken.certificates import Status, status_of
@@ -126,6 +127,7 @@ def overview(call: PageCall) -> Answer:
         "periods": PERIODS,
         "verdicts": VERDICTS,
         "title_of": title_of,
+        "is_visible": partial(_visible, call),
     }
     return View("overview.html", context)
 

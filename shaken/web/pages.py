@@ -57,11 +57,13 @@ from shaken.web.signing_in import (
     PEOPLE,
     SIGN_IN,
     SIGN_OUT,
+    SignInRate,
     authorization_of,
     is_welcome,
     not_for_people,
     refused,
     sign_in_page,
+    too_often,
 )
 from shaken.web.site import NAVIGATION, PAGES, UNKNOWN
 from shaken.web.words import FILTERS
@@ -97,12 +99,14 @@ class AdminPages:
         self._trusted = trusted_proxies
         self._clock = clock
         self._sessions = Sessions(resources.database)
+        self._sign_ins = SignInRate()
         self._refusals = RefusalReporter(self._sessions, clock)
         assets = load_assets()
         self._assets = {asset.path: asset for asset in assets.values()}
         self._asset_paths = {name: asset.path for name, asset in assets.items()}
         self.pages = PAGES
         self._reference = reference(document)
+        self._reference_page = ""
 
     def mount(self, app: web.Application) -> None:
         """Add the pages' routes to an application."""
@@ -273,9 +277,11 @@ class AdminPages:
         if who.role not in PEOPLE:
             await self._refusals.refused(peer.address, who.name)
             return self._html(request, not_for_people(form, who))
+        if not self._sign_ins.take(who.name, now=now):
+            return self._html(request, too_often(form))
         before = await self._session(request, now)
         if before is not None:
-            await asyncio.to_thread(self._sessions.drop, before)
+            await self._end(before, peer, now)
         session = await asyncio.to_thread(self._sessions.begin, who, peer=peer.address, now=now)
         _log.info("%s from %s signed in", who.name, peer.address)
         response = _see_other(own_path(form.text("next")))
@@ -300,12 +306,7 @@ class AdminPages:
         if session is not None:
             if not session.made((await read_form(request, most=MAX_SMALL)).text("csrf")):
                 raise _foreign_form()
-            who = self._snapshots.current.credential_rows.rows.get(session.credential)
-            end = partial(self._sessions.drop, session)
-            if who is not None:
-                now = int(self._clock())
-                end = partial(self._sessions.end, session, who, peer=peer.address, now=now)
-            await asyncio.to_thread(end)
+            await self._end(session, peer, int(self._clock()))
             _log.info("%s from %s signed out", session.credential, peer.address)
         response = _see_other(f"{SIGN_IN}?why=out")
         https = self._https(request)
@@ -313,6 +314,12 @@ class AdminPages:
         path = "/" if https else BASE
         response.del_cookie(SECURE_COOKIE if https else COOKIE, path=path, secure=https)
         return response
+
+    async def _end(self, session: Session, peer: Peer, now: int) -> None:
+        """End a session; with its credential it has ended already."""
+        who = self._snapshots.current.credential_rows.rows.get(session.credential)
+        if who is not None:
+            await asyncio.to_thread(self._sessions.end, session, who, peer=peer.address, now=now)
 
     async def _answer_asset(self, request: web.Request) -> web.StreamResponse:
         asset = self._assets.get(request.path)
@@ -322,7 +329,11 @@ class AdminPages:
         return web.Response(body=asset.content, content_type=asset.media_type, headers=headers)
 
     async def _answer_reference(self, request: web.Request) -> web.StreamResponse:
-        response = await asyncio.to_thread(self._html, request, self._reference)
+        # Nothing in it depends on who asks, and anybody may.
+        if not self._reference_page:
+            made = await asyncio.to_thread(self._html, request, self._reference)
+            self._reference_page = made.text or ""
+        response = web.Response(text=self._reference_page, content_type="text/html")
         response.headers.update(HEADERS)
         return response
 

@@ -20,7 +20,7 @@ class Link:
 
 AUTHORITY = Link(f"{BASE}/renewals/authority", "Settings of the authority")
 ACCOUNT = Link(f"{BASE}/renewals/account", "The account")
-ROOTS = Link(f"{BASE}/certificates?tab=roots&purpose=tls", "Trusted roots for TLS")
+ROOTS = Link(f"{BASE}/roots?purpose=tls", "Trusted roots for TLS")
 IMPORT = Link(f"{BASE}/certificates/import", "Import a certificate")
 
 

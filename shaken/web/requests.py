@@ -58,8 +58,8 @@ _BOUNDS = {
 def listing(call: PageCall) -> Answer:
     """Show the requests that wait for their certificates, the newest first."""
     with call.resources.database.reading() as connection:
-        rows = stored.find(connection, Filter(tenant=call.scope), after=0, limit=MAX_READ)
-        found = find(call, REQUESTS, rows[::-1], _words)
+        rows = stored.newest(connection, Filter(tenant=call.scope), limit=MAX_READ)
+        found = find(call, REQUESTS, rows, _words)
         items = [
             (row, title_of(row), asked_words(row), _order_of(connection, row)) for row in found.rows
         ]

@@ -118,11 +118,6 @@ class Sessions:
             if stored.remove_session(connection, _digest(session.token)):
                 _tell(connection, Action.SESSION_END, who, peer=peer, now=now)
 
-    def drop(self, session: Session) -> None:
-        """End a session in whose place another one comes."""
-        with self._database.recording() as connection:
-            stored.remove_session(connection, _digest(session.token))
-
     def refused(self, told: Mapping[str, object], *, now: int) -> None:
         """Write into the audit that sign-ins were refused."""
         with self._database.recording() as connection:

@@ -1,6 +1,7 @@
 """Signing in: which credentials are people's, what the form says, what its page answers."""
 
 import base64
+from collections import deque
 from collections.abc import Mapping
 
 from shaken.api.peer import Peer
@@ -16,6 +17,9 @@ PEOPLE = frozenset({Role.ADMIN, Role.VIEWER})
 
 MAX_NAME = 200
 """Characters of a name that the page repeats."""
+
+MAX_SIGN_INS, SIGN_IN_SECONDS = 30, 10 * 60
+"""How often a credential signs in within so many seconds, at most, at one worker."""
 
 REASONS: Mapping[str, str] = {
     "ended": "Your session is over. Nothing was changed since; sign in to go on.",
@@ -67,6 +71,40 @@ def not_for_people(form: Submitted, who: Credential) -> View:
         " role is admin or viewer."
     )
     return _again(form, error, status=403)
+
+
+def too_often(form: Submitted) -> View:
+    """Say that a credential has signed in more often than a person does."""
+    error = (
+        f"This credential has signed in {MAX_SIGN_INS} times within"
+        f" {SIGN_IN_SECONDS // 60} minutes. Wait a while, or go on in a session that is open."
+    )
+    return _again(form, error, status=429)
+
+
+class SignInRate:
+    """How often each credential signs in, at one worker. Use from one thread; the clock is given.
+
+    Each time leaves an entry in the audit, which nobody may fill.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nobody."""
+        self._times: dict[str, deque[int]] = {}
+
+    def take(self, credential: str, *, now: int) -> bool:
+        """Say whether it may sign in at `now`, in Unix seconds, and count it if so."""
+        for name in [each for each, times in self._times.items() if _is_past(times[-1], now)]:
+            del self._times[name]
+        times = self._times.setdefault(credential, deque(maxlen=MAX_SIGN_INS))
+        if len(times) == MAX_SIGN_INS and not _is_past(times[0], now):
+            return False
+        times.append(now)
+        return True
+
+
+def _is_past(time: int, now: int) -> bool:
+    return not 0 <= now - time < SIGN_IN_SECONDS
 
 
 def _again(form: Submitted, error: str, *, status: int) -> View:

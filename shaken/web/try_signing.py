@@ -39,6 +39,9 @@ from trust.selection import Why
 MORE = ("tenant", "host", "origid", "iat")
 """Fields that are folded away until they hold something."""
 
+MAX_CALLED = 20
+"""Destinations of a test call."""
+
 FIELDS = ("trunk", "orig", "dest", "attest", *MORE)
 
 ATTEST_OPTIONS = (
@@ -151,7 +154,10 @@ def _page(
 def _asked(call: PageCall, typed: Mapping[str, str], trunk: Trunk | None) -> StirAsked:
     """Make the request that a PBX would send. Raises DialplanError, StirError."""
     given = [(name, typed[name]) for name in ("orig", "attest", "origid", "iat")]
-    given += [("dest", each) for each in lines(typed["dest"])]
+    called = lines(typed["dest"])
+    if len(called) > MAX_CALLED:
+        raise DialplanError(400, f"write at most {MAX_CALLED} here", parameter="dest")
+    given += [("dest", each) for each in called]
     headers = {}
     if trunk is None:
         given.append(("tenant", typed["tenant"]))

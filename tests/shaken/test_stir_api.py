@@ -14,6 +14,7 @@ import pytest
 from shaken.api.stir import MAX_BODY, SIGNING_PATH, StirAnswer, StirApi, StirRequest
 from shaken.api.stir_errors import StirFault
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
+from shaken.call_records import TEST_REQUEST, is_test
 from shaken.credentials import Credential, Role, digest_of
 from shaken.passport import decode
 from shaken.signing import Signer, SigningPolicy
@@ -835,6 +836,14 @@ def test_a_trunk_may_refuse_foreign_numbers(stir: Stir, trunk: Trunk) -> None:
     code, (why,) = fault_of(answer)
     assert code == "POL4030"
     assert why.startswith("12125550100 is none of the tenant's numbers")
+
+
+def test_no_client_names_its_request_as_test_calls_are_named(stir: Stir) -> None:
+    answer = stir.post(X_RequestID=f"{TEST_REQUEST}1")
+
+    assert answer.status == 200
+    assert not is_test(answer.headers["X-RequestID"])
+    assert not is_test(stir.records[-1].request_id)
 
 
 # The service itself

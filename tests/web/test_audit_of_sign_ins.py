@@ -9,6 +9,7 @@ import pytest
 
 from shaken.store.audit import AuditEntry, AuditFilter, find_entries
 from shaken.web.refusals import MAX_NAMED, OTHERS, PERIOD_SECONDS, Refusals
+from shaken.web.signing_in import MAX_SIGN_INS, SIGN_IN_SECONDS
 from tests.web.scenery import ACME, ALICE, BOUND, MACHINE, Scenery, Service, serving
 from tests.web.visitor import Visitor, signed_in
 
@@ -133,3 +134,25 @@ def test_a_clock_that_was_set_back_keeps_nothing_from_being_told() -> None:
 
     assert refusals.due(now=10)
     assert refusals.rest(now=10) is None
+
+
+async def test_who_may_sign_in_cannot_fill_the_audit_either(service: Service) -> None:
+    for _ in range(MAX_SIGN_INS):
+        assert (await Visitor(service).sign_in(BOUND)).status == 303
+
+    refused = await Visitor(service).sign_in(BOUND)
+
+    assert refused.status == 429
+    assert "has signed in 30 times within 10 minutes" in refused.text
+    assert len(told(service, "session.begin")) == MAX_SIGN_INS
+    assert (await Visitor(service).sign_in(ALICE)).status == 303
+    service.clock.now += SIGN_IN_SECONDS
+    assert (await Visitor(service).sign_in(BOUND)).status == 303
+
+
+async def test_who_signs_in_again_has_left_the_session_before(service: Service) -> None:
+    visitor = await signed_in(service, ALICE)
+
+    await visitor.sign_in(ALICE)
+
+    assert len(told(service, "session.end")) == 1

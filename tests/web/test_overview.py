@@ -6,6 +6,7 @@ from html import unescape
 import pytest
 
 from shaken.audit import Action, AuditedChange
+from shaken.credentials import Credential, Role, digest_of
 from shaken.store.call_counts import (
     KEPT_SECONDS,
     CallCount,
@@ -13,11 +14,12 @@ from shaken.store.call_counts import (
     forget_counts,
 )
 from shaken.store.calls import CallKind, CallRecord, add_calls
+from shaken.store.credentials import add_credential
 from shaken.web.charts import HEIGHT, round_up, stacked
 from shaken.web.overview import PERIODS, calls_of
 from shaken.web.words import DAY, HOUR, distance, number, plural, shown_time, utc
 from tests.web.scenery import ACME, ALICE, GLOBEX, INITECH, UMBRELLA, Service
-from tests.web.visitor import signed_in
+from tests.web.visitor import Visitor, signed_in
 from trust.roots import Purpose
 from trust.store import certificates as stored
 from trust.store import roots
@@ -75,6 +77,22 @@ async def test_each_tenant_is_shown_with_what_it_signs_with(service: Service) ->
     assert order == sorted(order), "what ends first comes first"
     assert "not its own: the first one available" in text
     assert "Cannot sign" in text
+
+
+async def test_a_tenants_people_see_no_certificate_of_others(service: Service) -> None:
+    def have(change: AuditedChange) -> None:
+        who = Credential("ina", Role.VIEWER, digest_of("shk_ina"), INITECH, None, ())
+        add_credential(change, who, now=0)
+        change.audit(Action.CREDENTIAL_CREATE, "ina", tenant=INITECH)
+
+    await service.change(have)
+    visitor = Visitor(service)
+    await visitor.sign_in("ina", "shk_ina")
+
+    text = (await visitor.get("/admin")).text
+
+    assert "a certificate of the service" in text
+    assert "SHAKEN 1234" not in text
 
 
 @pytest.mark.parametrize("period", ["", "day", "week", "month", "nonsense"])

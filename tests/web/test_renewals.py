@@ -190,6 +190,7 @@ async def test_a_certificate_is_ordered_and_its_page_follows(service: Service) -
         ({"names": "elsewhere.example.org", "kind": "domain"}, "elsewhere.example.org"),
         ({"names": ACME, "kind": "domain", "tenant": "nobody.example"}, "nobody.example"),
         ({"names": ACME, "kind": "sti"}, ACME),
+        ({"names": ACME, "kind": "domain", "tenant": "x" * 254}, "253 characters at most"),
     ],
 )
 async def test_what_is_wrong_is_said_and_what_was_typed_stays(

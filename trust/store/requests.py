@@ -117,6 +117,13 @@ def find(
     return [_read(row) for row in rows]
 
 
+def newest(connection: Connection, wanted: Filter, *, limit: int) -> Sequence[StoredRequest]:
+    """List at most `limit` requests, the last one made first."""
+    query = select(requests).where(*_conditions(wanted))
+    rows = connection.execute(query.order_by(requests.c.sequence.desc()).limit(limit))
+    return [_read(row) for row in rows]
+
+
 def count(connection: Connection, wanted: Filter) -> int:
     """Count requests."""
     query = select(func.count()).select_from(requests).where(*_conditions(wanted))
