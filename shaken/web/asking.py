@@ -21,7 +21,7 @@ MENDABLE = frozenset({400, 409})
 """Statuses of what a person can mend in the form; others are a page of their own."""
 
 MAX_BAD_LINES = 10
-"""Lines of a field that one error names."""
+"""Lines of a field that one error names for each of as many reasons."""
 
 _NAME = (
     "a name has letters, digits, dots, hyphens and underscores, 64 at most; a letter or digit"
@@ -151,7 +151,11 @@ def bad_lines(text: str, read: Callable[[str], object]) -> str | None:
             found.setdefault(str(error), []).append(f"{number} ({shown})")
     if not found:
         return None
-    return " ".join(sentence(f"{_named_lines(where)}: {why}") for why, where in found.items())
+    reasons = list(found.items())
+    told = [f"{_named_lines(where)}: {why}" for why, where in reasons[:MAX_BAD_LINES]]
+    if more := sum(len(where) for _, where in reasons[MAX_BAD_LINES:]):
+        told.append(f"{more} more lines cannot be read either")
+    return " ".join(map(sentence, told))
 
 
 def _named_lines(where: Sequence[str]) -> str:
