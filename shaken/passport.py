@@ -107,10 +107,11 @@ class Passport(msgspec.Struct, frozen=True):
     def once(self) -> str:
         """What a PASSporT whose signature fits has in common with no other, however written.
 
-        It is r: who signs something else with the same one gives the key away, and nobody else
-        can. Not s: whoever has (r, s) has (r, n - s) too, which fits as well.
+        It is r, and where the key is: who signs something else with the same r gives the key away,
+        and nobody else can with this key. Not s: whoever has (r, s) has (r, n - s) too, which fits
+        as well.
         """
-        return self.token[_R]
+        return f"{self.x5u} {self.token[_R]}"
 
     @property
     def x5u(self) -> str | None:

@@ -33,8 +33,9 @@ TEND_SECONDS = 0.05
 READY_SECONDS = 30.0
 """How long workers may take until they serve."""
 
-RECEIVE_BYTES = 4 * 1024 * 1024
-"""What the kernel holds of datagrams that wait for a worker: a second of 2,000 INVITEs."""
+BUFFER_BYTES = 4 * 1024 * 1024
+"""What the kernel holds of datagrams that wait for a worker, a second of 2,000 INVITEs, or that a
+worker has sent."""
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +77,8 @@ def _datagrams(address: Address, *, is_shared: bool) -> socket.socket:
         if is_shared:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         # Of what the kernel does not grant, it gives what it has.
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+        for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            bound.setsockopt(socket.SOL_SOCKET, buffer, BUFFER_BYTES)
         bound.bind((address.host, address.port))
     except OSError as error:
         bound.close()

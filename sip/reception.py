@@ -113,6 +113,7 @@ class Reception:
         self._loop = asyncio.get_running_loop()
         self._tick: asyncio.TimerHandle | None = None
         self._waiting: dict[asyncio.Task[None], Transaction[Path]] = {}
+        self._is_over = False
 
     def receive(self, data: bytes, path: Path) -> None:
         """Take the bytes of one message; sends what is to be sent at once."""
@@ -166,6 +167,7 @@ class Reception:
         unanswered = [task for task, each in self._waiting.items() if each.request is not None]
         if unanswered:
             await asyncio.wait(unanswered, timeout=self._limits.closing_seconds)
+        self._is_over = True
         now = self._loop.time()
         for task, transaction in tuple(self._waiting.items()):
             task.cancel()
@@ -213,7 +215,9 @@ class Reception:
         allowance: float,
     ) -> None:
         """Remember a request whose answer takes a while, and wait for that in a task."""
-        task: asyncio.Task[None]
+        if self._is_over:
+            _give_up(answer)
+            raise TransactionsFullError
         try:
             transaction = self._transactions.begin(
                 request,
@@ -224,8 +228,7 @@ class Reception:
                 now=self._loop.time(),
             )
         except TransactionsFullError:
-            if asyncio.iscoroutine(answer):
-                answer.close()
+            _give_up(answer)
             raise
         self._keep_ticking()
         task = self._loop.create_task(self._finish(request, answer, transaction))
@@ -279,3 +282,9 @@ class Reception:
     def _run_timers(self) -> None:
         self._tick = None
         self._send(self._transactions.run(self._loop.time()))
+
+
+def _give_up(answer: Awaitable[Answer]) -> None:
+    """Let nothing be said of an answer that nobody waits for."""
+    if asyncio.iscoroutine(answer):
+        answer.close()

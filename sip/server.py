@@ -121,6 +121,8 @@ class SipServer:
             await self._reception.close()
         for listener in self._datagrams:
             listener.close()
+        for sock in self._udp:
+            sock.close()
         for connection in tuple(self._connections):
             connection.close()
         for sock, _ in self._streams:

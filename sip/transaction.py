@@ -113,7 +113,8 @@ class ServerTransactions(Generic[Destination]):
 
     A final response to an INVITE is sent again without being asked for (timer G) only within the
     `allowance` of its transaction, in bytes, its first sending with them: the source may be forged.
-    Whoever sent the INVITE, and got nothing, sends it again.
+    Whoever sent the INVITE, and got nothing, sends it again; who got 100 does not (§17.1.1.2), so
+    a final response that is lost then may stay lost.
     """
 
     def __init__(self, *, limit: int, max_bytes: int, timers: Timers, secret: bytes) -> None:

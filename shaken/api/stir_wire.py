@@ -248,7 +248,7 @@ class StirWire(asyncio.Protocol):
         self._url = url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; one that is there twice, or changes how is read, is the library's."""
+        """Take a header; one that is there twice, or changes how it is read, is the library's."""
         spelling = _SPELLINGS.get(name)
         if spelling is None:
             name = name.lower()

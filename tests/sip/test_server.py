@@ -246,6 +246,32 @@ async def test_a_server_that_closes_answers_what_takes_too_long_with_503() -> No
         assert (await client.receive()).startswith(b"SIP/2.0 503 Service Unavailable\r\n")
 
 
+async def test_what_comes_while_a_server_closes_gets_503_and_leaves_nothing_behind() -> None:
+    asked = asyncio.Queue[None]()
+
+    async def handler(_message: Request, _source: Source) -> Answer:
+        asked.put_nowait(None)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            # Another call comes while this one is given up.
+            late.send(_from(late, request(branch="z9hG4bK-late")))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        return None
+
+    before = asyncio.all_tasks()
+    limits = Limits(closing_seconds=0.01)
+    async with serving_udp(handler, limits=limits, timers=Timers(trying=60)) as endpoint:
+        client, late = DatagramClient(endpoint), DatagramClient(endpoint)
+        client.send(_from(client, request()))
+        await asked.get()
+
+    with client, late:
+        assert (await client.receive()).startswith(b"SIP/2.0 503 ")
+    assert asyncio.all_tasks() == before
+
+
 async def test_a_stateless_answer_is_given_anew_and_silence_is_silence() -> None:
     seen: list[Request] = []
 
