@@ -107,6 +107,8 @@ def test_a_worker_that_always_dies_keeps_no_other_from_its_restart(
     until((supervised.folder / "ready").exists)
     supervised.kill(0)
     until(lambda: len(supervised.started(0)) == 3)
+    third = Path(f"/proc/{supervised.started(0)[-1]}")
+    until(lambda: not third.exists())  # its supervisor knows that it has died
 
     supervised.kill(1)
     until(lambda: len(supervised.started(1)) == 2)
