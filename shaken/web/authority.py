@@ -66,6 +66,8 @@ OPTIONS = {
 _PURPOSE = "authority"
 """What the box of this form's secrets is for."""
 
+_OPTION = "write one option a line, as name = value; names are in lower case, as in auth_token"
+
 
 def show(call: PageCall) -> Answer:
     """Show the settings, for those who may change them in a form."""
@@ -89,7 +91,11 @@ def take(call: PageCall) -> Answer:
     except Problem as problem:
         if problem.status != 400:
             raise
-        errors = {field_of(problem.field or ""): sentence(in_words(problem.detail))}
+        field = field_of(problem.field or "")
+        # What the words say of names is of others than those of a provider's options.
+        is_option = field == "dns_options" and "matching regex" in problem.detail
+        words = _OPTION if is_option else in_words(problem.detail)
+        errors = {field: sentence(words)}
         return _form(call, before, typed, secrets, errors, status=422)
     is_overtaken = form.text("seen") not in {"", _digest(before)}
     if form.text("step") == "store" and not is_overtaken:

@@ -39,7 +39,7 @@ from trust.request import KeyType
         ({"eab_kid": "kid"}, "eab_hmac_key", "Give the MAC key"),
         ({"eab_hmac_key": MAC_KEY}, "eab_kid", "Give the key id"),
         ({"eab_kid": "kid", "eab_hmac_key": "no base64!"}, "eab_hmac_key", "base64url"),
-        ({"key_type": "p-521"}, "key_type", "p-521"),
+        ({"key_type": "p-521"}, "key_type", "offered"),
         ({"dns_names": "no name!"}, "dns_names", "no name!"),
         ({"dns_type": "provider"}, "dns_provider", "missing"),
         ({**PROVIDER, "dns_provider": "cloudfare"}, "dns_provider", "did you mean cloudflare"),
