@@ -122,7 +122,7 @@ class SipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When a connection without any message is closed."""
     transactions: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000
     """Requests whose answers a worker remembers, for when they come again."""
-    strangers_per_second: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 2000
+    strangers_per_second: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 200
     """Messages from unknown sources that a worker looks at; the others are dropped unread."""
 
 
