@@ -8,8 +8,7 @@ from shaken.credentials import Credential, Role, digest_of, new_secret
 from shaken.facts import credential_record
 from shaken.private_files import write_private
 from shaken.service import Prepared
-from shaken.snapshot import take_snapshot
-from shaken.store.credentials import add_credential, get_credential, remove_credential
+from shaken.store.credentials import add_credential, get_credential, has_admin, remove_credential
 
 NAME = "admin"
 
@@ -22,9 +21,9 @@ def ensure_admin(prepared: Prepared, data_dir: Path, *, now: int) -> Path | None
     """
     database = prepared.open_database()
     try:
-        credentials = take_snapshot(database).credential_rows.rows.values()
-        if any(entry.role is Role.ADMIN and entry.tenant is None for entry in credentials):
-            return None
+        with database.reading() as connection:
+            if has_admin(connection):
+                return None
         file, secret = data_dir / "admin.json", new_secret()
         write_private(file, json.dumps({"name": NAME, "secret": secret}) + "\n")
         with changing(database, SYSTEM, now=now) as change:

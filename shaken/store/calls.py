@@ -34,9 +34,10 @@ MAX_RECORDED = 2048
 """Characters of the destinations, of a URL, of a reason that are kept: memory waits for the store
 with them."""
 
-ROWS = 200
-"""Records of one statement. One statement for each record would let go of the interpreter's lock
-and take it again for each, which costs the thread that signs more than the record is worth."""
+ROWS = (200, 40, 8, 1)
+"""Records of one statement: as many as fit. One statement for each record would let go of the
+interpreter's lock and take it again for each, which costs the thread that signs more than the
+record is worth."""
 
 SCANNED_SPANS = 4
 """Spans that one search reads through: two million calls, half a second."""
@@ -122,12 +123,12 @@ def destinations_of(text: str) -> tuple[str, ...]:
 
 def add_calls(database: Database, calls: Sequence[CallRecord]) -> None:
     """Write records, and count them, in one transaction. Raises StoreError."""
-    whole = len(calls) - len(calls) % ROWS
+    begun = 0
     with database.recording() as connection:
-        for start in range(0, whole, ROWS):
-            _insert(connection, calls[start : start + ROWS])
-        for call in calls[whole:]:
-            _insert(connection, [call])
+        for rows in ROWS:
+            while begun + rows <= len(calls):
+                _insert(connection, calls[begun : begun + rows])
+                begun += rows
         add_counts(connection, calls)
 
 

@@ -59,6 +59,14 @@ def get_credential(connection: Connection, name: str) -> Credential | None:
     return None if row is None else read_credential(row)
 
 
+def has_admin(connection: Connection) -> bool:
+    """Say whether there is an administrator of the whole service."""
+    query = select(credentials.c.name).where(
+        credentials.c.role == Role.ADMIN.value, credentials.c.tenant.is_(None)
+    )
+    return connection.execute(query.limit(1)).one_or_none() is not None
+
+
 def find_credentials(
     connection: Connection, *, tenant: str | None, after: str, limit: int
 ) -> Sequence[Credential]:

@@ -370,6 +370,17 @@ def test_each_of_several_destinations_is_found_until_its_call_is_forgotten(
     assert left == 2
 
 
+@pytest.mark.parametrize("count", [1, 7, 8, 247, 449])
+def test_each_record_is_written_once_and_in_order_however_many_come(
+    database: Database, count: int
+) -> None:
+    names = [f"call {number}" for number in range(count)]
+
+    add_calls(database, [signed(name) for name in names])
+
+    assert found_ids(database, CallFilter(), limit=count + 1) == names[::-1]
+
+
 def test_verified_calls_are_forgotten_like_signed_ones(database: Database) -> None:
     add_calls(database, [verified("old", at=NOON - 1), signed("older", at=NOON - 2), verified("3")])
 

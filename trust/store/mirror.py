@@ -3,7 +3,7 @@
 A table that can be followed has a `revision` column, written with each change of a row.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -33,9 +33,17 @@ class Mirror(Generic[T]):
         if current == self.revisions:
             return self
         rows = {key: value for key, value in self.rows.items() if key in current}
+        for row in self._changed(connection, current):
+            rows[row[0]] = self.read(row)
+        return replace(self, rows=rows, revisions=current)
+
+    def _changed(self, connection: Connection, current: Mapping[str, int]) -> Iterator[Row[Any]]:
+        """Read the rows that were written since this copy: without one, all in one query."""
+        query = select(self.key, *self.columns)
+        if not self.revisions:
+            yield from connection.execute(query).all()
+            return
         changed = [key for key, revision in current.items() if self.revisions.get(key) != revision]
         for start in range(0, len(changed), CHUNK):
             asked = self.key.in_(changed[start : start + CHUNK])
-            for row in connection.execute(select(self.key, *self.columns).where(asked)):
-                rows[row[0]] = self.read(row)
-        return replace(self, rows=rows, revisions=current)
+            yield from connection.execute(query.where(asked)).all()
