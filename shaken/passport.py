@@ -19,6 +19,7 @@ from jwt.algorithms import ECAlgorithm
 from jwt.utils import base64url_encode
 
 from shaken.strictjson import JsonError, parse_object
+from sip.stages import Stages, at_once
 
 MAX_TOKEN = 16 * 1024
 """Characters of a token that `decode` reads; with rich call data one has under 4 KiB."""
@@ -133,8 +134,18 @@ def serialize(claims: object) -> bytes:
 
 def sign(header: str, claims: msgspec.Struct, key: ec.EllipticCurvePrivateKey) -> str:
     """Return the token: `header` (from `header_segment`), claims, and the ES256 signature."""
+    return at_once(sign_in_stages(header, claims, key))
+
+
+def sign_in_stages(
+    header: str, claims: msgspec.Struct, key: ec.EllipticCurvePrivateKey
+) -> Stages[str]:
+    """Return the token as `sign` does; the signature is a stage of its own."""
     signed = header.encode("ascii") + b"." + base64url_encode(serialize(claims))
-    return (signed + b"." + base64url_encode(_ES256.sign(signed, key))).decode("ascii")
+    yield
+    signature = _ES256.sign(signed, key)
+    yield
+    return (signed + b"." + base64url_encode(signature)).decode("ascii")
 
 
 def decode(token: str) -> Passport:

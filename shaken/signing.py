@@ -15,10 +15,18 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest, OwnNumbers, attest_for
-from shaken.passport import DivClaims, Parties, Party, ShakenClaims, header_segment, sign
+from shaken.passport import (
+    DivClaims,
+    Parties,
+    Party,
+    ShakenClaims,
+    header_segment,
+    sign_in_stages,
+)
 from shaken.snapshot import Snapshot, sti_candidate
 from shaken.tenants import Tenant, Trunk
 from sip.identity import Identity
+from sip.stages import Stages, at_once
 from trust.certificate import CertificateKind
 from trust.keys import MasterKeys, SealError, unseal_private_key
 from trust.selection import Appraisal, Choice, Chosen, Fallback, StiCandidate
@@ -152,6 +160,20 @@ class Signer:
 
         Raises MissingClaim, InvalidClaim, NotAllowed, NotConfigured.
         """
+        return at_once(
+            self.sign_in_stages(call, snapshot=snapshot, tenant=tenant, trunk=trunk, now=now)
+        )
+
+    def sign_in_stages(
+        self,
+        call: OutboundCall,
+        *,
+        snapshot: Snapshot,
+        tenant: Tenant | None,
+        trunk: Trunk | None,
+        now: int,
+    ) -> Stages[Signed]:
+        """Sign a call as `sign` does. What it raises, it raises in the first stage."""
         iat = self._fresh(call.iat, now)
         if trunk is None and call.attest is None:
             raise MissingClaim("attest")
@@ -162,10 +184,10 @@ class Signer:
         claims = ShakenClaims(
             attest=attest.value, dest=call.dest, iat=iat, orig=call.orig, origid=origid
         )
-        token = sign(pen.header, claims, pen.key)
+        token = yield from sign_in_stages(pen.header, claims, pen.key)
         return Signed(token + pen.parameters, claims, pen.row.id, hand.chosen)
 
-    def sign_diversion(
+    def divert_in_stages(
         self,
         orig: Party,
         diverted: Party,
@@ -175,11 +197,11 @@ class Signer:
         snapshot: Snapshot,
         tenant: Tenant | None,
         now: int,
-    ) -> SignedDiversion:
+    ) -> Stages[SignedDiversion]:
         """Sign that a call from `orig` was diverted from one party to another (RFC 8946 §4.1).
 
         Who diverts must be a number of the tenant, where that lists its numbers: nobody else may
-        say of it that it did. Raises InvalidClaim, NotAllowed, NotConfigured.
+        say of it that it did. Raises InvalidClaim, NotAllowed, NotConfigured in the first stage.
         """
         claims = DivClaims(dest=dest, div=diverted, iat=self._fresh(iat, now), orig=orig)
         hand = self._hand(snapshot, tenant, now)
@@ -187,8 +209,8 @@ class Signer:
         if hand.numbers and not (isinstance(number, str) and hand.numbers.covers(number)):
             raise NotAllowed(f"{diverted}, who diverts the call, is none of the tenant's numbers")
         header = header_segment(x5u=pen.x5u, ppt="div")
-        identity = sign(header, claims, pen.key) + _parameters(pen.x5u, "div")
-        return SignedDiversion(identity, claims, pen.row.id)
+        token = yield from sign_in_stages(header, claims, pen.key)
+        return SignedDiversion(token + _parameters(pen.x5u, "div"), claims, pen.row.id)
 
     def is_fresh(self, iat: int, *, now: int) -> bool:
         """Say whether an `iat` lies near enough to now, both in Unix seconds."""

@@ -17,6 +17,7 @@ from shaken.passport import Passport, PassportError, decode, destinations, signa
 from shaken.priority import Priority, examine_priority
 from shaken.rich_call_data import examine_rich_call_data
 from sip.identity import Identity
+from sip.stages import Stages
 from trust.sti_path import JudgedPath, StiRefused, check_call
 
 
@@ -145,8 +146,11 @@ def signed_at(passport: Passport, *, now: int) -> int:
     return iat if type(iat) is int and 0 <= iat < _LATEST else now
 
 
-def judge(opened: Opened, signer: Signatory, expectation: Expectation) -> Verdict:
-    """Check an opened header against a call and its signer's certificate."""
+def judge_in_stages(opened: Opened, signer: Signatory, expectation: Expectation) -> Stages[Verdict]:
+    """Check an opened header against a call and its signer's certificate.
+
+    The signature is a stage of its own.
+    """
     passport = opened.passport
     if passport is None:
         return Verdict(opened.steps)
@@ -158,7 +162,10 @@ def judge(opened: Opened, signer: Signatory, expectation: Expectation) -> Verdic
     if steps[-1].code is None:
         steps.append(_freshness(claims, expectation))
     if steps[-1].code is None:
-        steps.append(_FITS if signature_fits(passport, signer.key) else _DOES_NOT_FIT)
+        yield
+        fits = signature_fits(passport, signer.key)
+        yield
+        steps.append(_FITS if fits else _DOES_NOT_FIT)
     if steps[-1].code is None:
         _add_checks(steps, opened.rules, claims, expectation)
     return Verdict(tuple(steps), passport, signer)

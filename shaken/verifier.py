@@ -27,8 +27,17 @@ from shaken.identities import Presented, read_headers
 from shaken.passport import destinations
 from shaken.replay import ReplayMemory
 from shaken.signers import Known, Roots, Signers
-from shaken.verification import Expectation, Opened, Step, Verdict, judge, signed_at
+from shaken.verification import (
+    Expectation,
+    Opened,
+    Step,
+    Unfit,
+    Verdict,
+    judge_in_stages,
+    signed_at,
+)
 from sip.identity import Identity
+from sip.stages import Stages, at_once
 
 
 class InboundCall(msgspec.Struct, frozen=True):
@@ -104,6 +113,12 @@ class Verifier:
         self, call: InboundCall, policy: VerificationPolicy, *, roots: Roots
     ) -> Outcome | Callable[[], Awaitable[Outcome]]:
         """Verify a call against trusted STI roots; where a fetch is needed, what waits for it."""
+        return at_once(self.verify_in_stages(call, policy, roots=roots))
+
+    def verify_in_stages(
+        self, call: InboundCall, policy: VerificationPolicy, *, roots: Roots
+    ) -> Stages[Outcome | Callable[[], Awaitable[Outcome]]]:
+        """Verify a call as `verify` does."""
         presented = read_headers(call.headers)
         opened = presented.all()
         if not opened or call.orig is None:
@@ -119,40 +134,40 @@ class Verifier:
             course=_course(presented, call) if presented.diversions else None,
             protected=call.protected,
         )
-        judged: list[Judged | Callable[[], Awaitable[Judged]]] = []
-        known: list[Judged] = []
-        for each in opened:
-            found = self._judge(each, expectation, roots)
-            judged.append(found)
-            if isinstance(found, Judged):
-                known.append(found)
-        if len(known) == len(judged):
-            return self._conclude(known, presented, call, expectation, policy)
-        return partial(self._wait, judged, presented, call, expectation, policy)
+        found = [self._find(each, expectation, roots) for each in opened]
+        known = [each for each in found if isinstance(each, Known)]
+        if len(known) < len(found):
+            return partial(self._wait, found, presented, call, expectation, policy)
+        judged = []
+        for each, signer in zip(opened, known, strict=True):
+            judged.append((yield from _judge(each, signer, expectation)))
+        return self._conclude(judged, presented, call, expectation, policy)
 
     async def _wait(
         self,
-        judged: Sequence[Judged | Callable[[], Awaitable[Judged]]],
+        found: Sequence[Known | Callable[[], Awaitable[Known]]],
         presented: Presented,
         call: InboundCall,
         expectation: Expectation,
         policy: VerificationPolicy,
     ) -> Outcome:
-        waited = iter(await asyncio.gather(*(e() for e in judged if not isinstance(e, Judged))))
-        known = [each if isinstance(each, Judged) else next(waited) for each in judged]
-        return self._conclude(known, presented, call, expectation, policy)
+        waited = iter(await asyncio.gather(*(e() for e in found if not isinstance(e, Known))))
+        known = [each if isinstance(each, Known) else next(waited) for each in found]
+        judged = [
+            at_once(_judge(each, signer, expectation))
+            for each, signer in zip(presented.all(), known, strict=True)
+        ]
+        return self._conclude(judged, presented, call, expectation, policy)
 
-    def _judge(
+    def _find(
         self, opened: Opened, expectation: Expectation, roots: Roots
-    ) -> Judged | Callable[[], Awaitable[Judged]]:
+    ) -> Known | Callable[[], Awaitable[Known]]:
+        """Find who signed; of a header that failed already nobody is looked for."""
         identity = opened.identity
         if opened.passport is None or identity is None:
-            return Judged(opened.rules.ppt, Verdict(opened.steps), identity)
+            return _NOBODY
         at = signed_at(opened.passport, now=expectation.now)
-        found = self._signers.find(identity.info, roots, at=at)
-        if isinstance(found, Known):
-            return _judged(opened, found, expectation)
-        return partial(_judged_later, opened, found, expectation)
+        return self._signers.find(identity.info, roots, at=at)
 
     def _conclude(
         self,
@@ -200,15 +215,12 @@ class Verifier:
         return self._replay.seen(once, call.name, now=call.now, until=until, scope=call.scope)
 
 
-def _judged(opened: Opened, known: Known, expectation: Expectation) -> Judged:
-    verdict = judge(opened, known.signer, expectation)
+_NOBODY = Known(Unfit(438, "the header cannot be read"))
+
+
+def _judge(opened: Opened, known: Known, expectation: Expectation) -> Stages[Judged]:
+    verdict = yield from judge_in_stages(opened, known.signer, expectation)
     return Judged(opened.rules.ppt, verdict, opened.identity, known.stale)
-
-
-async def _judged_later(
-    opened: Opened, found: Callable[[], Awaitable[Known]], expectation: Expectation
-) -> Judged:
-    return _judged(opened, await found(), expectation)
 
 
 def _course(presented: Presented, call: InboundCall) -> Chain | str:

@@ -1,8 +1,8 @@
 """SIP over UDP: one datagram, one message.
 
 The sockets are read and written here, without a transport of the loop's: under load one turn of
-the loop takes many datagrams, then answers each, then sends all answers. So the processor's caches
-stay warm, and the kernel wakes a peer once, not for each answer.
+the loop takes many datagrams, then answers them side by side, then sends all answers. The kernel
+wakes a peer once, not for each answer.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from typing import Any
 
 from sip.parsing import MAX_MESSAGE_LENGTH
 from sip.reception import Reception, Source
+from sip.stages import side_by_side
 from sip.via import Via, response_port
 
 _AT_ONCE = 64
@@ -98,8 +99,7 @@ class DatagramListener:
         receive, path_to = self._reception.receive, self._path_to
         self._is_answering = True
         try:
-            for data, address in came:
-                receive(data, path_to(address))
+            side_by_side([receive(data, path_to(address)) for data, address in came])
         finally:
             self._is_answering = False
             answers, self._answers = self._answers, []

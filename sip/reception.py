@@ -8,7 +8,7 @@ is ever sent in return for a response.
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from sip.message import Request, Response
 from sip.parsing import MalformedMessageError, is_response, parse, via_of_ack
 from sip.rate import Rate
 from sip.response import respond, stateless_tag
+from sip.stages import Stages
 from sip.transaction import (
     Outgoing,
     ServerTransactions,
@@ -67,8 +68,10 @@ class Stateless:
 Answer = Response | Stateless | None
 """What a handler says: a final response, one that is not remembered, or silence."""
 
-Handler = Callable[[Request, Source], Answer | Awaitable[Answer]]
-"""Answers each new request but ACK and CANCEL, at once or later."""
+AnswerOrWait = Answer | Awaitable[Answer]
+
+Handler = Callable[[Request, Source], AnswerOrWait | Stages[AnswerOrWait]]
+"""Answers each new request but ACK and CANCEL, at once, in stages, or later."""
 
 
 class Path(Protocol):
@@ -115,37 +118,48 @@ class Reception:
         self._waiting: dict[asyncio.Task[None], Transaction[Path]] = {}
         self._is_over = False
 
-    def receive(self, data: bytes, path: Path) -> None:
+    def receive(self, data: bytes, path: Path) -> Stages[None]:
         """Take the bytes of one message; sends what is to be sent at once."""
-        now = self._loop.time()
+        request = self._read(data, path)
+        if request is None:
+            return
+        yield
         source = path.source
-        if not self._is_known(source) and not self._strangers.take(now):
-            return
-        if is_response(data):
-            return
-        via = via_of_ack(data)
-        if via is not None and self._transactions.acknowledge(via, peer=source.address, now=now):
-            return
-        try:
-            request = parse(data)
-            if not isinstance(request, Request):
-                return
-            if request.method != "ACK":  # which is never answered
-                request = request.stamped(address=source.address, port=source.port)
-        except MalformedMessageError as error:
-            self._refuse(error, path)
-            return
-        except HeaderError:  # a Via that can be read, but not be sent back
-            return
         path = path.answering(request.via)
-        reliable = source.transport != "UDP"
-        out = self._transactions.receive(request, peer=source.address, destination=path, now=now)
+        out = self._transactions.receive(
+            request, peer=source.address, destination=path, now=self._loop.time()
+        )
         if out is None:
-            self._handle(
-                request, path, is_reliable=reliable, allowance=self._allowance(data, source)
+            yield from self._handle(
+                request,
+                path,
+                is_reliable=source.transport != "UDP",
+                allowance=self._allowance(data, source),
             )
         else:
             self._send(out)
+
+    def _read(self, data: bytes, path: Path) -> Request | None:
+        """Read a message; None: there is nothing more to be done about it."""
+        now = self._loop.time()
+        source = path.source
+        if not self._is_known(source) and not self._strangers.take(now):
+            return None
+        if is_response(data):
+            return None
+        via = via_of_ack(data)
+        if via is not None and self._transactions.acknowledge(via, peer=source.address, now=now):
+            return None
+        try:
+            request = parse(data)
+            if isinstance(request, Request) and request.method != "ACK":  # which has no answer
+                request = request.stamped(address=source.address, port=source.port)
+        except MalformedMessageError as error:
+            self._refuse(error, path)
+            return None
+        except HeaderError:  # a Via that can be read, but not be sent back
+            return None
+        return request if isinstance(request, Request) else None
 
     def refuse(self, head: bytes, *, status: int, sentence: str, path: Path) -> None:
         """Answer a message of which only the header section is known, and is wrong."""
@@ -178,46 +192,16 @@ class Reception:
         if self._tick is not None:
             self._tick.cancel()
 
-    def _handle(self, request: Request, path: Path, *, is_reliable: bool, allowance: float) -> None:
+    def _handle(
+        self, request: Request, path: Path, *, is_reliable: bool, allowance: float
+    ) -> Stages[None]:
         """Let the handler answer a new request."""
-        try:
-            answer = self._handler(request, path.source)
-        except Exception:
-            _log.exception("the answer to a SIP request failed")
-            answer = self._failure(request)
-        try:
-            if isinstance(answer, Response):
-                self._send(
-                    self._transactions.answer_at_once(
-                        request,
-                        answer,
-                        peer=path.source.address,
-                        destination=path,
-                        is_reliable=is_reliable,
-                        allowance=allowance,
-                        now=self._loop.time(),
-                    )
-                )
-            elif isinstance(answer, Stateless):
-                path.send(answer.response.serialise())
-            elif answer is not None:
-                self._wait(request, answer, path, is_reliable=is_reliable, allowance=allowance)
-        except TransactionsFullError:
-            path.send(self._own_answer(request, 503).serialise())
-
-    def _wait(
-        self,
-        request: Request,
-        answer: Awaitable[Answer],
-        path: Path,
-        *,
-        is_reliable: bool,
-        allowance: float,
-    ) -> None:
-        """Remember a request whose answer takes a while, and wait for that in a task."""
-        if self._is_over:
-            _give_up(answer)
-            raise TransactionsFullError
+        answer = self._ask(request, path.source)
+        if answer is None:
+            return
+        if isinstance(answer, Stateless):
+            path.send(answer.response.serialise())
+            return
         try:
             transaction = self._transactions.begin(
                 request,
@@ -225,11 +209,50 @@ class Reception:
                 destination=path,
                 is_reliable=is_reliable,
                 allowance=allowance,
-                now=self._loop.time(),
             )
         except TransactionsFullError:
             _give_up(answer)
-            raise
+            path.send(self._own_answer(request, 503).serialise())
+            return
+        if isinstance(answer, Generator):
+            yield
+            answer = yield from self._go_on(request, answer)
+        if isinstance(answer, Awaitable):
+            self._wait(request, answer, transaction)
+        else:
+            self._conclude(transaction, answer)
+
+    def _ask(self, request: Request, source: Source) -> AnswerOrWait | Stages[AnswerOrWait]:
+        """Ask the handler for its answer, or for the first of several stages."""
+        try:
+            answer = self._handler(request, source)
+            if isinstance(answer, Generator):
+                next(answer)
+        except StopIteration as end:
+            ended: AnswerOrWait = end.value
+            return ended
+        except Exception:
+            _log.exception("the answer to a SIP request failed")
+            return self._failure(request)
+        return answer
+
+    def _go_on(self, request: Request, answer: Stages[AnswerOrWait]) -> Stages[AnswerOrWait]:
+        """Let the handler answer in stages to the end."""
+        try:
+            return (yield from answer)
+        except Exception:
+            _log.exception("the answer to a SIP request failed")
+            return self._failure(request)
+
+    def _wait(
+        self, request: Request, answer: Awaitable[Answer], transaction: Transaction[Path]
+    ) -> None:
+        """Wait in a task for an answer that takes a while."""
+        if self._is_over:
+            _give_up(answer)
+            self._conclude(transaction, self._own_answer(request, 503))
+            return
+        self._transactions.wait(transaction, now=self._loop.time())
         self._keep_ticking()
         task = self._loop.create_task(self._finish(request, answer, transaction))
         self._waiting[task] = transaction
@@ -244,12 +267,16 @@ class Reception:
         except Exception:
             _log.exception("the answer to a SIP request failed")
             response = self._failure(request)
-        if isinstance(response, Stateless):
-            response = response.response
-        if response is None:
+        self._conclude(transaction, response)
+
+    def _conclude(self, transaction: Transaction[Path], answer: Answer) -> None:
+        """Give a request that is remembered its answer."""
+        if isinstance(answer, Stateless):
+            answer = answer.response
+        if answer is None:
             self._transactions.abandon(transaction)
         else:
-            self._send(self._transactions.answer(transaction, response, now=self._loop.time()))
+            self._send(self._transactions.answer(transaction, answer, now=self._loop.time()))
 
     def _refuse(self, error: MalformedMessageError, path: Path) -> None:
         """Answer a malformed request, if it can be: without remembering it."""
@@ -284,7 +311,7 @@ class Reception:
         self._send(self._transactions.run(self._loop.time()))
 
 
-def _give_up(answer: Awaitable[Answer]) -> None:
+def _give_up(answer: AnswerOrWait | Stages[AnswerOrWait]) -> None:
     """Let nothing be said of an answer that nobody waits for."""
     if asyncio.iscoroutine(answer):
         answer.close()

@@ -9,6 +9,7 @@ from sip.framing import PONG, Framer, FramingError, KeepAlive
 from sip.limits import Limits
 from sip.rate import Rate
 from sip.reception import Reception, Source
+from sip.stages import Stages, side_by_side
 from sip.via import Via
 
 _PAUSE_SECONDS = 0.05
@@ -90,21 +91,28 @@ class StreamConnection(asyncio.Protocol):
     def _read(self) -> None:
         """Take what is whole, as fast as it may come."""
         self._resume = None
+        came: list[Stages[None]] = []
+        wrong: FramingError | None = None
         try:
             while self._transport is not None and not self._transport.is_closing():
                 event = self._framer.next_event()
                 if event is None:
-                    return
+                    break
                 self._since = self._loop.time()
                 if isinstance(event, KeepAlive):
+                    side_by_side(came)
+                    came.clear()
                     self.send(PONG)
                 else:
-                    self._reception.receive(event.data, self)
+                    came.append(self._reception.receive(event.data, self))
                 if not self._rate.take(self._since):
                     self._pause()
-                    return
+                    break
         except FramingError as error:
-            self._reception.refuse(error.head, status=error.status, sentence=str(error), path=self)
+            wrong = error
+        side_by_side(came)
+        if wrong is not None:
+            self._reception.refuse(wrong.head, status=wrong.status, sentence=str(wrong), path=self)
             self.close()
 
     def _pause(self) -> None:

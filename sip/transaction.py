@@ -137,7 +137,7 @@ class ServerTransactions(Generic[Destination]):
     ) -> tuple[Outgoing[Destination], ...] | None:
         """Take a request that came from an address; returns what is to be sent at once.
 
-        None is a new request, which wants an answer: by `begin`, `answer_at_once` or none. A
+        None is a new request, which wants an answer: by `begin` and `answer`, or none. A
         retransmission gets the very same bytes again, an ACK and a retransmission of what has no
         answer yet get nothing, a CANCEL its answer and the 487 of the INVITE it ends.
         """
@@ -171,22 +171,29 @@ class ServerTransactions(Generic[Destination]):
         destination: Destination,
         is_reliable: bool,
         allowance: float,
-        now: float,
     ) -> Transaction[Destination]:
-        """Remember a new request whose answer takes a while.
+        """Remember a new request, whose answer is on its way.
 
         Raises TransactionsFullError.
         """
-        transaction = self._add(
+        if len(self._transactions) >= self._limit:
+            if not self._answered:
+                raise TransactionsFullError
+            self._drop_oldest()
+        transaction = Transaction(
             request,
-            peer=peer,
+            key_of(request, peer),
             destination=destination,
             is_reliable=is_reliable,
             allowance=allowance,
         )
+        self._transactions[transaction.key] = transaction
+        return transaction
+
+    def wait(self, transaction: Transaction[Destination], *, now: float) -> None:
+        """Have an INVITE answered with 100 if its answer takes a while (RFC 3261 §17.2.1)."""
         if transaction.method == "INVITE":
             self._start(transaction, self._timers.trying, now)
-        return transaction
 
     def answer(
         self, transaction: Transaction[Destination], response: Response, *, now: float
@@ -216,30 +223,6 @@ class ServerTransactions(Generic[Destination]):
         self._make_room()
         return (Outgoing(data, transaction.destination),)
 
-    def answer_at_once(
-        self,
-        request: Request,
-        response: Response,
-        *,
-        peer: str,
-        destination: Destination,
-        is_reliable: bool,
-        allowance: float,
-        now: float,
-    ) -> tuple[Outgoing[Destination], ...]:
-        """Remember a new request and its final response.
-
-        Raises TransactionsFullError.
-        """
-        transaction = self._add(
-            request,
-            peer=peer,
-            destination=destination,
-            is_reliable=is_reliable,
-            allowance=allowance,
-        )
-        return self.answer(transaction, response, now=now)
-
     def abandon(self, transaction: Transaction[Destination]) -> None:
         """Forget a request that gets no answer."""
         self._terminate(transaction)
@@ -257,29 +240,6 @@ class ServerTransactions(Generic[Destination]):
                 _stop(transaction)
                 self._fire(transaction, now, out)
         return tuple(out)
-
-    def _add(
-        self,
-        request: Request,
-        *,
-        peer: str,
-        destination: Destination,
-        is_reliable: bool,
-        allowance: float,
-    ) -> Transaction[Destination]:
-        if len(self._transactions) >= self._limit:
-            if not self._answered:
-                raise TransactionsFullError
-            self._drop_oldest()
-        transaction = Transaction(
-            request,
-            key_of(request, peer),
-            destination=destination,
-            is_reliable=is_reliable,
-            allowance=allowance,
-        )
-        self._transactions[transaction.key] = transaction
-        return transaction
 
     def _finish(
         self, transaction: Transaction[Destination], response: Response, now: float

@@ -10,6 +10,7 @@ from shaken.signing import Signer
 from shaken.store.calls import CallRecord
 from shaken.throttle import FailureThrottle
 from shaken.verifier import Verifier
+from sip.stages import Stages, at_once
 
 
 def signing_api(
@@ -36,7 +37,8 @@ def stir_api(signer: Signer, verifier: Verifier, *, authenticator: Authenticator
     )
 
 
-def at_once(answer: StirAnswer | Awaitable[StirAnswer]) -> StirAnswer:
+def answered(answering: Stages[StirAnswer | Awaitable[StirAnswer]]) -> StirAnswer:
     """Take an answer that must be there without waiting."""
+    answer = at_once(answering)
     assert isinstance(answer, StirAnswer)
     return answer

@@ -22,7 +22,7 @@ from shaken.verification import (
     Signatory,
     Unfit,
     Verdict,
-    judge,
+    judge_in_stages,
     open_header,
     signed_at,
 )
@@ -31,6 +31,7 @@ from shaken.x5u.crls import FetchedCrl
 from shaken.x5u.exchange import FetchError
 from shaken.x5u.repository import Fetched
 from sip.identity import Identity
+from sip.stages import at_once
 from trust.authority import Issued
 from trust.certificate import Certificate
 from trust.crl import CrlIndex
@@ -250,4 +251,4 @@ def verify(
         )
     except StiRefused as refused:
         signer = Unfit(437, refused.detail)
-    return judge(opened, signer, expectation)
+    return at_once(judge_in_stages(opened, signer, expectation))

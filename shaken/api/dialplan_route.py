@@ -14,6 +14,7 @@ from shaken.api.dialplan import (
 )
 from shaken.api.peer import Tls
 from shaken.api.stir import MAX_BODY, StirAnswer, StirRequest, body_length
+from sip.stages import Stages, at_once
 
 _PASSED_ON = ("X-RequestID", "X-Certificate", "WWW-Authenticate", "Retry-After")
 """Headers of the STIR routes that clients of these get too."""
@@ -24,7 +25,7 @@ class DialplanRoute:
 
     def __init__(
         self,
-        ask: Callable[[StirRequest], StirAnswer | Awaitable[StirAnswer]],
+        ask: Callable[[StirRequest], Stages[StirAnswer | Awaitable[StirAnswer]]],
         tls_of: Callable[[web.Request], Tls | None],
     ) -> None:
         """Take what answers the STIR routes, and what tells of a connection's TLS."""
@@ -50,17 +51,16 @@ class DialplanRoute:
         headers["Content-Type"] = headers["Accept"] = "application/json"
         headers["Content-Length"] = str(len(message.body))
         tls = self._tls_of(request)
-        answer = self._ask(
-            StirRequest(
-                method="POST",
-                path=message.path,
-                query=message.query,
-                headers=headers,
-                body=message.body,
-                peer=request.remote or "",
-                client_spki=tls.client_spki if tls else None,
-            )
+        asked = StirRequest(
+            method="POST",
+            path=message.path,
+            query=message.query,
+            headers=headers,
+            body=message.body,
+            peer=request.remote or "",
+            client_spki=tls.client_spki if tls else None,
         )
+        answer = at_once(self._ask(asked))
         return answer if isinstance(answer, StirAnswer) else await answer
 
 

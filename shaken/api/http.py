@@ -38,6 +38,7 @@ from shaken.api.table import TABLE
 from shaken.credentials import Credential
 from shaken.snapshot import Snapshot
 from shaken.tenants import Network
+from sip.stages import Stages, at_once
 from trust.store.database import StoreError
 from trust.tls import client_spki
 
@@ -135,7 +136,7 @@ class HttpApi:
                 resource.add_route(method, handler)
             resource.add_route("*", self._wrong_method(sorted(methods)))
 
-    def answer_stir(self, request: StirRequest) -> StirAnswer | Awaitable[StirAnswer]:
+    def answer_stir(self, request: StirRequest) -> Stages[StirAnswer | Awaitable[StirAnswer]]:
         """Answer a request to `/stir/` with peer and key of the connection's other end."""
         if self._trusted or request.client_spki is not None:
             tls = Tls(request.client_spki)
@@ -150,17 +151,16 @@ class HttpApi:
         body = await small_body(request) if 0 < body_length(headers) <= MAX_BODY else b""
         url = request.rel_url
         tls = tls_of(request)
-        answer = self.answer_stir(
-            StirRequest(
-                method=request.method,
-                path=url.raw_path,
-                query=url.raw_query_string,
-                headers=headers,
-                body=body,
-                peer=request.remote or "",
-                client_spki=tls.client_spki if tls else None,
-            )
+        asked = StirRequest(
+            method=request.method,
+            path=url.raw_path,
+            query=url.raw_query_string,
+            headers=headers,
+            body=body,
+            peer=request.remote or "",
+            client_spki=tls.client_spki if tls else None,
         )
+        answer = at_once(self.answer_stir(asked))
         if not isinstance(answer, StirAnswer):
             answer = await answer
         return web.Response(status=answer.status, headers=answer.headers, body=answer.body)

@@ -21,6 +21,7 @@ from shaken.credentials import Credential, Role
 from shaken.snapshot import Snapshot
 from shaken.strictjson import JsonError, parse_object
 from shaken.tenants import Trunk, within
+from sip.stages import Stages
 
 SIGNING_PATH = "/stir/v1/signing"
 VERIFICATION_PATH = "/stir/v1/verification"
@@ -102,7 +103,7 @@ class StirRoute:
 
     role: Role
     refused: str
-    handler: Callable[[StirAsked], StirAnswer | Callable[[], Awaitable[StirAnswer]]]
+    handler: Callable[[StirAsked], Stages[StirAnswer | Callable[[], Awaitable[StirAnswer]]]]
 
 
 class StirApi:
@@ -117,7 +118,7 @@ class StirApi:
 
     def answer(
         self, request: StirRequest, *, snapshot: Snapshot, now: int
-    ) -> StirAnswer | Awaitable[StirAnswer]:
+    ) -> Stages[StirAnswer | Awaitable[StirAnswer]]:
         """Answer a request at a time (Unix seconds). Raises nothing, nor does what is awaited."""
         given = request.headers.get("X-RequestID")
         if given is not None and _REQUEST_ID.fullmatch(given):
@@ -125,14 +126,14 @@ class StirApi:
         else:  # one that no other worker makes
             request_id = f"{self._instance}-{next(self._counter):x}"
         try:
-            answer = self._answer(request, request_id, snapshot, now)
+            answer = yield from self._answer(request, request_id, snapshot, now)
         except Exception as error:  # whatever fails, the client gets an answer of the table
             return _failed(error, request_id)
         return answer if isinstance(answer, StirAnswer) else _whole(answer, request_id)
 
     def _answer(
         self, request: StirRequest, request_id: str, snapshot: Snapshot, now: int
-    ) -> StirAnswer | Callable[[], Awaitable[StirAnswer]]:
+    ) -> Stages[StirAnswer | Callable[[], Awaitable[StirAnswer]]]:
         route = self._routes.get(request.path)
         if route is None:
             known = " or ".join(self._routes)
@@ -147,9 +148,8 @@ class StirApi:
             raise StirError(StirFault.FORBIDDEN, "this address is none of the trunk's networks")
         _check_headers(request.headers)
         document = _document(request)
-        return route.handler(
-            StirAsked(request, request_id, credential, trunk, document, snapshot, now)
-        )
+        asked = StirAsked(request, request_id, credential, trunk, document, snapshot, now)
+        return (yield from route.handler(asked))
 
     def _authenticate(self, request: StirRequest, snapshot: Snapshot, now: int) -> Credential:
         try:

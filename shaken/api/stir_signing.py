@@ -21,6 +21,7 @@ from shaken.signing import InvalidClaim, MissingClaim, NotAllowed, NotConfigured
 from shaken.snapshot import Snapshot
 from shaken.store.calls import CallRecord
 from shaken.tenants import AnswerForm, Direction, Tenant
+from sip.stages import Stages
 from trust.names import DnsNameError, dns_name
 
 MAX_QUERY_FIELDS = 16
@@ -42,12 +43,12 @@ class Signing:
         """The route as `StirApi` takes it."""
         return StirRoute(Role.SIGNER, "this credential is not a signer's", self.answer)
 
-    def answer(self, asked: StirAsked) -> StirAnswer:
+    def answer(self, asked: StirAsked) -> Stages[StirAnswer]:
         """Sign, and answer with the Identity. Raises StirError."""
-        message, signed = self.sign(asked)
+        message, signed = yield from self.sign(asked)
         return _success(signed, message, asked)
 
-    def sign(self, asked: StirAsked) -> tuple[SigningMessage, Signed]:
+    def sign(self, asked: StirAsked) -> Stages[tuple[SigningMessage, Signed]]:
         """Sign, and record it; return what was asked for, and what it became. Raises StirError."""
         trunk = asked.trunk
         if trunk is not None and trunk.direction is Direction.VERIFY:
@@ -56,7 +57,7 @@ class Signing:
         message = read_signing(asked.document)
         call = call_of(message, country=trunk.country if trunk else None)
         try:
-            signed = self._signer.sign(
+            signed = yield from self._signer.sign_in_stages(
                 call, snapshot=asked.snapshot, tenant=tenant, trunk=trunk, now=asked.now
             )
         except MissingClaim as error:

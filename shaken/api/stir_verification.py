@@ -30,6 +30,7 @@ from shaken.credentials import Role
 from shaken.store.calls import CallRecord
 from shaken.tenants import AnswerForm, Direction
 from shaken.verifier import InboundCall, Outcome, Verifier
+from sip.stages import Stages
 from trust.roots import Purpose
 
 
@@ -48,7 +49,7 @@ class Verification:
         """The route as `StirApi` takes it."""
         return StirRoute(Role.VERIFIER, "this credential is not a verifier's", self.answer)
 
-    def answer(self, asked: StirAsked) -> StirAnswer | Callable[[], Awaitable[StirAnswer]]:
+    def answer(self, asked: StirAsked) -> Stages[StirAnswer | Callable[[], Awaitable[StirAnswer]]]:
         """Verify; where a fetch is needed, return what waits for it. Raises StirError."""
         trunk = asked.trunk
         if trunk is not None and trunk.direction is Direction.SIGN:
@@ -62,7 +63,7 @@ class Verification:
             scope=_tenant_of(asked) or "",
         )
         policy = trunk.verification if trunk else DEFAULT_POLICY
-        outcome = self._verifier.verify(
+        outcome = yield from self._verifier.verify_in_stages(
             call, policy, roots=asked.snapshot.standing.certificates(Purpose.STI)
         )
         if isinstance(outcome, Outcome):

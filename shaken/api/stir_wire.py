@@ -1,11 +1,11 @@
 """The short way between a connection and the STIR routes.
 
 HTTP is the dearest part of a signature. So a connection begins here: a request that arrives whole,
-in one piece and in the usual form is read by llhttp and answered, mostly at once; where a verdict
-takes a while, no more is read before it is sent. At the first piece that is anything else (another
-route, a part of a request, several at once, chunks, an old version, what is no HTTP) the connection
-goes to the HTTP library, untouched, and stays there. Nothing is refused here: what a request means
-is `shaken.api.stir`'s business for both.
+in one piece and in the usual form is read by llhttp and answered, mostly at once, side by side with
+those that came together with it; where a verdict takes a while, no more is read before it is sent.
+At the first piece that is anything else (another route, a part of a request, several at once,
+chunks, an old version, what is no HTTP) the connection goes to the HTTP library, untouched, and
+stays there. Nothing is refused here: what a request means is `shaken.api.stir`'s business for both.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from typing import cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from shaken.api.stir import HEADERS, SIGNING_PATH, VERIFICATION_PATH, StirAnswer, StirRequest
+from sip.stages import Stages, side_by_side
 from trust.tls import client_spki
 
 MAX_PIECE = 8 * 1024
@@ -36,7 +37,7 @@ _SPELLINGS = {name.lower().encode(): name for name in HEADERS} | {
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _LEFT_TO_THE_LIBRARY = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 
-AnswerStir = Callable[[StirRequest], StirAnswer | Awaitable[StirAnswer]]
+AnswerStir = Callable[[StirRequest], Stages[StirAnswer | Awaitable[StirAnswer]]]
 """Answers a request whose `peer` is the other end of the connection. Raises nothing."""
 
 
@@ -59,6 +60,7 @@ class StirWires:
         self._keep_alive_seconds = keep_alive_seconds
         self._loop = loop
         self._wires: set[StirWire] = set()
+        self._asked: list[Stages[None]] = []
         self._ready: list[tuple[asyncio.Transport, bytes]] = []
         self._waiting: set[asyncio.Future[StirAnswer]] = set()
         self._sweep = loop.call_later(SWEEP_SECONDS, self.close_idle)
@@ -67,14 +69,17 @@ class StirWires:
         """Make the protocol of a new connection."""
         return StirWire(self)
 
+    def ask(self, answering: Stages[None]) -> None:
+        """Answer a request once all that came together is read, side by side with them."""
+        if not self._asked:
+            self._loop.call_soon(self.flush)
+        self._asked.append(answering)
+
     def send(self, transport: asyncio.Transport, answer: bytes) -> None:
         """Send an answer once all that came together is answered.
 
-        Calls are signed one after the other and answered one after the other: the processor's
-        caches stay warm, and the kernel wakes a client once, not for each answer.
+        The kernel wakes a client once, not for each answer.
         """
-        if not self._ready:
-            self._loop.call_soon(self.flush)
         self._ready.append((transport, answer))
 
     def wait(self, wire: "StirWire", answer: Awaitable[StirAnswer]) -> None:
@@ -97,7 +102,9 @@ class StirWires:
             await asyncio.wait(self._waiting, timeout=seconds)
 
     def flush(self) -> None:
-        """Send the answers that are ready."""
+        """Answer what was asked, and send the answers that are ready."""
+        asked, self._asked = self._asked, []
+        side_by_side(asked)
         ready, self._ready = self._ready, []
         for transport, answer in ready:
             transport.write(answer)
@@ -111,7 +118,7 @@ class StirWires:
         self._wires.discard(wire)
 
     def close(self) -> None:
-        """Send what is ready, and close the connections that are here: none is in mid-request."""
+        """Answer what was asked, and close the connections: none is in mid-request."""
         self.flush()
         self._sweep.cancel()
         for wire in tuple(self._wires):
@@ -142,6 +149,7 @@ class StirWire(asyncio.Protocol):
         self._begun = 0
         self._complete = 0
         self._usual = False
+        self._is_asked = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -159,17 +167,24 @@ class StirWire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answer a whole request, or let the library do with the piece what it does."""
         self.heard_at = self._wires.clock()
+        if self._is_asked:  # by a piece before, which is answered first
+            self._wires.flush()
         request = self._read(data)
         if request is None:
             self._hand_over(data)
         else:
-            answer = self._wires.answer(request)
-            if isinstance(answer, StirAnswer):
-                self._wires.send(self._transport, response(answer, now=int(time.time())))
-            else:
-                self.busy = True
-                self._transport.pause_reading()
-                self._wires.wait(self, answer)
+            self._is_asked = True
+            self._wires.ask(self._answering(request))
+
+    def _answering(self, request: StirRequest) -> Stages[None]:
+        answer = yield from self._wires.answer(request)
+        self._is_asked = False
+        if isinstance(answer, StirAnswer):
+            self._wires.send(self._transport, response(answer, now=int(time.time())))
+        else:
+            self.busy = True
+            self._transport.pause_reading()
+            self._wires.wait(self, answer)
 
     def proceed(self, answer: StirAnswer) -> None:
         """Send an answer that took a while, and read on."""

@@ -27,8 +27,9 @@ from shaken.tenants import Direction, Trunk
 from shaken.verifier import InboundCall, Outcome, Verifier
 from sip.grammar import HeaderError
 from sip.message import Request, Response
-from sip.reception import Answer, Source, Stateless
+from sip.reception import Answer, AnswerOrWait, Source, Stateless
 from sip.response import stateless_tag
+from sip.stages import Stages
 from trust.roots import Purpose
 
 _Signed = tuple[str, CallRecord]
@@ -86,8 +87,8 @@ class Redirect:
         """Say whether a trunk names this very source, so that answers go to its PBX alone."""
         return is_sure(self._snapshot(), source)
 
-    def answer(self, request: Request, source: Source) -> Answer | Awaitable[Answer]:
-        """Answer a request; where a certificate has to be fetched, what waits for it."""
+    def answer(self, request: Request, source: Source) -> Answer | Stages[AnswerOrWait]:
+        """Answer a request; a call in stages, and where something has to be fetched, later."""
         to_tag = stateless_tag(request, secret=self._secret)
         snapshot = self._snapshot()
         lines = lines_of(snapshot, source, request.uri)
@@ -98,10 +99,7 @@ class Redirect:
             return answers.options(request, to_tag=to_tag)
         if request.method != "INVITE":
             return answers.not_allowed(request, to_tag=to_tag)
-        try:
-            return self._call(request, source, lines, snapshot, to_tag)
-        except _Refused as refused:
-            return answers.refusal(request, refused.status, str(refused), to_tag=to_tag)
+        return self._call(request, source, lines, snapshot, to_tag)
 
     def _call(
         self,
@@ -110,8 +108,24 @@ class Redirect:
         lines: Sequence[Line],
         snapshot: Snapshot,
         to_tag: str,
-    ) -> Response | Awaitable[Response]:
-        """Sign or verify a call of one of the lines. Raises _Refused."""
+    ) -> Stages[AnswerOrWait]:
+        """Sign or verify a call of one of the lines, or refuse it."""
+        try:
+            asked, work = self._read(request, source, lines, snapshot, to_tag)
+            do = self._verify if work is Direction.VERIFY else self._sign
+            return (yield from do(asked))
+        except _Refused as refused:
+            return answers.refusal(request, refused.status, str(refused), to_tag=to_tag)
+
+    def _read(
+        self,
+        request: Request,
+        source: Source,
+        lines: Sequence[Line],
+        snapshot: Snapshot,
+        to_tag: str,
+    ) -> tuple[_Asked, Direction]:
+        """Read a call of one of the lines, and what is to be done with it. Raises _Refused."""
         presents = any(request.lines("Identity"))
         tenant = tenant_of(snapshot, request.uri) if len(lines) > 1 else None
         line = choose(lines, tenant=tenant, presents=presents)
@@ -135,10 +149,9 @@ class Redirect:
         if is_test(call_id):
             call_id = f"call {call_id}"
         asker = Asker(int(self._clock()), name, trunk.tenant, trunk.name, call_id)
-        asked = _Asked(request, invite, trunk, snapshot, asker, to_tag)
-        return self._verify(asked) if work is Direction.VERIFY else self._sign(asked)
+        return _Asked(request, invite, trunk, snapshot, asker, to_tag), work
 
-    def _sign(self, asked: _Asked) -> Response:
+    def _sign(self, asked: _Asked) -> Stages[Response]:
         """Answer a call that goes out. Raises _Refused."""
         invite, now = asked.invite, asked.asker.at
         if invite.origin is None:
@@ -148,7 +161,7 @@ class Redirect:
         if iat is not None and not self._signer.is_fresh(iat, now=now):
             iat = None
         try:
-            signed = self._signed(asked, invite.origin, iat)
+            signed = yield from self._signed(asked, invite.origin, iat)
         except NotAllowed as error:
             raise _Refused(403, str(error)) from error
         except NotConfigured as error:
@@ -162,7 +175,7 @@ class Redirect:
             self._record(record)
         return answer
 
-    def _signed(self, asked: _Asked, origin: Party, iat: int | None) -> tuple[_Signed, ...]:
+    def _signed(self, asked: _Asked, origin: Party, iat: int | None) -> Stages[tuple[_Signed, ...]]:
         """Sign for the caller, and that the call was diverted. Raises SigningError, _Refused.
 
         Where the caller's provider has signed already, only the diversion is; where nobody has, the
@@ -170,23 +183,23 @@ class Redirect:
         """
         invite, diverted = asked.invite, asked.invite.diverted
         if diverted is None:
-            return (self._signed_call(asked, origin, invite.destination, iat),)
+            return ((yield from self._signed_call(asked, origin, invite.destination, iat)),)
         callers = claimed_callers(invite.identities)
         if callers and origin not in callers:
             # RFC 8946 §4.1 has a `div` repeat who called. What the PASSporT says of that is not
             # verified here, so it counts only where the INVITE says the same.
             why = "the call's Identity is of another caller than the INVITE: no diversion is signed"
             raise _Refused(403, why)
-        diversion = self._signed_diversion(asked, origin, diverted, iat)
+        diversion = yield from self._signed_diversion(asked, origin, diverted, iat)
         if callers:
             return (diversion,)
-        return self._signed_call(asked, origin, diverted, iat), diversion
+        return (yield from self._signed_call(asked, origin, diverted, iat)), diversion
 
     def _signed_call(
         self, asked: _Asked, origin: Party, destination: Party, iat: int | None
-    ) -> _Signed:
+    ) -> Stages[_Signed]:
         trunk, snapshot, wanted = asked.trunk, asked.snapshot, asked.invite.wanted
-        signed = self._signer.sign(
+        signed = yield from self._signer.sign_in_stages(
             OutboundCall(
                 origin, parties_of(destination), iat=iat, attest=trunk.attest.lowered(wanted)
             ),
@@ -199,9 +212,9 @@ class Redirect:
 
     def _signed_diversion(
         self, asked: _Asked, origin: Party, diverted: Party, iat: int | None
-    ) -> _Signed:
+    ) -> Stages[_Signed]:
         invite, snapshot = asked.invite, asked.snapshot
-        signed = self._signer.sign_diversion(
+        signed = yield from self._signer.divert_in_stages(
             origin,
             diverted,
             parties_of(invite.target or invite.destination),
@@ -212,7 +225,7 @@ class Redirect:
         )
         return signed.identity, diversion_record(signed, asked.asker)
 
-    def _verify(self, asked: _Asked) -> Response | Awaitable[Response]:
+    def _verify(self, asked: _Asked) -> Stages[Response | Awaitable[Response]]:
         """Answer a call that comes in."""
         invite = asked.invite
         call = InboundCall(
@@ -227,7 +240,9 @@ class Redirect:
             protected=invite.protected,
         )
         roots = asked.snapshot.standing.certificates(Purpose.STI)
-        outcome = self._verifier.verify(call, asked.trunk.verification, roots=roots)
+        outcome = yield from self._verifier.verify_in_stages(
+            call, asked.trunk.verification, roots=roots
+        )
         if isinstance(outcome, Outcome):
             return self._conclude(outcome, call, asked)
 

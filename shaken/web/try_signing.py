@@ -34,6 +34,7 @@ from shaken.web.signing_words import Candidate, Stage
 from shaken.web.trying import SIGN, find_trunk, trunk_options, typed_of
 from shaken.web.words import sentence
 from sip.identity import parse_identities
+from sip.stages import at_once
 from trust.selection import Why
 
 MORE = ("tenant", "host", "origid", "iat")
@@ -103,7 +104,7 @@ def sign(call: PageCall) -> Answer | Later:
 
     async def signing() -> Answer:
         try:
-            _, signed = call.desk.signing.sign(asked)
+            _, signed = at_once(call.desk.signing.sign(asked))
         except StirError as error:
             return _page(call, typed, _errors(error), trial=trial, stages=_failed(trial, error))
         return await asyncio.to_thread(_show, call, typed, trial, signed)

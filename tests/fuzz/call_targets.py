@@ -20,6 +20,7 @@ from shaken.rich_call_data import CLAIMS
 from shaken.snapshot import Snapshot
 from shaken.strictjson import MAX_DEPTH, JsonError, parse_object
 from sip.identity import IdentityError, parse_each
+from sip.stages import at_once
 from tests.fuzz.target import VECTORS, Target, Targets, fields, text_of
 from tests.verification import DEST, ORIG, ORIGID, X5U, Desk, token_of_json
 from trust.authority import Authority, Issued
@@ -122,7 +123,7 @@ def verification_of(body: dict[str, Any]) -> dict[str, Any] | None:
         snapshot=cast("Snapshot", SimpleNamespace(standing=standing)),
         now=SECONDS,
     )
-    answer = Verification(desk.verifier, _recorded).answer(asked)
+    answer = at_once(Verification(desk.verifier, _recorded).answer(asked))
     return verdict_of(answer) if isinstance(answer, StirAnswer) else None
 
 

@@ -25,7 +25,7 @@ from shaken.store.tenants import add_tenant, replace_trunk
 from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
 from shaken.throttle import FAILURES
 from sip.identity import parse_identities
-from tests.signing import at_once, signing_api
+from tests.signing import answered, signing_api
 from trust.keys import MasterKey
 from trust.selection import Fallback
 from trust.store.certificates import StoredCertificate
@@ -81,7 +81,7 @@ class Stir:
         sent = {name: value for name, value in given.items() if value is not None}
         request = StirRequest(method, path, query, sent, body, peer)
         snapshot = take_snapshot(self.database)
-        return at_once(self.api.answer(request, snapshot=snapshot, now=self.now))
+        return answered(self.api.answer(request, snapshot=snapshot, now=self.now))
 
     def message(self, **changes: Any) -> dict[str, Any]:
         """A complete signing request; None leaves a member out."""

@@ -18,7 +18,7 @@ from shaken.strictjson import MAX_DEPTH, MAX_DIGITS
 from shaken.tenants import Trunk
 from sip.number import MAX_NUMBER_LENGTH
 from sip.uri import MAX_URI_LENGTH
-from tests.signing import at_once, signing_api
+from tests.signing import answered, signing_api
 from trust.store.certificates import StoredCertificate
 from trust.store.database import Database
 
@@ -45,7 +45,7 @@ def send(
             "Content-Length": str(len(body)),
         }
         request = StirRequest("POST", SIGNING_PATH, "", headers, body, "192.0.2.7")
-        return at_once(api.answer(request, snapshot=snapshot, now=now))
+        return answered(api.answer(request, snapshot=snapshot, now=now))
 
     return send_body
 

@@ -28,6 +28,7 @@ from shaken.store.tenants import replace_trunk
 from shaken.tenants import AnswerForm, Direction, Trunk
 from shaken.throttle import FailureThrottle
 from shaken.x5u.exchange import FetchError, Reason
+from sip.stages import at_once
 from tests.diversions import DIVERTER, HOPS, Calls
 from tests.verification import DEST, ORIG, ORIGID, X5U, Desk, at, identity, token_of_json
 from trust.authority import Authority, Issued
@@ -77,7 +78,7 @@ class Stir:
         request = StirRequest("POST", VERIFICATION_PATH, "", given, body, peer)
         self.taken = self.taken or take_snapshot(self.database)
         snapshot = replace(self.taken, standing=self.standing)
-        answer = self.api.answer(request, snapshot=snapshot, now=self.now)
+        answer = at_once(self.api.answer(request, snapshot=snapshot, now=self.now))
         return answer if isinstance(answer, StirAnswer) else await answer
 
     async def ask(self, *headers: str, **members: Any) -> dict[str, Any]:

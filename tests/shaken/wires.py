@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from shaken.api.stir import StirAnswer, StirRequest
 from shaken.api.stir_wire import StirWire, StirWires
+from sip.stages import Stages
 
 PEER = "192.0.2.7"
 
@@ -77,8 +78,9 @@ class Bench:
             keep_alive_seconds=75,
         )
 
-    def _answer(self, asked: StirRequest) -> StirAnswer | Awaitable[StirAnswer]:
+    def _answer(self, asked: StirRequest) -> Stages[StirAnswer | Awaitable[StirAnswer]]:
         self.asked.append(asked)
+        yield
         if not self.slow:
             return self.made()
         self.coming.append(self.loop.create_future())

@@ -48,16 +48,25 @@ class Clocked:
         headers: HeaderFields = (),
     ) -> bytes:
         assert self.receive(message) is None
-        (out,) = self.transactions.answer_at_once(
+        transaction = self.begin(message, allowance=allowance)
+        response = _response(message, status, headers)
+        (out,) = self.transactions.answer(transaction, response, now=self.now)
+        return out.data
+
+    def begin(self, message: Request, *, allowance: float = LONG) -> Transaction[tuple[str, int]]:
+        return self.transactions.begin(
             message,
-            _response(message, status, headers),
             peer=PEER,
             destination=SOCKET,
             is_reliable=self.is_reliable,
             allowance=allowance,
-            now=self.now,
         )
-        return out.data
+
+    def wait(self, message: Request, *, allowance: float = LONG) -> Transaction[tuple[str, int]]:
+        """Begin what takes a while."""
+        transaction = self.begin(message, allowance=allowance)
+        self.transactions.wait(transaction, now=self.now)
+        return transaction
 
     def run_until(self, end: float) -> list[tuple[float, bytes]]:
         """Everything that is sent until so many seconds after the start, with its time."""
@@ -115,14 +124,7 @@ def test_what_was_sent_before_the_final_response_counts_too() -> None:
     message = request()
     trying = len(respond(message, 100, to_tag="").serialise())
     final = len(_response(message).serialise())
-    transaction = clocked.transactions.begin(
-        message,
-        peer=PEER,
-        destination=SOCKET,
-        is_reliable=False,
-        allowance=trying + 2 * final,
-        now=clocked.now,
-    )
+    transaction = clocked.wait(message, allowance=trying + 2 * final)
     assert len(clocked.run_until(0.3)) == 1
     clocked.transactions.answer(transaction, _response(message), now=clocked.now)
 
@@ -209,9 +211,7 @@ def test_a_2xx_is_sent_again_for_a_retransmission_only() -> None:
 
 def _begin(clocked: Clocked, message: Request) -> None:
     assert clocked.receive(message) is None
-    clocked.transactions.begin(
-        message, peer=PEER, destination=SOCKET, is_reliable=False, allowance=LONG, now=clocked.now
-    )
+    clocked.wait(message)
 
 
 def test_an_invite_without_an_answer_gets_100_after_200_milliseconds() -> None:
@@ -228,9 +228,7 @@ def test_an_invite_without_an_answer_gets_100_after_200_milliseconds() -> None:
 def test_an_answer_in_time_needs_no_100() -> None:
     clocked = Clocked()
     message = request()
-    transaction = clocked.transactions.begin(
-        message, peer=PEER, destination=SOCKET, is_reliable=False, allowance=LONG, now=clocked.now
-    )
+    transaction = clocked.wait(message)
     out = clocked.transactions.answer(transaction, _response(message), now=clocked.now)
 
     assert _statuses(out) == [(302, "INVITE")]
@@ -248,9 +246,7 @@ def test_another_request_without_an_answer_gets_nothing() -> None:
 def test_a_provisional_response_is_what_a_retransmission_gets() -> None:
     clocked = Clocked()
     message = request()
-    transaction = clocked.transactions.begin(
-        message, peer=PEER, destination=SOCKET, is_reliable=False, allowance=LONG, now=clocked.now
-    )
+    transaction = clocked.wait(message)
     (ringing,) = clocked.transactions.answer(transaction, _response(message, 180), now=clocked.now)
 
     assert clocked.receive(request()) == (ringing,)
@@ -263,9 +259,7 @@ def test_a_provisional_response_is_what_a_retransmission_gets() -> None:
 def test_a_cancel_ends_an_invite_that_has_no_answer() -> None:
     clocked = Clocked()
     message = request()
-    transaction = clocked.transactions.begin(
-        message, peer=PEER, destination=SOCKET, is_reliable=False, allowance=LONG, now=clocked.now
-    )
+    transaction = clocked.wait(message)
 
     out = clocked.receive(request("CANCEL"))
 
@@ -460,9 +454,7 @@ def test_an_acknowledged_response_takes_no_bytes() -> None:
 
 def test_what_gets_no_answer_is_forgotten() -> None:
     clocked = Clocked()
-    transaction = clocked.transactions.begin(
-        request(), peer=PEER, destination=SOCKET, is_reliable=False, allowance=LONG, now=clocked.now
-    )
+    transaction = clocked.wait(request())
     clocked.transactions.abandon(transaction)
 
     assert clocked.receive(request()) is None

@@ -1,6 +1,7 @@
 """INVITEs answered by a real signer and a real verifier, with a store behind them."""
 
 import json
+from collections.abc import Generator
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from inspect import isawaitable
@@ -24,7 +25,8 @@ from shaken.store.tenants import add_trunk, replace_trunk
 from shaken.tenants import Direction, Tenant, Trunk
 from shaken.verifier import InboundCall
 from sip.message import Request, Response
-from sip.reception import Source, Stateless
+from sip.reception import AnswerOrWait, Source, Stateless
+from sip.stages import at_once
 from tests.shaken.redirect.invites import DEST, ORIG, PBX, invite
 from tests.verification import X5U, Desk, fetched, identity
 from trust.authority import Authority, Issued
@@ -79,14 +81,17 @@ class Bench:
 
     def ask(self, request: Request, source: Source = PBX) -> Response:
         """Ask for what is answered at once."""
-        answer = self._redirect.answer(request, source)
-        assert not isawaitable(answer)
-        assert answer is not None
+        answer = self._answer(request, source)
+        assert isinstance(answer, Response | Stateless)
         return answer.response if isinstance(answer, Stateless) else answer
+
+    def _answer(self, request: Request, source: Source) -> AnswerOrWait:
+        answer = self._redirect.answer(request, source)
+        return at_once(answer) if isinstance(answer, Generator) else answer
 
     async def wait(self, request: Request) -> Response:
         """Ask for what takes a while."""
-        answer = self._redirect.answer(request, PBX)
+        answer = self._answer(request, PBX)
         assert isawaitable(answer)
         found = await answer
         assert isinstance(found, Response)
@@ -406,13 +411,13 @@ def test_the_verifier_is_told_what_the_invite_says(
     bench: Bench, trunk: Trunk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[InboundCall] = []
-    verify = bench.desk.verifier.verify
+    verify = bench.desk.verifier.verify_in_stages
 
     def overhear(call: InboundCall, *settings: Any, **more: Any) -> Any:
         asked.append(call)
         return verify(call, *settings, **more)
 
-    monkeypatch.setattr(bench.desk.verifier, "verify", overhear)
+    monkeypatch.setattr(bench.desk.verifier, "verify_in_stages", overhear)
     date = format_datetime(datetime.fromtimestamp(bench.now - 5, UTC), usegmt=True)
     more = (("Identity", "nonsense"), ("Date", date), ("Resource-Priority", "ets.0"))
 
