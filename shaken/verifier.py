@@ -119,7 +119,9 @@ class Verifier:
         self, call: InboundCall, policy: VerificationPolicy, *, roots: Roots
     ) -> Stages[Outcome | Callable[[], Awaitable[Outcome]]]:
         """Verify a call as `verify` does."""
+        yield
         presented = read_headers(call.headers)
+        yield
         opened = presented.all()
         if not opened or call.orig is None:
             return Outcome(decide_missing(policy, anonymous=call.orig is None))
@@ -141,6 +143,7 @@ class Verifier:
         judged = []
         for each, signer in zip(opened, known, strict=True):
             judged.append((yield from _judge(each, signer, expectation)))
+        yield
         return self._conclude(judged, presented, call, expectation, policy)
 
     async def _wait(

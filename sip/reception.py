@@ -217,6 +217,7 @@ class Reception:
         if isinstance(answer, Generator):
             yield
             answer = yield from self._go_on(request, answer)
+            yield
         if isinstance(answer, Awaitable):
             self._wait(request, answer, transaction)
         else:

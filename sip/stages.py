@@ -22,7 +22,7 @@ _OVER = object()
 def side_by_side(works: Iterable[Stages[None]]) -> None:
     """Do several works: the first stage of each, then the second of each, and so on.
 
-    Raises ExceptionGroup of what some of them raised, once all others are done.
+    When some of them raise, the others are done first; then the first failure is raised.
     """
     left, failures = list(works), list[Exception]()
     while left:
@@ -34,7 +34,7 @@ def side_by_side(works: Iterable[Stages[None]]) -> None:
             except Exception as error:  # noqa: BLE001 - the others are done first
                 failures.append(error)
     if failures:
-        raise ExceptionGroup("some of several works failed", failures)
+        raise failures[0]
 
 
 def at_once(work: Stages[T]) -> T:

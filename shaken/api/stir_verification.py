@@ -66,6 +66,7 @@ class Verification:
         outcome = yield from self._verifier.verify_in_stages(
             call, policy, roots=asked.snapshot.standing.certificates(Purpose.STI)
         )
+        yield
         if isinstance(outcome, Outcome):
             return self._conclude(outcome, call, message, asked)
         return partial(self._wait, outcome, call, message, asked)

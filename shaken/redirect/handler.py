@@ -112,6 +112,7 @@ class Redirect:
         """Sign or verify a call of one of the lines, or refuse it."""
         try:
             asked, work = self._read(request, source, lines, snapshot, to_tag)
+            yield
             do = self._verify if work is Direction.VERIFY else self._sign
             return (yield from do(asked))
         except _Refused as refused:
@@ -168,6 +169,7 @@ class Redirect:
             raise _Refused(503, str(error)) from error
         except SigningError as error:
             raise _Refused(400, str(error)) from error
+        yield
         identities = [identity for identity, _ in signed]
         answer = answers.signed(asked.request, identities, asked.trunk.sip, to_tag=asked.to_tag)
         # Not before: a call that is refused in the end leaves no record of what was signed for it.
