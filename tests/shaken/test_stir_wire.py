@@ -69,6 +69,41 @@ def test_a_connection_is_used_for_many_requests(bench: Bench) -> None:
     assert len(line.written) == 5
 
 
+def test_requests_that_came_together_are_answered_side_by_side(bench: Bench) -> None:
+    one, first = bench.connect()
+    other, second = bench.connect()
+
+    one.data_received(request("X-RequestID: 1"))
+    other.data_received(request("X-RequestID: 2"))
+    bench.turn()
+
+    assert bench.stages == ["1 begins", "2 begins", "1 ends", "2 ends"]
+    assert (len(first.written), len(second.written)) == (1, 1)
+
+
+def test_a_request_that_comes_before_the_one_before_is_answered_comes_after_it(
+    bench: Bench,
+) -> None:
+    wire, line = bench.connect()
+
+    wire.data_received(request("X-RequestID: 1"))
+    wire.data_received(request("X-RequestID: 2"))
+    bench.turn()
+
+    assert bench.stages == ["1 begins", "1 ends", "2 begins", "2 ends"]
+    assert [b"X-Number: 1" in line.written[0], b"X-Number: 2" in line.written[1]] == [True, True]
+
+
+def test_what_was_asked_is_answered_when_the_listener_closes(bench: Bench) -> None:
+    wire, line = bench.connect()
+
+    wire.data_received(request())
+    bench.wires.close()
+
+    assert len(line.written) == 1
+    assert line.closed
+
+
 ELSEWHERE = {
     "another route": b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
     "another method": request().replace(b"POST", b"PUT"),

@@ -67,6 +67,7 @@ class Bench:
         self.loop.set_exception_handler(lambda _, context: self.failed.append(context))
         self.now = 1000.0
         self.asked: list[StirRequest] = []
+        self.stages: list[str] = []
         self.libraries: list[Library] = []
         self.slow = False
         self.coming: list[asyncio.Future[StirAnswer]] = []
@@ -80,7 +81,9 @@ class Bench:
 
     def _answer(self, asked: StirRequest) -> Stages[StirAnswer | Awaitable[StirAnswer]]:
         self.asked.append(asked)
+        self.stages.append(f"{asked.headers.get('X-RequestID')} begins")
         yield
+        self.stages.append(f"{asked.headers.get('X-RequestID')} ends")
         if not self.slow:
             return self.made()
         self.coming.append(self.loop.create_future())
