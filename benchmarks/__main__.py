@@ -11,8 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.bare import bare_handler
 from benchmarks.dataset import make_dataset
-from benchmarks.load import openssl_rates, serving
+from benchmarks.load import openssl_rates, serving, signing_rate
 from benchmarks.pages import measure_pages
 from benchmarks.redirect import measure_redirect
 from benchmarks.report import Line, say, show
@@ -30,20 +31,21 @@ def main() -> int:
         say("writing a store with 1 tenant, and one with 10,000 tenants and certificates")
         one = make_dataset(Path(scratch, "one"), tenants=1)
         many = make_dataset(Path(scratch, "many"), tenants=MANY)
-        with serving(one) as small, serving(many) as large:
+        with serving(one) as small, serving(many) as large, bare_handler() as bare:
             say("opening each of the 10,000 keys once: keys are parsed when first used")
             small.load(2)
             large.load(6, in_turn=True)
-            raw, rate_one, rate_many = [], [], []
+            raw, least, rate_one, rate_many = [], [], [], []
             for number in range(1, ROUNDS + 1):
                 raw.append(openssl_rates().sign)
+                least.append(signing_rate(bare, small.secrets, SECONDS))
                 rate_one.append(small.load(SECONDS))
                 rate_many.append(large.load(SECONDS))
                 say(
                     f"round {number} of {ROUNDS}: openssl {raw[-1]:,.0f}/s,"
                     f" 1 tenant {rate_one[-1]:,.0f}/s, 10,000 tenants {rate_many[-1]:,.0f}/s"
                 )
-            lines = table(raw, rate_one, rate_many, large.start_seconds)
+            lines = table(raw, least, rate_one, rate_many, large.start_seconds)
     lines += measure_verification()
     lines += measure_redirect()
     lines += measure_tls()
@@ -53,13 +55,19 @@ def main() -> int:
 
 
 def table(
-    raw: list[float], rate_one: list[float], rate_many: list[float], start: float
+    raw: list[float],
+    least: list[float],
+    rate_one: list[float],
+    rate_many: list[float],
+    start: float,
 ) -> list[Line]:
     """Turn rounds into rows: medians, and ratios of rates measured side by side."""
+    bare = statistics.median(a / b for a, b in zip(least, raw, strict=True))
     share = statistics.median(a / b for a, b in zip(rate_one, raw, strict=True))
     slower = 1 - statistics.median(b / a for a, b in zip(rate_one, rate_many, strict=True))
     return [
         Line("openssl speed ecdsap256, signatures/s", f"{statistics.median(raw):,.0f}", ""),
+        Line("bare aiohttp that signs, share of that", f"{bare:.1%}", ""),
         Line("signing requests/s, 1 tenant", f"{statistics.median(rate_one):,.0f}", ""),
         Line("signing requests/s, 10,000 tenants", f"{statistics.median(rate_many):,.0f}", ""),
         Line("share of openssl's rate", f"{share:.1%}", "at least 20 %", share >= 0.2),

@@ -36,23 +36,8 @@ class Service:
     sip_port: int
 
     def load(self, seconds: int, *, in_turn: bool = False) -> float:
-        """Sign with wrk for some seconds and return requests per second.
-
-        The tenants are taken at random, or each in turn. Raises RuntimeError when any request
-        was refused.
-        """
-        order = "turn" if in_turn else "random"
-        command = [
-            "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(LUA),
-            f"{self.url}/stir/v1/signing", "--", str(self.secrets), order,
-        ]  # fmt: skip
-        ran = subprocess.run(command, check=True, capture_output=True, text=True)
-        if failed := _FAILED.search(ran.stdout):
-            raise RuntimeError(f"{failed[1]} requests were refused")
-        rate = _RATE.search(ran.stdout)
-        if rate is None:
-            raise RuntimeError(f"wrk said {ran.stdout}")
-        return float(rate[1])
+        """Sign as `signing_rate` does."""
+        return signing_rate(self.url, self.secrets, seconds, in_turn=in_turn)
 
     def cpu_seconds(self) -> float:
         """Return the processor time the worker has used."""
@@ -65,10 +50,30 @@ class Service:
         return int(status.partition("RssAnon:")[2].split()[0]) * 1024
 
 
+def signing_rate(url: str, secrets: Path, seconds: int, *, in_turn: bool = False) -> float:
+    """Sign with wrk for some seconds and return requests per second.
+
+    The tenants are taken at random, or each in turn. Raises RuntimeError when any request was
+    refused.
+    """
+    order = "turn" if in_turn else "random"
+    command = [
+        "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(LUA),
+        f"{url}/stir/v1/signing", "--", str(secrets), order,
+    ]  # fmt: skip
+    ran = subprocess.run(command, check=True, capture_output=True, text=True)
+    if failed := _FAILED.search(ran.stdout):
+        raise RuntimeError(f"{failed[1]} requests were refused")
+    rate = _RATE.search(ran.stdout)
+    if rate is None:
+        raise RuntimeError(f"wrk said {ran.stdout}")
+    return float(rate[1])
+
+
 @contextlib.contextmanager
 def serving(dataset: Dataset, settings: Mapping[str, str] | None = None) -> Iterator[Service]:
     """Run the service on a dataset, its one worker pinned to one core; settings add to usual."""
-    port, https_port, sip_port = _free_port(), _free_port(), _free_port()
+    port, https_port, sip_port = free_port(), free_port(), free_port()
     secrets = dataset.folder / "secrets.txt"
     secrets.write_text("\n".join(dataset.secrets) + "\n")
     environment = {
@@ -127,7 +132,8 @@ def openssl_rates() -> OpensslRates:
     return OpensslRates(float(found[1]), float(found[2]))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
