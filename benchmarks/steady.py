@@ -32,6 +32,7 @@ def p99_at(url: str, secret: str, bodies: Sequence[bytes], *, rate: float, secon
         target=_ask, args=(theirs, (address.hostname, address.port), requests, rate, seconds)
     )
     caller.start()
+    theirs.close()
     try:
         took: list[float]
         refusal: bytes
@@ -80,7 +81,7 @@ def _ask(
         for number, _ in poll.poll(0.001):
             answer = sockets[number].recv(_MAX_ANSWER)
             if not answer.startswith(b"HTTP/1.1 200"):
-                result.send((took, answer[:300]))
+                result.send((took, answer[:300] or b"nothing"))
                 return
             took.append(time.perf_counter() - due_at.pop(number))
             idle.append(sockets[number])

@@ -120,7 +120,7 @@ class SipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of these, from one address."""
     idle_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 900
     """When a connection without any message is closed."""
-    transactions: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000
+    transactions: Annotated[int, msgspec.Meta(ge=1_000, le=10_000_000)] = 100_000
     """Requests whose answers a worker remembers, for when they come again."""
     strangers_per_second: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 200
     """Messages from unknown sources that a worker looks at; the others are dropped unread."""

@@ -23,11 +23,11 @@ MAX_KNOWN_ADDRESSES = 10_000
 MAX_READ_NETWORKS = 100_000
 """Networks that are kept read, so that a change of one trunk has none of the others read again."""
 
-BITS = {4: 32, 6: 128}
-"""Bits of an address, by version of IP."""
-
 WIDEST = {4: 8, 6: 16}
 """Bits of prefix that a source has at least, by version of IP: with fewer everybody is known."""
+
+_BITS = {4: 32, 6: 128}
+"""Bits of an address, by version of IP."""
 
 _log = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ class SourceIndex(Generic[T]):
             return ()
         number, bits = int.from_bytes(packed, "big"), 8 * len(packed)
         for version, length in self._levels:
-            if bits == BITS[version]:
+            if bits == _BITS[version]:
                 first = number >> (bits - length) << (bits - length)
                 found = self._networks[version, length].get(first)
                 if found is not None:

@@ -26,7 +26,7 @@ from shaken.passport import (
 from shaken.snapshot import Snapshot, sti_candidate
 from shaken.tenants import Tenant, Trunk
 from sip.identity import Identity
-from sip.stages import Stages, at_once
+from sip.stages import Stages
 from trust.certificate import CertificateKind
 from trust.keys import MasterKeys, SealError, unseal_private_key
 from trust.selection import Appraisal, Choice, Chosen, Fallback, StiCandidate
@@ -147,23 +147,6 @@ class Signer:
         self._held_of: Snapshot | None = None
         self._held_period = (math.inf, math.inf)
 
-    def sign(
-        self,
-        call: OutboundCall,
-        *,
-        snapshot: Snapshot,
-        tenant: Tenant | None,
-        trunk: Trunk | None,
-        now: int,
-    ) -> Signed:
-        """Sign a call for a tenant (None: nobody's in particular). `now` is Unix seconds.
-
-        Raises MissingClaim, InvalidClaim, NotAllowed, NotConfigured.
-        """
-        return at_once(
-            self.sign_in_stages(call, snapshot=snapshot, tenant=tenant, trunk=trunk, now=now)
-        )
-
     def sign_in_stages(
         self,
         call: OutboundCall,
@@ -173,7 +156,10 @@ class Signer:
         trunk: Trunk | None,
         now: int,
     ) -> Stages[Signed]:
-        """Sign a call as `sign` does. What it raises, it raises in the first stage."""
+        """Sign a call for a tenant (None: nobody's in particular). `now` is Unix seconds.
+
+        Raises MissingClaim, InvalidClaim, NotAllowed, NotConfigured in the first stage.
+        """
         iat = self._fresh(call.iat, now)
         if trunk is None and call.attest is None:
             raise MissingClaim("attest")
@@ -187,7 +173,7 @@ class Signer:
         token = yield from sign_in_stages(pen.header, claims, pen.key)
         return Signed(token + pen.parameters, claims, pen.row.id, hand.chosen)
 
-    def divert_in_stages(
+    def sign_diversion_in_stages(
         self,
         orig: Party,
         diverted: Party,

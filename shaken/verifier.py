@@ -118,7 +118,7 @@ class Verifier:
     def verify_in_stages(
         self, call: InboundCall, policy: VerificationPolicy, *, roots: Roots
     ) -> Stages[Outcome | Callable[[], Awaitable[Outcome]]]:
-        """Verify a call as `verify` does."""
+        """Verify a call as `verify` does; what reads the call is a stage before."""
         yield
         presented = read_headers(call.headers)
         yield

@@ -8,7 +8,7 @@ is ever sent in return for a response.
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -71,7 +71,11 @@ Answer = Response | Stateless | None
 AnswerOrWait = Answer | Awaitable[Answer]
 
 Handler = Callable[[Request, Source], AnswerOrWait | Stages[AnswerOrWait]]
-"""Answers each new request but ACK and CANCEL, at once, in stages, or later."""
+"""Answers each new request but ACK and CANCEL, at once, in stages, or later.
+
+A `Stateless` answer is one only at once or in the first of several stages: what takes more is
+remembered, since the request may come again meanwhile.
+"""
 
 
 class Path(Protocol):
@@ -119,7 +123,7 @@ class Reception:
         self._is_over = False
 
     def receive(self, data: bytes, path: Path) -> Stages[None]:
-        """Take the bytes of one message; sends what is to be sent at once."""
+        """Take the bytes of one message, and send what is to be sent at once."""
         request = self._read(data, path)
         if request is None:
             return
@@ -215,16 +219,18 @@ class Reception:
             path.send(self._own_answer(request, 503).serialise())
             return
         if isinstance(answer, Generator):
+            answer = yield from self._go_on(request, answer, transaction)
             yield
-            answer = yield from self._go_on(request, answer)
-            yield
+            if transaction.request is None:  # a CANCEL that came with it has ended it
+                _give_up(answer)
+                return
         if isinstance(answer, Awaitable):
             self._wait(request, answer, transaction)
         else:
             self._conclude(transaction, answer)
 
     def _ask(self, request: Request, source: Source) -> AnswerOrWait | Stages[AnswerOrWait]:
-        """Ask the handler for its answer, or for the first of several stages."""
+        """Ask the handler; of an answer in stages the first one is made: it may be the only one."""
         try:
             answer = self._handler(request, source)
             if isinstance(answer, Generator):
@@ -237,13 +243,23 @@ class Reception:
             return self._failure(request)
         return answer
 
-    def _go_on(self, request: Request, answer: Stages[AnswerOrWait]) -> Stages[AnswerOrWait]:
-        """Let the handler answer in stages to the end."""
+    def _go_on(
+        self, request: Request, answer: Stages[AnswerOrWait], transaction: Transaction[Path]
+    ) -> Stages[AnswerOrWait]:
+        """Let the handler make the other stages, unless a CANCEL ends the request meanwhile."""
+        yield
         try:
-            return (yield from answer)
+            while transaction.request is not None:
+                next(answer)
+                yield
+        except StopIteration as end:
+            ended: AnswerOrWait = end.value
+            return ended
         except Exception:
             _log.exception("the answer to a SIP request failed")
             return self._failure(request)
+        answer.close()
+        return None
 
     def _wait(
         self, request: Request, answer: Awaitable[Answer], transaction: Transaction[Path]
@@ -314,5 +330,5 @@ class Reception:
 
 def _give_up(answer: AnswerOrWait | Stages[AnswerOrWait]) -> None:
     """Let nothing be said of an answer that nobody waits for."""
-    if asyncio.iscoroutine(answer):
+    if isinstance(answer, Coroutine | Generator):
         answer.close()

@@ -41,9 +41,9 @@ def _everybody(source: Source) -> bool:  # noqa: ARG001 (the signature of a rule
 class SipServer:
     """A SIP server (RFC 3261 §18.2), as an async context manager.
 
-    `handler(request, source)` answers each new request, at once or by an awaitable: a final
-    `Response`, a `Stateless` one, or None for silence. Retransmissions, ACK and CANCEL never reach
-    it, nor does what is malformed. A failure of its is logged and answered with 500.
+    `handler(request, source)` answers each new request at once, in stages or by an awaitable: with
+    a final `Response`, a `Stateless` one, or None for silence. Retransmissions, ACK and CANCEL
+    never reach it, nor does what is malformed. A failure of its is logged and answered with 500.
 
     `udp`, `tcp` and `tls` are bound sockets, those of the latter two listening or not; the server
     closes them. `tls_context` is for `tls`. `is_known` says cheaply whether a source is anyone's:

@@ -191,8 +191,11 @@ class ServerTransactions(Generic[Destination]):
         return transaction
 
     def wait(self, transaction: Transaction[Destination], *, now: float) -> None:
-        """Have an INVITE answered with 100 if its answer takes a while (RFC 3261 §17.2.1)."""
-        if transaction.method == "INVITE":
+        """Have an INVITE answered with 100 if its answer takes a while (RFC 3261 §17.2.1).
+
+        One that was cancelled has its answer.
+        """
+        if transaction.method == "INVITE" and transaction.request is not None:
             self._start(transaction, self._timers.trying, now)
 
     def answer(

@@ -1,12 +1,13 @@
 """The STIR routes without a service around them."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from shaken.api.authenticator import Authenticator
 from shaken.api.stir import SIGNING_PATH, VERIFICATION_PATH, StirAnswer, StirApi
 from shaken.api.stir_signing import Signing
 from shaken.api.stir_verification import Verification
-from shaken.signing import Signer
+from shaken.signing import OutboundCall, Signed, Signer
 from shaken.store.calls import CallRecord
 from shaken.throttle import FailureThrottle
 from shaken.verifier import Verifier
@@ -35,6 +36,11 @@ def stir_api(signer: Signer, verifier: Verifier, *, authenticator: Authenticator
         },
         authenticator=authenticator,
     )
+
+
+def signed_by(signer: Signer, call: OutboundCall, **settings: Any) -> Signed:
+    """Have one call signed, by itself."""
+    return at_once(signer.sign_in_stages(call, **settings))
 
 
 def answered(answering: Stages[StirAnswer | Awaitable[StirAnswer]]) -> StirAnswer:

@@ -20,6 +20,7 @@ from shaken.snapshot import take_snapshot
 from shaken.store.credentials import add_credential
 from shaken.store.tenants import add_tenant
 from shaken.tenants import Tenant
+from tests.signing import signed_by
 from trust.authority import Authority, Issued
 from trust.certificate import CertificateKind
 from trust.request import CertificateRequest
@@ -115,7 +116,7 @@ def sign_with_all(store: Store, prepared: Prepared) -> None:
         snapshot = take_snapshot(database)
     for address, issued in store.issued.items():
         tenant = snapshot.tenants[address]
-        signed = signer.sign(call, snapshot=snapshot, tenant=tenant, trunk=None, now=now)
+        signed = signed_by(signer, call, snapshot=snapshot, tenant=tenant, trunk=None, now=now)
         assert signed.certificate == issued.certificate.fingerprint
 
 

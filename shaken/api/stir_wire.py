@@ -76,7 +76,7 @@ class StirWires:
         self._asked.append(answering)
 
     def send(self, transport: asyncio.Transport, answer: bytes) -> None:
-        """Send an answer once all that came together is answered.
+        """Send an answer, which is made in `flush`, when those of all that came together are made.
 
         The kernel wakes a client once, not for each answer.
         """
@@ -98,16 +98,19 @@ class StirWires:
 
     async def over(self, *, seconds: float) -> None:
         """Wait until all that was asked is answered, at most so long."""
+        self.flush()
         if self._waiting:
             await asyncio.wait(self._waiting, timeout=seconds)
 
     def flush(self) -> None:
         """Answer what was asked, and send the answers that are ready."""
         asked, self._asked = self._asked, []
-        side_by_side(asked)
-        ready, self._ready = self._ready, []
-        for transport, answer in ready:
-            transport.write(answer)
+        try:
+            side_by_side(asked)
+        finally:
+            ready, self._ready = self._ready, []
+            for transport, answer in ready:
+                transport.write(answer)
 
     def opened(self, wire: "StirWire") -> None:
         """Count a connection that is here."""
@@ -150,6 +153,7 @@ class StirWire(asyncio.Protocol):
         self._complete = 0
         self._usual = False
         self._is_asked = False
+        self._early = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -169,6 +173,9 @@ class StirWire(asyncio.Protocol):
         self.heard_at = self._wires.clock()
         if self._is_asked:  # by a piece before, which is answered first
             self._wires.flush()
+        if self.busy:
+            self._early += data
+            return
         request = self._read(data)
         if request is None:
             self._hand_over(data)
@@ -177,7 +184,11 @@ class StirWire(asyncio.Protocol):
             self._wires.ask(self._answering(request))
 
     def _answering(self, request: StirRequest) -> Stages[None]:
-        answer = yield from self._wires.answer(request)
+        try:
+            answer = yield from self._wires.answer(request)
+        except Exception:
+            self.close()
+            raise
         self._is_asked = False
         if isinstance(answer, StirAnswer):
             self._wires.send(self._transport, response(answer, now=int(time.time())))
@@ -193,6 +204,9 @@ class StirWire(asyncio.Protocol):
         if self._transport.is_closing():
             return
         self._transport.write(response(answer, now=int(time.time())))
+        early, self._early = self._early, b""
+        if early:
+            self.data_received(early)
         if not self._paused:
             self._transport.resume_reading()
 

@@ -216,7 +216,7 @@ class Redirect:
         self, asked: _Asked, origin: Party, diverted: Party, iat: int | None
     ) -> Stages[_Signed]:
         invite, snapshot = asked.invite, asked.snapshot
-        signed = yield from self._signer.divert_in_stages(
+        signed = yield from self._signer.sign_diversion_in_stages(
             origin,
             diverted,
             parties_of(invite.target or invite.destination),

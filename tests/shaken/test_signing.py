@@ -29,6 +29,7 @@ from shaken.snapshot import take_snapshot
 from shaken.store.tenants import replace_tenant
 from shaken.tenants import Tenant, Trunk
 from sip.identity import parse_identities
+from tests.signing import signed_by
 from trust.authority import Authority
 from trust.certificate import CertificateKind
 from trust.keys import MasterKey
@@ -61,7 +62,7 @@ def sign(
 
     def sign_call(made: OutboundCall, **changes: Any) -> Signed:
         settings = {"tenant": tenant, "trunk": trunk, "now": now, **changes}
-        return signer.sign(made, snapshot=take_snapshot(database), **settings)
+        return signed_by(signer, made, snapshot=take_snapshot(database), **settings)
 
     return sign_call
 
@@ -312,7 +313,9 @@ def test_within_one_snapshot_certificates_come_and_go_at_their_seconds_in_any_or
     snapshot = take_snapshot(database)
 
     def signing(at: int) -> str:
-        made = signer.sign(complete_call(), snapshot=snapshot, tenant=tenant, trunk=None, now=at)
+        made = signed_by(
+            signer, complete_call(), snapshot=snapshot, tenant=tenant, trunk=None, now=at
+        )
         return made.certificate
 
     assert [signing(now + late) for late in (9, 10, 9)] == [
@@ -366,7 +369,7 @@ def test_the_fallback_can_be_turned_off_for_all(
 
     for who in (tenant, None):
         with pytest.raises(NotConfigured, match="the fallback to others is off"):
-            strict.sign(complete_call(), snapshot=snapshot, tenant=who, trunk=None, now=now)
+            signed_by(strict, complete_call(), snapshot=snapshot, tenant=who, trunk=None, now=now)
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -432,7 +435,7 @@ def test_without_any_url_nothing_is_signed_and_the_setting_is_named(
 
     assert signer.x5u_of(certificate) is None
     with pytest.raises(NotConfigured, match="set public_url"):
-        signer.sign(complete_call(), snapshot=snapshot, tenant=tenant, trunk=None, now=now)
+        signed_by(signer, complete_call(), snapshot=snapshot, tenant=tenant, trunk=None, now=now)
     assert "set public_url" in str(signer.why_not_ready(snapshot, now=now))
 
 
@@ -464,8 +467,13 @@ def test_a_key_of_another_master_key_is_named_by_its_certificate(
     stranger = Signer(MasterKey.generate(), public_url="https://sti.example.com", policy=policy)
 
     with pytest.raises(NotConfigured, match=f"the key of certificate {certificate.id} cannot be"):
-        stranger.sign(
-            complete_call(), snapshot=take_snapshot(database), tenant=tenant, trunk=None, now=now
+        signed_by(
+            stranger,
+            complete_call(),
+            snapshot=take_snapshot(database),
+            tenant=tenant,
+            trunk=None,
+            now=now,
         )
 
 
@@ -484,15 +492,25 @@ def test_what_cannot_sign_is_tried_and_logged_once_in_a_while(
 
     for later in (0, 0, RETRY_SECONDS - 1):
         with pytest.raises(NotConfigured, match=f"the key of certificate {certificate.id} cannot"):
-            stranger.sign(
-                complete_call(), snapshot=snapshot, tenant=tenant, trunk=None, now=now + later
+            signed_by(
+                stranger,
+                complete_call(),
+                snapshot=snapshot,
+                tenant=tenant,
+                trunk=None,
+                now=now + later,
             )
     assert keys.tried == 1
     assert len(caplog.messages) == 1
 
     with pytest.raises(NotConfigured):
-        stranger.sign(
-            complete_call(), snapshot=snapshot, tenant=tenant, trunk=None, now=now + RETRY_SECONDS
+        signed_by(
+            stranger,
+            complete_call(),
+            snapshot=snapshot,
+            tenant=tenant,
+            trunk=None,
+            now=now + RETRY_SECONDS,
         )
     assert keys.tried == 2
     assert len(caplog.messages) == 2
@@ -509,7 +527,7 @@ def test_a_certificate_that_lost_its_key_is_said_to_have_none(
     vars(broken)["sti"] = chosen
 
     with pytest.raises(NotConfigured, match=f"certificate {keyless.id} has no private key"):
-        signer.sign(complete_call(), snapshot=broken, tenant=tenant, trunk=None, now=now)
+        signed_by(signer, complete_call(), snapshot=broken, tenant=tenant, trunk=None, now=now)
 
 
 def test_a_key_moved_to_another_certificate_does_not_open(
@@ -533,7 +551,9 @@ def test_a_key_is_opened_once(
     snapshot = take_snapshot(database)
 
     def sign_once() -> Signed:
-        return signer.sign(complete_call(), snapshot=snapshot, tenant=tenant, trunk=None, now=now)
+        return signed_by(
+            signer, complete_call(), snapshot=snapshot, tenant=tenant, trunk=None, now=now
+        )
 
     sign_once()
     # From now on the sealed key is of no use, and is not needed.

@@ -94,6 +94,53 @@ def test_a_request_that_comes_before_the_one_before_is_answered_comes_after_it(
     assert [b"X-Number: 1" in line.written[0], b"X-Number: 2" in line.written[1]] == [True, True]
 
 
+def test_pieces_that_come_before_a_slow_answer_are_answered_after_it(bench: Bench) -> None:
+    wire, line = bench.connect()
+    bench.slow = True
+
+    wire.data_received(request("X-RequestID: 1"))
+    wire.data_received(request("X-RequestID: 2"))
+    wire.data_received(request("X-RequestID: 3")[:20])
+    bench.turn()
+    assert (len(bench.asked), line.written, bench.libraries) == (1, [], [])
+    bench.coming[0].set_result(StirAnswer(200, {"X-Number": "1"}, b"{}"))
+    bench.turn()
+
+    assert b"X-Number: 1" in line.written[0]
+    (library,) = bench.libraries
+    assert library.received == [request("X-RequestID: 2") + request("X-RequestID: 3")[:20]]
+    assert line.reading
+
+
+def test_a_slow_answer_that_is_asked_for_at_the_end_is_waited_for(bench: Bench) -> None:
+    wire, line = bench.connect()
+    bench.slow = True
+
+    wire.data_received(request())
+    over = bench.loop.create_task(bench.wires.over(seconds=5))
+    bench.turn()
+    assert not over.done()
+    bench.coming[0].set_result(bench.made())
+    bench.loop.run_until_complete(over)
+    bench.turn()
+
+    assert len(line.written) == 1
+
+
+def test_a_failure_closes_its_connection_and_no_other(bench: Bench) -> None:
+    wires = [bench.connect() for _ in range(3)]
+
+    for number, (wire, _) in enumerate(wires):
+        wire.data_received(request("X-RequestID: fails" if number == 1 else "X-RequestID: 1"))
+    bench.turn()
+
+    assert [len(line.written) for _, line in wires] == [1, 0, 1]
+    assert [line.closed for _, line in wires] == [False, True, False]
+    (failure,) = bench.failed
+    bench.failed.clear()
+    assert "exception" in failure
+
+
 def test_what_was_asked_is_answered_when_the_listener_closes(bench: Bench) -> None:
     wire, line = bench.connect()
 

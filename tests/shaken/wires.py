@@ -63,7 +63,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self.failed: list[object] = []
+        self.failed: list[dict[str, object]] = []
         self.loop.set_exception_handler(lambda _, context: self.failed.append(context))
         self.now = 1000.0
         self.asked: list[StirRequest] = []
@@ -84,6 +84,8 @@ class Bench:
         self.stages.append(f"{asked.headers.get('X-RequestID')} begins")
         yield
         self.stages.append(f"{asked.headers.get('X-RequestID')} ends")
+        if asked.headers.get("X-RequestID") == "fails":
+            raise RuntimeError("as asked")
         if not self.slow:
             return self.made()
         self.coming.append(self.loop.create_future())

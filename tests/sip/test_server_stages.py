@@ -90,6 +90,7 @@ async def test_a_cancel_that_came_with_its_invite_ends_it() -> None:
             came = await _statuses(client)
 
     assert came == [(200, "CANCEL"), (487, "INVITE")]
+    assert handler.done == ["a begins"]
 
 
 @pytest.mark.parametrize("stage", ["first", "last"])

@@ -1,6 +1,6 @@
 import pytest
 
-from sip.stages import Stages, at_once, side_by_side
+from sip.stages import TOGETHER, Stages, at_once, side_by_side
 
 
 class Workshop:
@@ -26,6 +26,15 @@ def test_what_came_together_goes_through_each_stage_together() -> None:
     assert shop.done == ["a1", "b1", "c1", "a2", "c2", "a3"]
 
 
+def test_more_than_some_are_done_some_after_some() -> None:
+    shop = Workshop()
+
+    side_by_side([shop.work(f"{number}.", 2) for number in range(TOGETHER + 1)])
+
+    assert shop.done[-2:] == [f"{TOGETHER}.1", f"{TOGETHER}.2"]
+    assert len(shop.done) == 2 * (TOGETHER + 1)
+
+
 def test_nothing_to_do_is_done_at_once() -> None:
     side_by_side([])
 
@@ -34,9 +43,10 @@ def test_a_work_that_fails_leaves_none_of_the_others_lying() -> None:
     shop = Workshop()
     works = [shop.work("a", 2), shop.work("b", 1, fails=True), shop.work("c", 2, fails=True)]
 
-    with pytest.raises(ValueError, match="b"):
+    with pytest.raises(ExceptionGroup) as raised:
         side_by_side(works)
 
+    assert [str(each) for each in raised.value.exceptions] == ["b", "c"]
     assert shop.done == ["a1", "b1", "c1", "a2", "c2"]
 
 

@@ -255,6 +255,17 @@ def test_a_provisional_response_is_what_a_retransmission_gets() -> None:
     assert _statuses(out) == [(302, "INVITE")]
 
 
+def test_there_is_nothing_to_wait_for_once_a_cancel_has_ended_an_invite() -> None:
+    clocked = Clocked()
+    message = request()
+    transaction = clocked.begin(message)
+    clocked.receive(request("CANCEL"))
+
+    clocked.transactions.wait(transaction, now=clocked.now)
+
+    assert [at for at, _ in clocked.run_until(1.0)] == [0.5]
+
+
 # RFC 3261 §9.2
 def test_a_cancel_ends_an_invite_that_has_no_answer() -> None:
     clocked = Clocked()

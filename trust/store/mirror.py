@@ -38,7 +38,7 @@ class Mirror(Generic[T]):
         return replace(self, rows=rows, revisions=current)
 
     def _changed(self, connection: Connection, current: Mapping[str, int]) -> Iterator[Row[Any]]:
-        """Read the rows that were written since this copy: without one, all in one query."""
+        """Read the rows that were written since this copy; of a table not read yet, all at once."""
         query = select(self.key, *self.columns)
         if not self.revisions:
             yield from connection.execute(query).all()

@@ -46,7 +46,7 @@ def test_limits_are_those_of_the_settings() -> None:
             "SHAKEN_SIP__CONNECTIONS": "5",
             "SHAKEN_SIP__CONNECTIONS_PER_ADDRESS": "4",
             "SHAKEN_SIP__IDLE_SECONDS": "30",
-            "SHAKEN_SIP__TRANSACTIONS": "200",
+            "SHAKEN_SIP__TRANSACTIONS": "2000",
             "SHAKEN_SIP__STRANGERS_PER_SECOND": "7",
         },
     )
@@ -57,7 +57,7 @@ def test_limits_are_those_of_the_settings() -> None:
         connections=5,
         connections_per_address=4,
         idle_seconds=30,
-        transactions=200,
+        transactions=2000,
         strangers_per_second=7,
         answer_seconds=8.0,
     )
