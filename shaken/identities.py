@@ -14,6 +14,9 @@ from shaken.passport import Party, PassportError, decode
 from shaken.verification import DIV, DIV_O, SHAKEN, Opened, Step, open_header, rules_of
 from sip.identity import Identity, IdentityError, InfoError, parse_each
 
+MAX_IDENTITIES = 16
+"""Identity headers of one call that are looked at; over HTTP no more may be sent."""
+
 MAX_ORIGINALS = 4
 """Headers for `shaken` of one call that are looked at: a call has one, and each may be a fetch."""
 

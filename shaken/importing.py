@@ -114,7 +114,9 @@ class Importer:
     ) -> "Imported":
         """Store what was read, with its audit.
 
-        `scope` is the one tenant whose certificates may be replaced, None: those of all.
+        `scope` is the one tenant whose certificates may be replaced, and whose requests' keys may
+        be taken, None: those of all. That the new one is its, too, the caller sees to in the same
+        change.
 
         Raises CertificateRefused, UnknownTenant, AlreadyStored, StoredForOthers, MasterKeyError;
         then nothing is stored.

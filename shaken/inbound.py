@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from shaken.audit import Action, record_event
 from shaken.config import Config
 from shaken.replay import ReplayMemory
-from shaken.signers import Signers
+from shaken.signatories import Signatories
 from shaken.snapshot import Snapshot
 from shaken.verifier import Verifier, VerifierSettings
 from shaken.x5u.cache import Bounds
@@ -87,7 +87,7 @@ class Inbound:
             clock=time.time,
             random=random.random,
         )
-        signers = Signers(
+        signers = Signatories(
             self.certificates,
             self._lists,
             intermediates=self._intermediates.above,

@@ -1,4 +1,4 @@
-"""PASSporTs: signed statements of who calls whom (RFC 8225); here are made those of RFC 8588.
+"""PASSporTs: signed statements of who calls whom (RFC 8225); those of RFC 8588 and 8946 are made.
 
 Encoding is byte-exact as RFC 8225 §9 asks: UTF-8 JSON, keys in lexicographic order, no white
 space. Decoding is strict about what could be misread (duplicate keys, foreign algorithms) and
@@ -27,6 +27,7 @@ MAX_TOKEN = 16 * 1024
 MAX_KEPT_HEADER = 512
 """Characters of a header segment that is kept once it was read; strangers write them."""
 
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _SEGMENT = re.compile(rb"[A-Za-z0-9_-]+")
 _NO_TOKEN = "a token is three base64url segments joined by dots"  # noqa: S105 - words
 _REFUSED_HEADERS = ("b64", "crit", "jwk", "jku")
@@ -119,6 +120,11 @@ class Passport(msgspec.Struct, frozen=True):
         """The URL of the signer's certificate, when the header names one."""
         value = self.header.get("x5u")
         return value if isinstance(value, str) else None
+
+
+def is_origid(text: str) -> bool:
+    """Say whether a text is a UUID as `origid` claims hold (RFC 8588 §5, RFC 4122 §3)."""
+    return _UUID.fullmatch(text) is not None
 
 
 def header_segment(*, x5u: str, ppt: str) -> str:

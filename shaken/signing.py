@@ -6,7 +6,6 @@ no clock and no database; the snapshot and the time come with each call.
 
 import logging
 import math
-import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,6 +20,7 @@ from shaken.passport import (
     Party,
     ShakenClaims,
     header_segment,
+    is_origid,
     sign_in_stages,
 )
 from shaken.snapshot import Snapshot, sti_candidate
@@ -36,11 +36,9 @@ CHAIN_PATH = "/certificates/{fingerprint}.pem"
 """Where below its public URL the service publishes the chain of each STI certificate."""
 
 RETRY_SECONDS = 5
-"""How long a call that cannot be signed is refused for its tenant's others, too."""
+"""After a call could not be signed, how long its tenant's others are refused without a try."""
 
 _log = logging.getLogger(__name__)
-
-_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 class SigningError(Exception):
@@ -359,7 +357,7 @@ def _attest(call: OutboundCall, numbers: OwnNumbers, trunk: Trunk | None) -> Att
 
 def _origid(call: OutboundCall, trunk: Trunk | None) -> str:
     if call.origid is not None:
-        if not _UUID.fullmatch(call.origid):
+        if not is_origid(call.origid):
             raise InvalidClaim("origid", "a UUID is expected (RFC 8588 section 5)")
         return call.origid
     if trunk is None:

@@ -26,7 +26,7 @@ from shaken.diversion import Chain, read_link, trace
 from shaken.identities import Presented, read_headers
 from shaken.passport import destinations
 from shaken.replay import ReplayMemory
-from shaken.signers import Known, Roots, Signers
+from shaken.signatories import Known, Roots, Signatories
 from shaken.verification import (
     Expectation,
     Opened,
@@ -103,7 +103,9 @@ class VerifierSettings(msgspec.Struct, frozen=True):
 class Verifier:
     """Verifies calls. One for a worker."""
 
-    def __init__(self, signers: Signers, replay: ReplayMemory, settings: VerifierSettings) -> None:
+    def __init__(
+        self, signers: Signatories, replay: ReplayMemory, settings: VerifierSettings
+    ) -> None:
         """Take who finds signers, the memory of what was seen, and the service's settings."""
         self._signers = signers
         self._replay = replay
@@ -118,7 +120,10 @@ class Verifier:
     def verify_in_stages(
         self, call: InboundCall, policy: VerificationPolicy, *, roots: Roots
     ) -> Stages[Outcome | Callable[[], Awaitable[Outcome]]]:
-        """Verify a call as `verify` does; what reads the call is a stage before."""
+        """Verify a call as `verify` does; each signature is a stage of its own.
+
+        The first stage is empty: the caller's reading of the call was one.
+        """
         yield
         presented = read_headers(call.headers)
         yield

@@ -70,7 +70,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Sockets:
-    """Listening sockets, which all workers share."""
+    """Listening sockets, which all workers share; of SIP over UDP each has its own."""
 
     http: socket.socket
     https: socket.socket | None

@@ -13,11 +13,8 @@ from typing import Any
 
 from sip.parsing import MAX_MESSAGE_LENGTH
 from sip.reception import Reception, Source
-from sip.stages import side_by_side
+from sip.stages import TOGETHER, side_by_side
 from sip.via import Via, response_port
-
-_AT_ONCE = 64
-"""Datagrams that are read before they are answered: some milliseconds of work."""
 
 _KEPT_PEERS = 10_000
 """Senders whose addresses are not read again."""
@@ -110,7 +107,7 @@ class DatagramListener:
         """Read the datagrams that are there, so many at most."""
         take = self._sock.recvfrom
         came: list[tuple[bytes, SocketAddress]] = []
-        for _ in range(_AT_ONCE):
+        for _ in range(TOGETHER):
             try:
                 came.append(take(MAX_MESSAGE_LENGTH))
             except BlockingIOError:

@@ -18,7 +18,6 @@ from sip.message import (
     header_name,
     lookup_name,
 )
-from sip.response import respond
 from sip.via import Via, parse_via
 
 MAX_MESSAGE_LENGTH = 65535
@@ -49,12 +48,6 @@ class MalformedMessageError(ValueError):
         super().__init__(sentence)
         self.status = status
         self.request = request
-
-    def response(self, *, to_tag: str) -> Response | None:
-        """Build the answer, the sentence as its reason phrase, or None when there is none."""
-        if self.request is None:
-            return None
-        return respond(self.request, self.status, to_tag=to_tag, reason=str(self))
 
 
 class _SyntaxError(Exception):

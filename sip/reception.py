@@ -165,7 +165,7 @@ class Reception:
             return None
         return request if isinstance(request, Request) else None
 
-    def refuse(self, head: bytes, *, status: int, sentence: str, path: Path) -> None:
+    def refuse_head(self, head: bytes, *, status: int, sentence: str, path: Path) -> None:
         """Answer a message of which only the header section is known, and is wrong."""
         try:
             message = parse(head)
@@ -219,7 +219,7 @@ class Reception:
             path.send(self._own_answer(request, 503).serialise())
             return
         if isinstance(answer, Generator):
-            answer = yield from self._go_on(request, answer, transaction)
+            answer = yield from self._finish_stages(request, answer, transaction)
             yield
             if transaction.request is None:  # a CANCEL that came with it has ended it
                 _give_up(answer)
@@ -243,7 +243,7 @@ class Reception:
             return self._failure(request)
         return answer
 
-    def _go_on(
+    def _finish_stages(
         self, request: Request, answer: Stages[AnswerOrWait], transaction: Transaction[Path]
     ) -> Stages[AnswerOrWait]:
         """Let the handler make the other stages, unless a CANCEL ends the request meanwhile."""

@@ -112,7 +112,9 @@ class StreamConnection(asyncio.Protocol):
             wrong = error
         side_by_side(came)
         if wrong is not None:
-            self._reception.refuse(wrong.head, status=wrong.status, sentence=str(wrong), path=self)
+            self._reception.refuse_head(
+                wrong.head, status=wrong.status, sentence=str(wrong), path=self
+            )
             self.close()
 
     def _pause(self) -> None:

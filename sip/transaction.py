@@ -4,8 +4,8 @@
 go in, what is to be sent comes out, and `next_due` says when to ask again. What a request means and
 how it is answered is left to who asks.
 
-A request that is answered without being remembered (RFC 3261 §8.2.7) never comes here; its ACK is
-absorbed like any other.
+A request that is answered without being remembered (RFC 3261 §8.2.7) is only found to be new here;
+its ACK is absorbed like any other.
 """
 
 from collections import OrderedDict

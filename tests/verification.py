@@ -15,7 +15,7 @@ from jwt.algorithms import ECAlgorithm
 
 from shaken.acceptance import DEFAULT_POLICY, Replays, Revocation, VerificationPolicy
 from shaken.replay import ReplayMemory
-from shaken.signers import Signers
+from shaken.signatories import Signatories
 from shaken.verification import (
     SHAKEN,
     Expectation,
@@ -183,7 +183,7 @@ class Desk:
         self.roots = tuple(roots)
         self.files = Files()
         self.lists = Lists()
-        self.signers = Signers(
+        self.signers = Signatories(
             self.files,
             self.lists,
             intermediates=None,

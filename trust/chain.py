@@ -1,7 +1,7 @@
 """Certificates and a key in any order -> one chain, leaf first, with the key that fits it.
 
 What can be put right is, and said in a note; what does not belong is refused by name. Whether the
-result is fit for a purpose is for `trust.certificate` and `trust.path` to say.
+result is fit for a purpose is for `trust.profiles` and `trust.path` to say.
 """
 
 from __future__ import annotations

@@ -45,10 +45,10 @@ class Signing:
 
     def answer(self, asked: StirAsked) -> Stages[StirAnswer]:
         """Sign, and answer with the Identity. Raises StirError."""
-        message, signed = yield from self.sign(asked)
+        message, signed = yield from self.sign_in_stages(asked)
         return _success(signed, message, asked)
 
-    def sign(self, asked: StirAsked) -> Stages[tuple[SigningMessage, Signed]]:
+    def sign_in_stages(self, asked: StirAsked) -> Stages[tuple[SigningMessage, Signed]]:
         """Sign, and record it; return what was asked for, and what it became. Raises StirError."""
         trunk = asked.trunk
         if trunk is not None and trunk.direction is Direction.VERIFY:

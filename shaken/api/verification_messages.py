@@ -18,17 +18,15 @@ from shaken.api.stir_parties import (
     read_destinations,
     read_origin,
 )
+from shaken.identities import MAX_IDENTITIES
 from shaken.passport import Parties, Party
 from sip.uri import is_anonymous
-
-MAX_PER_REQUEST = 16
-"""Identity headers of one request."""
 
 MAX_PROTECTED = 64
 """Lines of the message that one request may tell."""
 
 Header = Annotated[str, Meta(max_length=16 * 1024)]
-HeaderList = Annotated[list[Header], Meta(max_length=MAX_PER_REQUEST)]
+HeaderList = Annotated[list[Header], Meta(max_length=MAX_IDENTITIES)]
 LineList = Annotated[list[Text], Meta(max_length=MAX_PROTECTED)]
 
 
@@ -191,7 +189,7 @@ def headers_of(message: VerificationMessage) -> tuple[str, ...]:
         for value in (member,) if isinstance(member, str) else member or ():
             if value.strip():
                 found[value] = None
-    return tuple(found)[:MAX_PER_REQUEST]
+    return tuple(found)[:MAX_IDENTITIES]
 
 
 def caller(message: VerificationMessage, *, country: str | None) -> str | None:

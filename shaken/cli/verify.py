@@ -22,7 +22,7 @@ from shaken.addresses import Address, FetchSettings
 from shaken.cli.offline import READABLE, assembled, pem_of, text_of
 from shaken.inbound import LISTS, NAME_SHARE
 from shaken.replay import ReplayMemory, shared_memory
-from shaken.signers import CertificateSource, Signers
+from shaken.signatories import CertificateSource, Signatories
 from shaken.verifier import InboundCall, Judged, Outcome, Verifier, VerifierSettings
 from shaken.x5u.cache import Bounds, Kept
 from shaken.x5u.crls import CrlCache, FetchedCrl
@@ -173,7 +173,7 @@ class _Way:
 
 async def _verify(call: InboundCall, roots: Sequence[x509.Certificate], way: _Way) -> Outcome:
     async with _sources(way) as (certificates, lists):
-        signers = Signers(
+        signers = Signatories(
             certificates,
             lists,
             intermediates=None,

@@ -10,6 +10,7 @@ from functools import lru_cache
 from urllib.parse import quote as escape
 
 from shaken.acceptance import REASONS, Action, Decision
+from shaken.passport import is_origid
 from shaken.redirect.invite import Invite
 from shaken.redirection import HeaderForm, Redirection, VerstatForm
 from sip.address import Address
@@ -31,8 +32,6 @@ KNOWN_METHODS = frozenset(
 
 STIR_CODES = frozenset({403, 428, 436, 437, 438})
 """The codes of RFC 8224 §6.2.2, which a Reason of protocol STIR names (RFC 9410 §4)."""
-
-_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 ANONYMOUS = Address("Anonymous", ANONYMOUS_URI)
 """Who stands in P-Asserted-Identity for a caller without a name (RFC 3323 §4.1.1.3)."""
@@ -107,7 +106,7 @@ def verified(
     if claims is not None:
         attest, origid = claims
         wanted.append(("P-Attestation-Indicator", attest))
-        if _UUID.fullmatch(origid):
+        if is_origid(origid):
             wanted.append(("P-Origination-ID", origid))
     return _redirect(request, settings, [*wanted, *reasons], warnings, to_tag=to_tag)
 

@@ -1,7 +1,7 @@
 """Answers SIP requests: which trunk asks, and then as its settings say.
 
 The same signer, verifier and records as over HTTP. No request is forwarded, none is answered twice:
-`sip.server` remembers what an INVITE was answered with.
+`sip.reception` remembers what an INVITE was answered with.
 """
 
 import time

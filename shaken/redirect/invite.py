@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import msgspec
 
 from shaken.attestation import Attest
+from shaken.identities import MAX_IDENTITIES
 from shaken.passport import Parties, Party
 from shaken.redirection import DestinationFrom, OriginFrom, Redirection
 from sip.address import Address
@@ -36,9 +37,6 @@ WANTED_HEADERS = ("Attestation", "P-Attestation-Indicator")
 
 PROTECTED_HEADERS = ("Resource-Priority", "Priority")
 """Header fields that PASSporTs vouch for (RFC 8443 §4, RFC 9027 §4)."""
-
-MAX_IDENTITIES = 16
-"""Identity header fields of one call that are looked at, as over HTTP."""
 
 _DIGITS = re.compile(r"\+?[0-9*#(][0-9*#()-]{0,31}")
 _SCHEME = re.compile(r"(?i)(?:sips?|tel|urn:service):")

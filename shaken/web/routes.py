@@ -13,7 +13,7 @@ from shaken.api.problems import Problem
 from shaken.api.routes import ApiCall
 from shaken.api.stir_signing import Signing
 from shaken.credentials import Credential, Role
-from shaken.signers import CertificateSource
+from shaken.signatories import CertificateSource
 from shaken.verifier import Verifier
 from shaken.web.forms import Submitted
 from shaken.web.sessions import Session

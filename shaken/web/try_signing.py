@@ -104,7 +104,7 @@ def sign(call: PageCall) -> Answer | Later:
 
     async def signing() -> Answer:
         try:
-            _, signed = at_once(call.desk.signing.sign(asked))
+            _, signed = at_once(call.desk.signing.sign_in_stages(asked))
         except StirError as error:
             return _page(call, typed, _errors(error), trial=trial, stages=_failed(trial, error))
         return await asyncio.to_thread(_show, call, typed, trial, signed)

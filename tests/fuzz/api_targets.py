@@ -97,6 +97,7 @@ def _wire(data: bytes) -> None:
 def _read_alone(piece: bytes) -> StirRequest | None:
     with closing(Bench()) as bench:
         bench.connect()[0].data_received(piece)
+        bench.turn()
         return bench.asked[0] if bench.asked else None
 
 

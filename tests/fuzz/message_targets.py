@@ -13,6 +13,7 @@ from sip.parsing import MalformedMessageError, is_response, parse
 from sip.via import Via, parse_via, stamp
 from tests.fuzz.target import Target, Targets, fit_to_show, text_of
 from tests.fuzz.trust_targets import refused_at_most
+from tests.sip.messages import refusal
 from tests.sip.torture import NAMES, torture
 
 TAG = "tag"
@@ -57,7 +58,7 @@ def _message_holds(data: bytes, read: Request | Response | MalformedMessageError
 
 def _answer_holds(data: bytes, error: MalformedMessageError) -> None:
     """Assert that what is answered to a malformed request is its answer, and no worse than it."""
-    answer = error.response(to_tag=TAG)
+    answer = refusal(error, to_tag=TAG)
     if answer is None:
         return
     assert not is_response(data)

@@ -1,6 +1,8 @@
 """Requests for the tests of transactions and of the server."""
 
-from sip.message import HeaderFields, Request
+from sip.message import HeaderFields, Request, Response
+from sip.parsing import MalformedMessageError
+from sip.response import respond
 
 
 def request(
@@ -30,3 +32,10 @@ def request(
             *headers,
         ),
     )
+
+
+def refusal(error: MalformedMessageError, *, to_tag: str) -> Response | None:
+    """The answer to a malformed request, None: there is none."""
+    if error.request is None:
+        return None
+    return respond(error.request, error.status, to_tag=to_tag, reason=str(error))

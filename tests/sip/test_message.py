@@ -16,7 +16,7 @@ from sip.parsing import (
     via_of_ack,
 )
 from sip.response import respond, stateless_tag
-from tests.sip.messages import request
+from tests.sip.messages import refusal, request
 
 HEAD = (
     b"INVITE sip:bob@example.com SIP/2.0\r\n"
@@ -154,7 +154,7 @@ def test_a_malformed_request_is_answered_with_what_is_wrong(head: bytes, sentenc
     with pytest.raises(MalformedMessageError, match=f"^{re.escape(sentence)}") as caught:
         parse(head + b"\r\n")
 
-    response = caught.value.response(to_tag="mine")
+    response = refusal(caught.value, to_tag="mine")
     assert response is not None
     assert response.reason == str(caught.value)
     assert response.status == caught.value.status
@@ -177,7 +177,7 @@ def test_what_cannot_be_answered_is_met_with_silence(data: bytes) -> None:
     with pytest.raises(MalformedMessageError) as caught:
         parse(data)
 
-    assert caught.value.response(to_tag="mine") is None
+    assert refusal(caught.value, to_tag="mine") is None
 
 
 def test_the_limits_are_the_last_values_that_pass() -> None:

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from sip.grammar import HeaderError
 from sip.message import Request, Response
 from sip.parsing import MalformedMessageError, parse
+from tests.sip.messages import refusal
 from tests.sip.torture import NAMES, torture
 
 # What RFC 4475 says of each message, as far as it is for the one who parses it. Some are about what
@@ -99,7 +100,7 @@ def test_a_malformed_message_is_answered_where_it_can_be(name: str, status: int 
     with pytest.raises(MalformedMessageError) as caught:
         parse(torture(name))
 
-    response = caught.value.response(to_tag="tag")
+    response = refusal(caught.value, to_tag="tag")
     assert (None if response is None else response.status) == status
     if response is not None:
         assert response.serialise().startswith(f"SIP/2.0 {status} ".encode())
@@ -201,7 +202,7 @@ def test_no_mutation_breaks_the_parser(name: str, place: int, length: int, patch
     try:
         message = parse(data)
     except MalformedMessageError as error:
-        response = error.response(to_tag="tag")
+        response = refusal(error, to_tag="tag")
         assert response is None or response.serialise()
     else:
         assert parse(message.serialise()) == message

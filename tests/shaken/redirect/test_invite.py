@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shaken.attestation import Attest
+from shaken.identities import MAX_IDENTITIES
 from shaken.passport import Parties, Party
 from shaken.redirect.invite import (
-    MAX_IDENTITIES,
     InviteError,
     UnsupportedSchemeError,
     parties_of,

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-import shaken.signers
+import shaken.signatories
 from shaken.acceptance import Revocation
 from shaken.addresses import UrlPolicy
-from shaken.signers import GRACE_SECONDS, RECHECK_SECONDS, RETRY_SECONDS, Known
+from shaken.signatories import GRACE_SECONDS, RECHECK_SECONDS, RETRY_SECONDS, Known
 from shaken.verification import Unfit
 from shaken.x5u.cache import Bounds
 from shaken.x5u.exchange import FetchError, Reason, Request, Response
@@ -54,7 +54,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[Certificate]:
         judged.append(certificate)
         return judge_path(certificate, **settings)
 
-    monkeypatch.setattr(shaken.signers, "judge_path", count)
+    monkeypatch.setattr(shaken.signatories, "judge_path", count)
     return judged
 
 
@@ -224,7 +224,7 @@ def test_roots_have_a_time_of_their_own(
 def test_only_so_many_judgements_of_one_certificate_are_kept(
     desk: Desk, issued: Issued, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shaken.signers, "MAX_PERIODS", 2)
+    monkeypatch.setattr(shaken.signatories, "MAX_PERIODS", 2)
     desk.publish(issued)
     for moment in (0, desk.now, desk.now + 10**9, 0, desk.now):
         known(desk, iat=moment)
@@ -262,7 +262,7 @@ def test_a_certificate_that_expired_is_good_for_the_calls_before(
 def test_no_more_is_kept_than_there_is_room_for(
     desk: Desk, issued: Issued, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shaken.signers, "MAX_KEPT", 3)
+    monkeypatch.setattr(shaken.signatories, "MAX_KEPT", 3)
     for number in range(10):
         url = f"https://sti.example.com/{number}.pem"
         desk.publish(issued, url)

@@ -111,7 +111,7 @@ class _Judged:
         return bisect_right(own, at), bisect_right(roots, at)
 
 
-class Signers:
+class Signatories:
     """Finds the signers of headers. One for all calls of a worker."""
 
     def __init__(
