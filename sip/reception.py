@@ -239,7 +239,6 @@ class Reception:
             ended: AnswerOrWait = end.value
             return ended
         except Exception:
-            _log.exception("the answer to a SIP request failed")
             return self._failure(request)
         return answer
 
@@ -256,7 +255,6 @@ class Reception:
             ended: AnswerOrWait = end.value
             return ended
         except Exception:
-            _log.exception("the answer to a SIP request failed")
             return self._failure(request)
         answer.close()
         return None
@@ -282,7 +280,6 @@ class Reception:
             async with asyncio.timeout(self._limits.answer_seconds):
                 response = await answer
         except Exception:
-            _log.exception("the answer to a SIP request failed")
             response = self._failure(request)
         self._conclude(transaction, response)
 
@@ -309,6 +306,8 @@ class Reception:
         path.answering(request.via).send(response.serialise())
 
     def _failure(self, request: Request) -> Response:
+        """Log the exception that is being handled, and make the answer to its request."""
+        _log.exception("the answer to a SIP request failed")
         return self._own_answer(request, 500)
 
     def _own_answer(self, request: Request, status: int) -> Response:
