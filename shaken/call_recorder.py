@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from shaken.store.call_counts import KEPT_SECONDS, forget_counts
+from shaken.store.call_counts import ADDED_UP, KEPT_SECONDS, add_up, forget_counts
 from shaken.store.calls import CallRecord, add_calls, forget_calls
 from trust.store.database import Database, StoreError
 
@@ -19,6 +19,9 @@ BATCH = 5_000
 
 INTERVAL_SECONDS = 0.5
 """How long a record waits in memory at most, while the store can be written."""
+
+ADDING_UP_SECONDS = 60
+"""How long records wait to be added up at most: reading counts takes a look at each of them."""
 
 CLEANING_SECONDS = 3600
 """How often records past their time are removed."""
@@ -50,6 +53,8 @@ class CallRecorder:
         self._waiting: deque[CallRecord] = deque()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="call-recorder", daemon=True)
+        self._not_added_up = 0
+        self._added_up_at = 0.0
         self.dropped = 0
 
     def add(self, call: CallRecord) -> None:
@@ -74,6 +79,7 @@ class CallRecorder:
         while True:
             stopping = self._stopping.wait(INTERVAL_SECONDS)
             self._write_waiting()
+            self._add_up()
             if self.dropped != said:
                 said = self.dropped
                 _log.error("records of calls dropped since start: %d", said)
@@ -100,6 +106,20 @@ class CallRecorder:
                     self._waiting.popleft()
                     self.dropped += 1
                 return
+            self._not_added_up += len(batch)
+
+    def _add_up(self) -> None:
+        """Add up what was recorded, so rarely that all together costs little."""
+        now = self._clock()
+        waited = now - self._added_up_at >= ADDING_UP_SECONDS
+        if self._not_added_up < (1 if waited else ADDED_UP):
+            return
+        try:
+            more = add_up(self._database)
+        except StoreError as error:
+            _log.error("cannot add up the records of calls: %s", error)
+            return
+        self._not_added_up, self._added_up_at = (ADDED_UP if more else 0), now
 
     def _concealed(self, batch: list[CallRecord]) -> list[CallRecord]:
         return batch if self._conceal is None else [self._conceal(call) for call in batch]

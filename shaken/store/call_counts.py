@@ -1,19 +1,31 @@
-"""How many calls were signed and verified, by hour and verdict: counted as records are written.
+"""How many calls were signed and verified, by hour and verdict.
 
 So a count costs the same however many calls there were. Those of one tenant and those of all are
 counted apart: ten thousand tenants need not be added up.
+
+Calls are added up many at a time, since each tenant's count is written once for all its calls.
+Those that are on record and not added up yet are counted where counts are read: a count is always
+exact.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain
-from typing import Protocol
 
-from sqlalchemy import Connection, Dialect, delete, func, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Label,
+    delete,
+    func,
+    literal,
+    select,
+    text,
+    true,
+    union_all,
+    update,
+)
 
-from shaken.store.tables import call_counts
+from shaken.store.tables import call_counts, call_counts_reach, calls
 from trust.store.database import Database
 
 HOUR = 3600
@@ -21,39 +33,29 @@ HOUR = 3600
 KEPT_SECONDS = 31 * 24 * HOUR
 """How far back counts are kept: pages look back 30 days."""
 
-ROWS = 200
-"""Counts of one statement, for the reason that records of calls are written so."""
+ADDED_UP = 50_000
+"""Calls that are added up in one transaction at most, which takes a tenth of a second."""
 
 _ALL = ""
 """Stands for the tenant in counts of all calls."""
 
-_COLUMNS = ("hour", "tenant", "kind", "verstat", "code", "number")
-
-_Key = tuple[int, str, str, str, int]
-
-
-class Counted(Protocol):
-    """What is counted: a record of a call."""
-
-    @property
-    def at(self) -> int:
-        """Unix seconds."""
-
-    @property
-    def tenant(self) -> str | None:
-        """Whose call it is."""
-
-    @property
-    def kind(self) -> str:
-        """Signed or verified."""
-
-    @property
-    def verstat(self) -> str | None:
-        """The verdict."""
-
-    @property
-    def code(self) -> int | None:
-        """The SIP code of what was found wrong."""
+_ADD_UP = text(
+    """
+    INSERT INTO call_counts (hour, tenant, kind, verstat, code, number)
+    WITH fresh (hour, tenant, kind, verstat, code, number) AS MATERIALIZED (
+        SELECT at - at % 3600, coalesce(tenant, ''), kind, coalesce(verstat, ''),
+            coalesce(code, 0), count(*)
+        FROM calls WHERE sequence > :reached AND sequence <= :reaching GROUP BY 1, 2, 3, 4, 5
+    )
+    SELECT hour, tenant, kind, verstat, code, number FROM fresh WHERE tenant <> ''
+    UNION ALL
+    SELECT hour, '', kind, verstat, code, sum(number) FROM fresh
+    GROUP BY hour, kind, verstat, code
+    ON CONFLICT (hour, tenant, kind, verstat, code)
+    DO UPDATE SET number = call_counts.number + excluded.number
+    """
+)
+"""SQLite and PostgreSQL say it alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +69,20 @@ class CallCount:
     count: int
 
 
-def add_counts(connection: Connection, records: Iterable[Counted]) -> None:
-    """Count records, in the transaction that writes them."""
-    counts: Counter[_Key] = Counter(
-        (one.at - one.at % HOUR, one.tenant or _ALL, one.kind, one.verstat or "", one.code or 0)
-        for one in records
-    )
-    of_all: Counter[_Key] = Counter()
-    for (hour, _, kind, verstat, code), number in counts.items():
-        of_all[hour, _ALL, kind, verstat, code] += number
-    counts = Counter({key: number for key, number in counts.items() if key[1] != _ALL}) + of_all
-    # In one order, so that no two writers wait for each other.
-    rows = [(*key, number) for key, number in sorted(counts.items())]
-    for start in range(0, len(rows), ROWS):
-        some = rows[start : start + ROWS]
-        values = tuple(chain.from_iterable(some))
-        given: tuple[object, ...] | Mapping[str, object] = values
-        if not connection.dialect.positional:
-            given = dict(zip(_names(len(some)), values, strict=True))
-        connection.exec_driver_sql(_statement(connection.dialect, len(some)), given)
+def add_up(database: Database, *, limit: int = ADDED_UP) -> bool:
+    """Add up calls that were recorded since the last time; say whether there may be more.
+
+    At most `limit` of them, the oldest first. Raises StoreError.
+    """
+    with database.recording() as connection:
+        # One writer at a time: no call comes with a lower sequence than one that is there.
+        reached = connection.execute(select(call_counts_reach.c.sequence)).scalar_one()
+        newest = connection.execute(select(func.max(calls.c.sequence))).scalar_one() or 0
+        reaching = min(newest, reached + limit)
+        if reaching > reached:
+            connection.execute(_ADD_UP, {"reached": reached, "reaching": reaching})
+            connection.execute(update(call_counts_reach).values(sequence=reaching))
+        return bool(newest > reaching)
 
 
 def count_calls(
@@ -96,39 +93,36 @@ def count_calls(
     Both are whole hours, and so is `step`, in seconds.
     """
     counts = call_counts.c
-    start = (counts.hour - counts.hour % step).label("start")
-    kinds = (counts.kind, counts.verstat, counts.code)
     # Each hour is named: the table is in the order of hours, and then of tenants.
-    of_the_time = counts.hour.in_(range(since, until, HOUR))
-    query = (
-        select(start, *kinds, func.sum(counts.number).label("number"))
-        .where(of_the_time, counts.tenant == (tenant or _ALL))
-        .group_by(start, *kinds)
+    added_up = select(
+        _beginning(counts.hour, step), counts.kind, counts.verstat, counts.code, counts.number
+    ).where(counts.hour.in_(range(since, until, HOUR)), counts.tenant == (tenant or _ALL))
+    rest = select(
+        _beginning(calls.c.at, step),
+        calls.c.kind,
+        func.coalesce(calls.c.verstat, "").label("verstat"),
+        func.coalesce(calls.c.code, 0).label("code"),
+        literal(1).label("number"),
+    ).where(
+        calls.c.sequence > select(call_counts_reach.c.sequence).scalar_subquery(),
+        calls.c.at >= since,
+        calls.c.at < until,
+        true() if tenant is None else calls.c.tenant == tenant,
     )
+    found = union_all(added_up, rest).subquery().c
+    kinds = (found.start, found.kind, found.verstat, found.code)
+    query = select(*kinds, func.sum(found.number).label("number")).group_by(*kinds)
     return [
         CallCount(row.start, row.kind, row.verstat or None, row.code or None, int(row.number))
         for row in connection.execute(query)
     ]
 
 
+def _beginning(at: ColumnElement[int], step: int) -> Label[int]:
+    return (at - at % step).label("start")
+
+
 def forget_counts(database: Database, *, before: int) -> None:
     """Remove the counts of hours that ended before a time (Unix seconds)."""
     with database.recording() as connection:
         connection.execute(delete(call_counts).where(call_counts.c.hour <= before - HOUR))
-
-
-@lru_cache(maxsize=ROWS)
-def _statement(dialect: Dialect, rows: int) -> str:
-    """Write how counts are raised, parameters row by row. SQLite and PostgreSQL say it alike."""
-    names = iter(_names(rows))
-    places = ", ".join(f"({', '.join(f':{next(names)}' for _ in _COLUMNS)})" for _ in range(rows))
-    key = ", ".join(_COLUMNS[:-1])
-    raised = text(
-        f"INSERT INTO call_counts ({', '.join(_COLUMNS)}) VALUES {places}"  # noqa: S608 - constants
-        f" ON CONFLICT ({key}) DO UPDATE SET number = call_counts.number + excluded.number"
-    )
-    return str(raised.compile(dialect=dialect))
-
-
-def _names(rows: int) -> list[str]:
-    return [f"{column}_{row}" for row in range(rows) for column in _COLUMNS]

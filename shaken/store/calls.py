@@ -26,7 +26,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine.interfaces import Compiled
 
-from shaken.store.call_counts import add_counts
 from shaken.store.tables import BLOCK_ROWS, SPAN_ROWS, call_destinations, calls
 from trust.store.database import Database
 
@@ -122,14 +121,13 @@ def destinations_of(text: str) -> tuple[str, ...]:
 
 
 def add_calls(database: Database, calls: Sequence[CallRecord]) -> None:
-    """Write records, and count them, in one transaction. Raises StoreError."""
+    """Write records, in one transaction. Raises StoreError."""
     begun = 0
     with database.recording() as connection:
         for rows in ROWS:
             while begun + rows <= len(calls):
                 _insert(connection, calls[begun : begun + rows])
                 begun += rows
-        add_counts(connection, calls)
 
 
 def forget_calls(database: Database, *, before: int, limit: int) -> int:

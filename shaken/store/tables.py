@@ -159,6 +159,13 @@ call_counts = Table(
 """How many calls there were, by the hour's first second. An empty `tenant` is all, an empty
 `verstat` and a `code` of 0 are none. What is written is at the end, in the hour of now."""
 
+call_counts_reach = Table(
+    "call_counts_reach",
+    metadata,
+    Column("sequence", BigInteger, nullable=False),
+)
+"""One row: the last of the calls that are added up in `call_counts`."""
+
 audit = Table(
     "audit",
     metadata,

@@ -14,7 +14,7 @@ from shaken.concealment import NumberHash
 from shaken.store import HISTORY as SERVICE_HISTORY
 from shaken.store.call_counts import count_calls
 from shaken.store.calls import CallRecord, add_calls
-from shaken.store.tables import calls
+from shaken.store.tables import call_counts_reach, calls
 from trust.store.database import HISTORY as TRUST_HISTORY
 from trust.store.database import Database, StoreError
 
@@ -260,6 +260,33 @@ def test_records_past_their_time_are_removed(database: WatchedDatabase) -> None:
     recorder.close()
 
     assert stored_ids(database) == ["kept", "new"]
+
+
+def test_records_are_added_up(database: WatchedDatabase) -> None:
+    recorder = recorder_for(database)
+    recorder.start()
+    for number in range(3):
+        recorder.add(call(str(number)))
+
+    recorder.close()
+
+    with database.reading() as connection:
+        reached = connection.execute(select(call_counts_reach.c.sequence)).scalar_one()
+    assert reached > 0
+
+
+def test_records_that_cannot_be_added_up_are_written(
+    database: WatchedDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    rename(database, "call_counts", "not_there")
+    recorder = recorder_for(database)
+    recorder.start()
+    recorder.add(call("1"))
+
+    recorder.close()
+
+    assert stored_ids(database) == ["1"]
+    assert "cannot add up the records of calls" in caplog.text
 
 
 def test_counts_past_their_time_are_removed(database: WatchedDatabase) -> None:

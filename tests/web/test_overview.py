@@ -10,6 +10,7 @@ from shaken.credentials import Credential, Role, digest_of
 from shaken.store.call_counts import (
     KEPT_SECONDS,
     CallCount,
+    add_up,
     count_calls,
     forget_counts,
 )
@@ -140,6 +141,7 @@ async def test_all_calls_are_counted_however_many(service: Service) -> None:
     with closing(service.prepared.open_database()) as database:
         for _ in range(12):
             add_calls(database, [older] * 5_000)
+        add_up(database)
         add_calls(database, [newer])
         with database.reading() as connection:
             time = {"since": NOW - DAY, "until": NOW + DAY, "step": DAY}
@@ -172,6 +174,7 @@ async def test_old_counts_are_forgotten(service: Service) -> None:
     calls = [CallRecord(at, "pbx", ACME, None, *parties) for at in (NOW, NOW + HOUR)]
     with closing(service.prepared.open_database()) as database:
         add_calls(database, calls)
+        add_up(database)
         forget_counts(database, before=NOW + HOUR)
         with database.reading() as connection:
             time = {"since": NOW, "until": NOW + DAY, "step": DAY}
