@@ -16,7 +16,7 @@ import uvloop
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from benchmarks.load import SERVICE_CORE, free_port
+from benchmarks.load import SERVICE_CORE, free_ports
 from shaken.api.stir import SIGNING_PATH
 from shaken.passport import Parties, Party, ShakenClaims, header_segment, sign
 
@@ -35,7 +35,7 @@ class _Request(msgspec.Struct):
 @contextlib.contextmanager
 def bare_handler() -> Iterator[str]:
     """Run it on the service's core; yield its base URL."""
-    port = free_port()
+    (port,) = free_ports(1)
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.bare", str(port)], stdout=subprocess.PIPE, text=True
     )

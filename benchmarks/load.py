@@ -73,7 +73,7 @@ def signing_rate(url: str, secrets: Path, seconds: int, *, in_turn: bool = False
 @contextlib.contextmanager
 def serving(dataset: Dataset, settings: Mapping[str, str] | None = None) -> Iterator[Service]:
     """Run the service on a dataset, its one worker pinned to one core; settings add to usual."""
-    port, https_port, sip_port = free_port(), free_port(), free_port()
+    port, https_port, sip_port = free_ports(3)
     secrets = dataset.folder / "secrets.txt"
     secrets.write_text("\n".join(dataset.secrets) + "\n")
     environment = {
@@ -132,8 +132,12 @@ def openssl_rates() -> OpensslRates:
     return OpensslRates(float(found[1]), float(found[2]))
 
 
-def free_port() -> int:
-    """Return a port of loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Return different ports of loopback that nobody uses now."""
+    with contextlib.ExitStack() as probes:
+        found = []
+        for _ in range(count):
+            probe = probes.enter_context(socket.socket())
+            probe.bind(("127.0.0.1", 0))
+            found.append(int(probe.getsockname()[1]))
+    return found

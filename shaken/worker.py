@@ -163,8 +163,8 @@ async def _serve(
         redirect, sockets.sip, slot=slot, tls_context=tls_context, limits=limits_of(config)
     )
     async with _listening(api, sockets, presenters.get("https"), server):
-        # What was loaded stays: the collector need not look at ten thousand tenants each time.
-        gc.collect()
+        # What was loaded stays: the collector need not look at ten thousand tenants each time,
+        # not even now for the little that is garbage among it.
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
         gc.enable()

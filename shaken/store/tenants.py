@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from ipaddress import ip_network
 from typing import TypeVar
 from uuid import UUID
@@ -146,15 +147,26 @@ def read_trunk(row: Row[tuple[object, ...]]) -> Trunk:
     return Trunk(
         name=row.name,
         tenant=row.tenant,
-        attest=AttestPolicy(Attest(row.attest), ForeignAttest(row.foreign_attest)),
+        attest=_attest_policy(row.attest, row.foreign_attest),
         origid=UUID(row.origid),
         direction=Direction(row.direction),
         networks=tuple(ip_network(text) for text in row.networks),
         country=row.country,
         answer=AnswerForm(row.answer),
-        verification=_read_settings(row.name, row.verification, VerificationPolicy),
+        verification=_same_policy(_read_settings(row.name, row.verification, VerificationPolicy)),
         sip=_read_settings(row.name, row.sip, Redirection),
     )
+
+
+@lru_cache
+def _attest_policy(default: str, foreign: str) -> AttestPolicy:
+    return AttestPolicy(Attest(default), ForeignAttest(foreign))
+
+
+@lru_cache
+def _same_policy(policy: VerificationPolicy) -> VerificationPolicy:
+    """Return the one object for all policies alike: ten thousand trunks have few different ones."""
+    return policy
 
 
 S = TypeVar("S", bound=msgspec.Struct)

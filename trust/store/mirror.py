@@ -27,6 +27,8 @@ class Mirror(Generic[T]):
 
     def follow(self, connection: Connection) -> "Mirror[T]":
         """Return the table as it is now, reading only rows written since this copy."""
+        if not self.revisions:
+            return self._first(connection)
         current: dict[str, int] = dict(
             connection.execute(select(self.key, self.key.table.c.revision)).all()
         )
@@ -37,12 +39,18 @@ class Mirror(Generic[T]):
             rows[row[0]] = self.read(row)
         return replace(self, rows=rows, revisions=current)
 
+    def _first(self, connection: Connection) -> "Mirror[T]":
+        """Return the table as it is now, read whole and at once."""
+        query = select(self.key, self.key.table.c.revision, *self.columns)
+        found = connection.execute(query).all()
+        if not found:
+            return self
+        rows = {row[0]: self.read(row) for row in found}
+        return replace(self, rows=rows, revisions={row[0]: row[1] for row in found})
+
     def _changed(self, connection: Connection, current: Mapping[str, int]) -> Iterator[Row[Any]]:
-        """Read the rows that were written since this copy; of a table not read yet, all at once."""
+        """Read the rows that were written since this copy."""
         query = select(self.key, *self.columns)
-        if not self.revisions:
-            yield from connection.execute(query).all()
-            return
         changed = [key for key, revision in current.items() if self.revisions.get(key) != revision]
         for start in range(0, len(changed), CHUNK):
             asked = self.key.in_(changed[start : start + CHUNK])
