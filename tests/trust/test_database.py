@@ -453,3 +453,25 @@ def test_a_database_of_a_newer_version_is_left_alone_and_said(database: Database
 
     with database.reading() as connection:
         assert inspect(connection).has_table("certificates")
+
+
+# Several processes
+
+
+def test_opening_it_again_leaves_what_others_find_in_use(file: Path, database: Database) -> None:
+    assert database.revision() == 0
+    again = Database(f"sqlite:///{file}")
+
+    # Whoever closes it last folds the log into it: not a process that sees it in use by another.
+    other = (
+        "import sqlite3, sys; other = sqlite3.connect(sys.argv[1]);"
+        "other.execute('SELECT * FROM revision').fetchall(); other.close()"
+    )
+    subprocess.run([sys.executable, "-c", other, str(file)], check=True)
+
+    assert file.with_name(f"{file.name}-wal").exists()
+    with database.changing() as change:
+        write(change)
+    again.check_whole()
+    assert is_written(again)
+    again.close()

@@ -7,6 +7,7 @@ carry the revision that last wrote them, so that only what changed is read again
 Dialects differ here and nowhere else: callers speak SQLAlchemy Core.
 """
 
+import errno
 import os
 import sqlite3
 import time
@@ -315,7 +316,16 @@ def _sqlite_engine(url: URL) -> Engine:
 def _create_private_file(path: Path) -> None:
     """Make the file before SQLite does, since SQLite would leave its mode to the umask."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    try:
+        os.close(os.open(path.resolve(), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        # It is not opened: to close it again would take from this process the locks by which
+        # others see that it has the database in use (sqlite.org/howtocorrupt.html, 2.2).
+        wrong = 0 if path.is_file() else errno.EISDIR
+        if not os.access(path, os.R_OK | os.W_OK):
+            wrong = errno.EACCES
+        if wrong:
+            raise OSError(wrong, os.strerror(wrong), str(path)) from None
 
 
 def _prepare_resting(connection: object, _: ConnectionPoolEntry) -> None:
