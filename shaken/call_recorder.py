@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from shaken.store.call_counts import ADDED_UP, KEPT_SECONDS, add_up, forget_counts
+from shaken.store.call_counts import AT_ONCE, KEPT_SECONDS, add_up, forget_counts, not_added_up
 from shaken.store.calls import CallRecord, add_calls, forget_calls
 from trust.store.database import Database, StoreError
 
@@ -53,8 +53,7 @@ class CallRecorder:
         self._waiting: deque[CallRecord] = deque()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="call-recorder", daemon=True)
-        self._not_added_up = 0
-        self._added_up_at = 0.0
+        self._add_up_at = self._add_up_said = 0.0
         self.dropped = 0
 
     def add(self, call: CallRecord) -> None:
@@ -106,20 +105,20 @@ class CallRecorder:
                     self._waiting.popleft()
                     self.dropped += 1
                 return
-            self._not_added_up += len(batch)
 
     def _add_up(self) -> None:
-        """Add up what was recorded, so rarely that all together costs little."""
+        """Add up what is on record when it is much, or has waited: so rarely, it costs little."""
         now = self._clock()
-        waited = now - self._added_up_at >= ADDING_UP_SECONDS
-        if self._not_added_up < (1 if waited else ADDED_UP):
-            return
         try:
-            more = add_up(self._database)
-        except StoreError as error:
-            _log.error("cannot add up the records of calls: %s", error)
-            return
-        self._not_added_up, self._added_up_at = (ADDED_UP if more else 0), now
+            if not_added_up(self._database) < (1 if now >= self._add_up_at else AT_ONCE):
+                return
+            self._add_up_at = now + ADDING_UP_SECONDS
+            add_up(self._database)
+        except Exception as error:
+            # Whatever goes wrong: without this thread no record is written any more.
+            if now >= self._add_up_said:
+                self._add_up_said = now + ADDING_UP_SECONDS
+                _log.error("cannot add up the records of calls: %s", error)
 
     def _concealed(self, batch: list[CallRecord]) -> list[CallRecord]:
         return batch if self._conceal is None else [self._conceal(call) for call in batch]

@@ -1,8 +1,10 @@
 """Groups of commands that load a command's module when it is named: most need little."""
 
 import gc
+import sys
 from collections.abc import Mapping
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import click
@@ -24,11 +26,18 @@ class LazyGroup(click.Group):
         if cmd_name not in self._lazy:
             return super().get_command(ctx, cmd_name)
         module, name = self._lazy[cmd_name]
-        # What modules are made of stays. To look for garbage in it would take a fifth of the time.
-        gc.disable()
-        try:
-            command: Any = getattr(import_module(module), name)
-        finally:
-            gc.freeze()
-            gc.enable()
+        command: Any = getattr(_loaded(module), name)
         return command if isinstance(command, click.Command) else None
+
+
+def _loaded(module: str) -> ModuleType:
+    """Load a module, and what it needs, once."""
+    if module in sys.modules or not gc.isenabled():
+        return import_module(module)
+    # What modules are made of stays. To look for garbage in it would take a fifth of the time.
+    gc.disable()
+    try:
+        return import_module(module)
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -33,8 +33,8 @@ HOUR = 3600
 KEPT_SECONDS = 31 * 24 * HOUR
 """How far back counts are kept: pages look back 30 days."""
 
-ADDED_UP = 50_000
-"""Calls that are added up in one transaction at most, which takes a tenth of a second."""
+AT_ONCE = 50_000
+"""Calls that are added up in one transaction at most, which takes a tenth of a second or two."""
 
 _ALL = ""
 """Stands for the tenant in counts of all calls."""
@@ -69,20 +69,25 @@ class CallCount:
     count: int
 
 
-def add_up(database: Database, *, limit: int = ADDED_UP) -> bool:
-    """Add up calls that were recorded since the last time; say whether there may be more.
+def not_added_up(database: Database) -> int:
+    """Return how many calls may be on record and not added up yet. Raises StoreError."""
+    with database.reading() as connection:
+        reached, newest = _reached(connection), _newest(connection)
+    return max(newest - reached, 0)
 
-    At most `limit` of them, the oldest first. Raises StoreError.
+
+def add_up(database: Database, *, limit: int = AT_ONCE) -> None:
+    """Add up calls that are on record and not added up yet, at most `limit`, the oldest first.
+
+    Raises StoreError.
     """
     with database.recording() as connection:
-        # One writer at a time: no call comes with a lower sequence than one that is there.
-        reached = connection.execute(select(call_counts_reach.c.sequence)).scalar_one()
-        newest = connection.execute(select(func.max(calls.c.sequence))).scalar_one() or 0
-        reaching = min(newest, reached + limit)
+        # SQLite has one writer at a time: what others write now comes behind what is there.
+        reached = _reached(connection)
+        reaching = min(_newest(connection), reached + limit)
         if reaching > reached:
             connection.execute(_ADD_UP, {"reached": reached, "reaching": reaching})
             connection.execute(update(call_counts_reach).values(sequence=reaching))
-        return bool(newest > reaching)
 
 
 def count_calls(
@@ -105,9 +110,10 @@ def count_calls(
         literal(1).label("number"),
     ).where(
         calls.c.sequence > select(call_counts_reach.c.sequence).scalar_subquery(),
-        calls.c.at >= since,
-        calls.c.at < until,
-        true() if tenant is None else calls.c.tenant == tenant,
+        # By the sequence, not by an index of times: those are few, and calls of a month are not.
+        calls.c.at + 0 >= since,
+        calls.c.at + 0 < until,
+        calls.c.tenant == tenant if tenant else true(),
     )
     found = union_all(added_up, rest).subquery().c
     kinds = (found.start, found.kind, found.verstat, found.code)
@@ -116,6 +122,14 @@ def count_calls(
         CallCount(row.start, row.kind, row.verstat or None, row.code or None, int(row.number))
         for row in connection.execute(query)
     ]
+
+
+def _reached(connection: Connection) -> int:
+    return int(connection.execute(select(call_counts_reach.c.sequence)).scalar_one())
+
+
+def _newest(connection: Connection) -> int:
+    return connection.execute(select(func.max(calls.c.sequence))).scalar_one() or 0
 
 
 def _beginning(at: ColumnElement[int], step: int) -> Label[int]:

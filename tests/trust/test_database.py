@@ -475,3 +475,20 @@ def test_opening_it_again_leaves_what_others_find_in_use(file: Path, database: D
     again.check_whole()
     assert is_written(again)
     again.close()
+
+
+def test_a_link_to_a_database_that_is_not_there_yet_leads_to_a_private_one(tmp_path: Path) -> None:
+    link, target = tmp_path / "link.sqlite", tmp_path / "target.sqlite"
+    link.symlink_to(target)
+
+    Database(f"sqlite:///{link}").close()
+
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+def test_a_link_to_itself_is_an_error_of_the_store(tmp_path: Path) -> None:
+    link = tmp_path / "link.sqlite"
+    link.symlink_to(link)
+
+    with pytest.raises(StoreError, match=r"^cannot open the database "):
+        Database(f"sqlite:///{link}")

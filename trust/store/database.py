@@ -85,7 +85,7 @@ class Database:
         self._embedded = parsed.get_backend_name() == "sqlite"
         try:
             self._engine = _sqlite_engine(parsed) if self._embedded else create_engine(parsed)
-        except (OSError, SQLAlchemyError, ImportError) as error:
+        except (OSError, RuntimeError, SQLAlchemyError, ImportError) as error:
             raise StoreError(f"cannot open the database {self.name}: {error}") from error
         self._writing = self._engine.execution_options(writing=True)
 
