@@ -38,12 +38,17 @@ class State:
 
 @dataclass(frozen=True)
 class Rotated:
-    """What a rotation did. `kept`: former keys that are still at hand."""
+    """What a rotation did. `kept`: former keys that are still at hand.
+
+    `ended_earlier`: an earlier rotation had done it all but for taking the former key out, so that
+    `current` is no new key.
+    """
 
     current: MasterKey
     former: Sequence[MasterKey]
     resealed: int
     kept: bool
+    ended_earlier: bool
 
 
 def look(home: Home) -> State:
@@ -79,6 +84,13 @@ def rotate(home: Home, *, keep_old: bool, tell: Callable[[int, int], None]) -> R
                 f" used: run `shaken keys begin`, copy {home.key_place} to each of them, then run"
                 " this again"
             )
+        keep = keep_old or database.shared
+        ended_earlier = len(present.keys) > 1 and _needs_only(database, present.current)
+        if ended_earlier and keep:
+            raise RotationError(
+                f"the rotation to {present.current.id} is complete, its former key still at hand:"
+                " run `shaken keys finish`, then this again for another key"
+            )
         keys = _begin(home, present)
         current, *former = keys.keys
         done = reseal(database, keys, tell=tell)
@@ -90,10 +102,9 @@ def rotate(home: Home, *, keep_old: bool, tell: Callable[[int, int], None]) -> R
                 " run this again. Until then the former master key stays"
             )
         database.settle()
-        kept = keep_old or database.shared
-        if not kept:
+        if not keep:
             _drop(home, database, keys)
-        return Rotated(current, former, done.count, kept)
+        return Rotated(current, former, done.count, keep, ended_earlier)
 
 
 def finish(home: Home) -> Sequence[MasterKey]:
@@ -131,6 +142,14 @@ def _begin(home: Home, keys: KeyRing) -> KeyRing:
         )
     add_master_key(home.key_file)
     return home.keys()
+
+
+def _needs_only(database: Database, current: MasterKey) -> bool:
+    try:
+        check_done(database, current)
+    except MasterKeyError:
+        return False
+    return True
 
 
 def _drop(home: Home, database: Database, keys: KeyRing) -> None:

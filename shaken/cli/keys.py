@@ -69,14 +69,22 @@ def rotate(
     with explained():
         home = Home(read_config(config_file), data_dir)
         done = rotation.rotate(home, keep_old=keep_old, tell=progress("sealed anew"))
-    click.echo(
-        f"{done.current.id} is the master key now; private keys sealed anew: {done.resealed}"
-    )
+    if done.ended_earlier:
+        click.echo(
+            f"an earlier rotation to {done.current.id} was complete but for its last step, which"
+            " is done now: there is no other master key than before"
+        )
+    else:
+        click.echo(
+            f"{done.current.id} is the master key now; private keys sealed anew: {done.resealed}"
+        )
     if home.config.keys.former_master_key:
         _tell_setting()
     elif done.kept:
         click.echo(f"{home.key_place} still holds {_ids(done.former)} until `shaken keys finish`")
     _tell_copies(home, done.former)
+    if done.ended_earlier:
+        click.echo("for another master key, run this again")
 
 
 @keys.command()

@@ -196,6 +196,21 @@ def test_how_things_stand_is_shown(home: Home) -> None:
     assert rotation.look(home) == rotation.State((new, old), new.id, {new.id: SEALED})
 
 
+def test_a_rotation_that_keeps_the_old_key_is_not_taken_for_another_one(home: Home) -> None:
+    first = rotate(home, keep_old=True)
+
+    with pytest.raises(RotationError, match=r"is complete.*run `shaken keys finish`"):
+        rotate(home, keep_old=True)
+    ended = rotate(home)
+    second = rotate(home)
+
+    assert not first.ended_earlier
+    assert (ended.current, ended.ended_earlier) == (first.current, True)
+    assert not second.ended_earlier
+    assert second.current != first.current
+    assert key_ids(home) == [second.current.id]
+
+
 def test_a_key_in_use_that_is_not_at_hand_is_shown_too(home: Home) -> None:
     (needed,), other = read_master_keys(home.key_file), MasterKey.generate()
     home.key_file.write_text(other.to_text())
