@@ -182,6 +182,14 @@ def check_url(url: str, policy: UrlPolicy) -> SplitResult:
     return parts
 
 
+def check_x5u(url: str, *, lab: bool) -> None:
+    """Raise ValueError unless carriers would fetch this URL (ATIS-1000074 §5.3.1).
+
+    `lab` allows plain http and any port. An address as host is for who connects to judge.
+    """
+    check_url(url, UrlPolicy(allow_http=lab, allow_any_port=lab, allow_private=True))
+
+
 def address_of(host: str) -> Address | None:
     """Return the address that a host is written as, without brackets; None: it is a name."""
     try:

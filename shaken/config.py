@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 
 from shaken.acceptance import Freshness, Replays, Revocation, Skew
-from shaken.addresses import FetchSettings, UrlPolicy, check_url
+from shaken.addresses import FetchSettings, check_x5u
 from shaken.networks import read_network
 from trust.keys import MasterKey, MasterKeyError
 from trust.selection import Fallback
@@ -231,14 +231,6 @@ def load_config(file: Path | None, environment: Mapping[str, str]) -> Config:
         raise ConfigError(_readable(error)) from error
     _check(config)
     return config
-
-
-def check_x5u(url: str, *, lab: bool) -> None:
-    """Raise ValueError unless carriers would fetch this URL (ATIS-1000074 §5.3.1).
-
-    `lab` allows plain http and any port. An address as host is for who connects to judge.
-    """
-    check_url(url, UrlPolicy(allow_http=lab, allow_any_port=lab, allow_private=True))
 
 
 def _overlay(document: dict[str, Any], environment: Mapping[str, str]) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 
-from shaken.tenants import Network, within
+from shaken.networks import Network, within
 
 SECRET_BYTES = 32
 """256 bits."""

@@ -9,8 +9,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from shaken.acceptance import REASONS
-from shaken.addresses import UrlPolicy, check_url
-from shaken.config import VerificationSettings, check_x5u
+from shaken.addresses import UrlPolicy, check_url, check_x5u
+from shaken.config import VerificationSettings
 from shaken.diversion import MAX_LINKS
 from shaken.identities import open_with_held
 from shaken.passport import Passport, PassportError, decode

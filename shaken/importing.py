@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from shaken.addresses import check_x5u
 from shaken.assignment import assigned_tenant
 from shaken.audit import Action, Actor, AuditedChange, changing
 from shaken.certificates import facts_of
-from shaken.config import check_x5u
 from shaken.requesting import Answered, take_pending_key
 from trust.certificate import (
     Certificate,

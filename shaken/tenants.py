@@ -6,15 +6,13 @@ request leaves out.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network, ip_address
 from uuid import UUID
 
 from shaken.acceptance import DEFAULT_POLICY, VerificationPolicy
 from shaken.attestation import AttestPolicy, NumberRule
+from shaken.networks import Network
 from shaken.redirection import NO_REDIRECTION, Redirection
 from trust.selection import Fallback
-
-Network = IPv4Network | IPv6Network
 
 
 class Direction(StrEnum):
@@ -66,15 +64,3 @@ class Trunk:
     answer: AnswerForm
     verification: VerificationPolicy = DEFAULT_POLICY
     sip: Redirection = NO_REDIRECTION
-
-
-def within(networks: tuple[Network, ...], peer: str) -> bool:
-    """Say whether a peer's IP address lies in one of the networks; no networks: anywhere."""
-    if not networks:
-        return True
-    try:
-        address = ip_address(peer)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return any((mapped or address) in network for network in networks)

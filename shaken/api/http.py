@@ -36,8 +36,8 @@ from shaken.api.stir import (
 )
 from shaken.api.table import TABLE
 from shaken.credentials import Credential
+from shaken.networks import Network
 from shaken.snapshot import Snapshot
-from shaken.tenants import Network
 from sip.stages import Stages, at_once
 from trust.store.database import StoreError
 from trust.tls import client_spki

@@ -18,9 +18,10 @@ from shaken.api.authenticator import Authenticator, Stranger
 from shaken.api.stir_errors import StirError, StirFault
 from shaken.call_records import TEST_REQUEST, Asker
 from shaken.credentials import Credential, Role
+from shaken.networks import within
 from shaken.snapshot import Snapshot
 from shaken.strictjson import JsonError, parse_object
-from shaken.tenants import Trunk, within
+from shaken.tenants import Trunk
 from sip.stages import Stages
 
 SIGNING_PATH = "/stir/v1/signing"

@@ -14,10 +14,10 @@ from shaken.attestation import Attest, AttestPolicy, ForeignAttest
 from shaken.audit import Action
 from shaken.credentials import Role
 from shaken.facts import TrunkRecord, trunk_record
-from shaken.networks import read_network
+from shaken.networks import Network, read_network
 from shaken.redirection import Redirection
 from shaken.store import tenants as stored
-from shaken.tenants import AnswerForm, Direction, Network, Trunk
+from shaken.tenants import AnswerForm, Direction, Trunk
 from sip.number import is_country
 
 ThingName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)")]

@@ -9,8 +9,8 @@ from uuid import uuid4
 import click
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from shaken.addresses import check_x5u
 from shaken.attestation import Attest
-from shaken.config import check_x5u
 from shaken.explain import NotExplained, explain
 from shaken.passport import Parties, Party, ShakenClaims, header_segment
 from shaken.passport import sign as sign_passport

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from shaken.credentials import Credential, Role
+from shaken.networks import within
 from shaken.snapshot import Snapshot
-from shaken.tenants import Direction, Trunk, within
+from shaken.tenants import Direction, Trunk
 from sip.reception import Source
 from sip.uri import SipUri, UriError, parse_uri
 from trust.names import DnsNameError, dns_name

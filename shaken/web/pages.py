@@ -24,8 +24,8 @@ from shaken.api.peer import Peer, came_by_https, peer_of
 from shaken.api.problems import Problem
 from shaken.api.routes import Resources, refuse_nul
 from shaken.credentials import Credential
+from shaken.networks import Network
 from shaken.store.sessions import Notice
-from shaken.tenants import Network
 from shaken.web.assets import CACHING, load_assets
 from shaken.web.form_bodies import MAX_SMALL, read_form
 from shaken.web.forms import Submitted

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from shaken.api.peer import Peer
 from shaken.credentials import Credential, Role
-from shaken.tenants import within
+from shaken.networks import within
 from shaken.web.forms import Submitted
 from shaken.web.routes import BASE, View, own_path
 

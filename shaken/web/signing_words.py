@@ -6,6 +6,7 @@ Pure, and no rule of its own: what is said is what the functions of the signing 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from shaken.addresses import check_x5u
 from shaken.attestation import (
     Attest,
     AttestPolicy,
@@ -14,7 +15,6 @@ from shaken.attestation import (
     Standing,
     standing_of,
 )
-from shaken.config import check_x5u
 from shaken.explain import ATTEST_WORDS
 from shaken.signing import OutboundCall, Signed, policy_of
 from shaken.tenants import Direction, Tenant, Trunk

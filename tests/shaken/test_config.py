@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shaken.config import Address, ClientCertificates, Config, ConfigError, check_x5u, load_config
+from shaken.addresses import check_x5u
+from shaken.config import Address, ClientCertificates, Config, ConfigError, load_config
 from sip.identity import Identity
 from trust.selection import Fallback
 

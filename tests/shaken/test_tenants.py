@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shaken.tenants import Network, Tenant, within
+from shaken.networks import Network, within
+from shaken.tenants import Tenant
 
 
 @pytest.mark.parametrize(
