@@ -37,22 +37,17 @@ class Asker(msgspec.Struct, frozen=True):
 
 def signed_record(signed: Signed, asker: Asker) -> CallRecord:
     """Record a call that was signed."""
-    return CallRecord(
-        at=asker.at,
-        credential=asker.credential,
-        tenant=asker.tenant,
-        trunk=asker.trunk,
-        orig=str(signed.claims.orig),
-        dest=destinations_text(signed.claims.dest.all()),
-        attest=signed.claims.attest,
-        origid=signed.claims.origid,
-        certificate=signed.certificate,
-        request_id=asker.request_id[:MAX_REQUEST_ID],
-    )
+    return _outgoing(signed, asker, attest=signed.claims.attest, origid=signed.claims.origid)
 
 
 def diversion_record(signed: SignedDiversion, asker: Asker) -> CallRecord:
     """Record a call whose diversion was signed: attestation is its caller's provider's."""
+    return _outgoing(signed, asker, attest="", origid="")
+
+
+def _outgoing(
+    signed: Signed | SignedDiversion, asker: Asker, *, attest: str, origid: str
+) -> CallRecord:
     return CallRecord(
         at=asker.at,
         credential=asker.credential,
@@ -60,8 +55,8 @@ def diversion_record(signed: SignedDiversion, asker: Asker) -> CallRecord:
         trunk=asker.trunk,
         orig=str(signed.claims.orig),
         dest=destinations_text(signed.claims.dest.all()),
-        attest="",
-        origid="",
+        attest=attest,
+        origid=origid,
         certificate=signed.certificate,
         request_id=asker.request_id[:MAX_REQUEST_ID],
     )

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from shaken.snapshot import Snapshot, take_snapshot
-from trust.store.database import Database
+from trust.store.database import Database, StoreError
 
 POLL_SECONDS = 0.25
 """How often the revision is asked for; a change must reach every worker within one second."""
@@ -60,6 +60,16 @@ class SnapshotFollower:
             if is_new:
                 news, self._news = self._news, asyncio.Event()
                 news.set()
+
+    async def take_over(self) -> None:
+        """Take a change into the snapshot before its answer is sent.
+
+        The change is made: a store that fails now is no reason to tell the client otherwise.
+        """
+        try:
+            await self.refresh()
+        except StoreError as error:
+            _log.error("a change was made but is not yet in use here: %s", error)
 
     async def _tell(self) -> None:
         try:

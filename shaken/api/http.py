@@ -60,8 +60,8 @@ class SnapshotSource(Protocol):
     def current(self) -> Snapshot:
         """The latest snapshot."""
 
-    async def refresh(self) -> None:
-        """Take a new snapshot now, if the store has changed."""
+    async def take_over(self) -> None:
+        """Take a change into the snapshot before its answer is sent. Never fails."""
 
     async def changed(self, seen: Snapshot, *, seconds: float) -> None:
         """Wait until there is another snapshot than the one seen, at most so long."""
@@ -217,7 +217,7 @@ class HttpApi:
         if route.changes:
             name = who.name if who else "nobody"
             _log.info("%s from %s: %s %s", name, peer.address, request.method, request.path)
-            await self._take_over()
+            await self._snapshots.take_over()
         return _response(route, reply, request)
 
     async def _wait_for_change(
@@ -235,16 +235,6 @@ class HttpApi:
             call = replace(call, who=who, snapshot=self._snapshots.current, now=int(time.time()))
             reply = await asyncio.to_thread(route.handler, call)
         return reply
-
-    async def _take_over(self) -> None:
-        """Take a change into the snapshot before its answer is sent.
-
-        The change is made: a store that fails now is no reason to tell the client otherwise.
-        """
-        try:
-            await self._snapshots.refresh()
-        except StoreError as error:
-            _log.error("a change was made but is not yet in use here: %s", error)
 
     def _authorize(self, route: Route, request: web.Request, peer: Peer) -> Credential | None:
         """Hold the roles; return who calls. Raises Problem."""

@@ -200,15 +200,8 @@ class AdminPages:
             answer = await answer()
         if request.method == "POST":
             _log.info("%s from %s: POST %s", who.name, peer.address, request.path)
-            await self._take_over()
+            await self._snapshots.take_over()
         return await asyncio.to_thread(self._response, request, call, answer)
-
-    async def _take_over(self) -> None:
-        """Take a change into the snapshot, so that the next page shows it."""
-        try:
-            await self._snapshots.refresh()
-        except StoreError as error:
-            _log.error("a change was made but is not yet in use here: %s", error)
 
     def _response(self, request: web.Request, call: PageCall, answer: Answer) -> web.Response:
         match answer:
