@@ -50,12 +50,14 @@ def problem(answer: Answer, status: int, slug: str, field: str | None = None) ->
 def state(data: Path) -> str:
     """Return all that the store holds but what the service itself goes on to write.
 
-    Those are the records of calls, and how far orders are. Its changes raise the revision.
+    Those are the records of calls and their counts, and how far orders are. Its changes raise the
+    revision.
     """
     connection = sqlite3.connect(f"file:{data / 'shaken.sqlite'}?mode=ro", uri=True)
     try:
         lines = connection.iterdump()
-        names = ("calls", "call_destinations", "acme_orders", "acme_accounts", "leases", "revision")
+        calls = ("calls", "call_destinations", "call_counts", "call_counts_reach")
+        names = (*calls, "acme_orders", "acme_accounts", "leases", "revision")
         own = ["'calls'", "'order.fail'", "VALUES('audit',", *(f'"{name}"' for name in names)]
         return "\n".join(line for line in lines if not any(name in line for name in own))
     finally:
