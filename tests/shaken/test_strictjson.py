@@ -39,7 +39,7 @@ def test_an_object_is_read(text: bytes, value: dict[str, Any]) -> None:
         (b'"a"', "a JSON object is expected"),
         (b"1", "a JSON object is expected"),
         (b"{", "at character 1"),
-        (b'{"a": 1,}', "at character 8"),
+        (b'{"a": 1,}', "at character "),  # of the comma or behind it: Python's versions differ
         (b"{'a': 1}", "at character 1"),
         (b'{"a": 1} {}', "Extra data at character 9"),
         (b'{"a": 01}', "at character 7"),

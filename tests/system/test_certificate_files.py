@@ -194,5 +194,6 @@ def test_curl_saves_a_download_under_a_sensible_name(
         f"{desk.service.url}/api/v1/certificates/{identity}/{path}",
     )
 
-    assert said == f"{kind} {name.format(identity[:8])}"
+    # Newer versions of curl say the folder, too.
+    assert said.replace(f"{desk.folder}/", "") == f"{kind} {name.format(identity[:8])}"
     assert (desk.folder / name.format(identity[:8])).stat().st_size
