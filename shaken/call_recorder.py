@@ -5,6 +5,7 @@ to the store in batches. What does not fit is dropped, counted and said.
 """
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -26,7 +27,36 @@ ADDING_UP_SECONDS = 60
 CLEANING_SECONDS = 3600
 """How often records past their time are removed."""
 
+SAYING_SECONDS = 60
+"""How often it is said at most that something does not work: it is tried twice a second."""
+
 _log = logging.getLogger(__name__)
+
+
+def _is_due(last: float, seconds: float, *, now: float) -> bool:
+    """Say whether so long has passed since; a clock that was put back makes it no longer."""
+    return not 0 <= now - last < seconds
+
+
+class _Trouble:
+    """Something that does not work for a while: it is said now and then, and when it is over."""
+
+    def __init__(self) -> None:
+        self._said = -math.inf
+        self._lasts = False
+
+    def is_to_be_said(self, *, now: float) -> bool:
+        """Take notice that it does not work; say whether to say so."""
+        if not _is_due(self._said, SAYING_SECONDS, now=now):
+            return False
+        self._said = now
+        self._lasts = True
+        return True
+
+    def is_over(self) -> bool:
+        """Take notice that it works; say whether it was said that it does not."""
+        lasted, self._lasts = self._lasts, False
+        return lasted
 
 
 class CallRecorder:
@@ -53,7 +83,8 @@ class CallRecorder:
         self._waiting: deque[CallRecord] = deque()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="call-recorder", daemon=True)
-        self._add_up_at = self._add_up_said = 0.0
+        self._added_up = self._cleaned = -math.inf
+        self._writing, self._adding_up, self._dropping = _Trouble(), _Trouble(), _Trouble()
         self.dropped = 0
 
     def add(self, call: CallRecord) -> None:
@@ -74,17 +105,17 @@ class CallRecorder:
 
     def _run(self) -> None:
         said = 0
-        cleaned = 0.0
         while True:
             stopping = self._stopping.wait(INTERVAL_SECONDS)
             self._write_waiting()
             self._add_up()
-            if self.dropped != said:
+            now = self._clock()
+            if self.dropped != said and (self._dropping.is_to_be_said(now=now) or stopping):
                 said = self.dropped
                 _log.error("records of calls dropped since start: %d", said)
-            if self._clock() - cleaned >= CLEANING_SECONDS:
-                more = self._forget(int(self._clock()) - self._keep_seconds)
-                cleaned = cleaned if more else self._clock()
+            if _is_due(self._cleaned, CLEANING_SECONDS, now=now):
+                more = self._forget(int(now) - self._keep_seconds)
+                self._cleaned = self._cleaned if more else now
             if stopping:
                 self._write_waiting()
                 if self._waiting:
@@ -99,25 +130,29 @@ class CallRecorder:
             except Exception as error:
                 # The store may be busy or full for a while: keep what fits and try again. And
                 # whatever else goes wrong, without this thread no record is written any more.
-                _log.error("cannot write the records of %d calls: %s", len(batch), error)
                 self._waiting.extendleft(reversed(batch))
+                if self._writing.is_to_be_said(now=self._clock()):
+                    waiting = len(self._waiting)
+                    _log.error("cannot write the records of %d calls: %s", waiting, error)
                 while len(self._waiting) > self._capacity:
                     self._waiting.popleft()
                     self.dropped += 1
                 return
+            if self._writing.is_over():
+                _log.warning("records of calls are written again")
 
     def _add_up(self) -> None:
         """Add up what is on record when it is much, or has waited: so rarely, it costs little."""
         now = self._clock()
         try:
-            if not_added_up(self._database) < (1 if now >= self._add_up_at else AT_ONCE):
+            is_due = _is_due(self._added_up, ADDING_UP_SECONDS, now=now)
+            if not_added_up(self._database) < (1 if is_due else AT_ONCE):
                 return
-            self._add_up_at = now + ADDING_UP_SECONDS
+            self._added_up = now
             add_up(self._database)
         except Exception as error:
             # Whatever goes wrong: without this thread no record is written any more.
-            if now >= self._add_up_said:
-                self._add_up_said = now + ADDING_UP_SECONDS
+            if self._adding_up.is_to_be_said(now=now):
                 _log.error("cannot add up the records of calls: %s", error)
 
     def _concealed(self, batch: list[CallRecord]) -> list[CallRecord]:

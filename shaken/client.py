@@ -33,7 +33,9 @@ class Response:
         """Return what a person should know about an answer that is none of those hoped for."""
         try:
             problem = self.json()
-            return f"{problem['detail']} ({self.status} {problem['type']})"
+            told = f"{problem['detail']} ({self.status} {problem['type']})"
+            fields = [error["field"] for error in problem.get("errors", ()) if error["field"]]
+            return ": ".join([*fields[:1], told])
         except (ValueError, KeyError, TypeError):
             return f"the service answered {self.status}"
 

@@ -7,7 +7,7 @@ Read from `shaken.toml`, each also from the environment as `SHAKEN_SECTION__NAME
 import ipaddress
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -20,7 +20,7 @@ from shaken.networks import read_network
 from trust.keys import MasterKey, MasterKeyError
 from trust.selection import Fallback
 
-CLIENT_VARIABLES = frozenset({"SHAKEN_URL", "SHAKEN_TOKEN", "SHAKEN_PASSPHRASE"})
+CLIENT_VARIABLES = frozenset({"SHAKEN_URL", "SHAKEN_TOKEN", "SHAKEN_CA", "SHAKEN_PASSPHRASE"})
 """Variables that the other commands read; they are no settings."""
 
 _PREFIX = "SHAKEN_"
@@ -214,8 +214,16 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of the certificate repository that signatures name, as verifiers reach it."""
 
 
-def load_config(file: Path | None, environment: Mapping[str, str]) -> Config:
-    """Read the settings. `file` None: only the environment. Raises ConfigError."""
+def load_config(
+    file: Path | None,
+    environment: Mapping[str, str],
+    *,
+    fit: Callable[[Config], Config] = lambda config: config,
+) -> Config:
+    """Read the settings. `file` None: only the environment. Raises ConfigError.
+
+    `fit` is what is done with them before they are judged.
+    """
     document: dict[str, Any] = {}
     if file is not None:
         try:
@@ -226,7 +234,7 @@ def load_config(file: Path | None, environment: Mapping[str, str]) -> Config:
             raise ConfigError(f"{file}: {error}") from error
     _overlay(document, environment)
     try:
-        config = msgspec.convert(document, Config, strict=False)
+        config = fit(msgspec.convert(document, Config, strict=False))
     except msgspec.ValidationError as error:
         raise ConfigError(_readable(error)) from error
     _check(config)

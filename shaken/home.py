@@ -66,9 +66,10 @@ class Home:
             if self.folder.stat().st_uid == os.geteuid():
                 self.folder.chmod(0o700)
         except OSError as error:
+            why = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
             raise HomeError(
-                f"cannot use the data folder {self.folder}: {error.strerror}; choose another one"
-                " with --data-dir"
+                f"cannot use the data folder {self.folder}: {why}; choose another one with"
+                " --data-dir"
             ) from error
         if not os.access(self.folder, os.W_OK | os.X_OK):
             raise HomeError(

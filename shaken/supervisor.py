@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from shaken.config import Address, SipSettings
+from shaken.open_files import allow_many
 from shaken.redirect.listener import SipSockets
 from shaken.service import Prepared, StartError
 from shaken.worker import BACKLOG, Sockets, serve
@@ -141,6 +142,7 @@ class Supervisor:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        allow_many()
         try:
             if self._come_up():
                 on_ready()

@@ -21,6 +21,7 @@ from ipaddress import ip_network
 import uvloop
 from aiohttp import web
 
+from shaken import open_files
 from shaken.api.authenticator import Authenticator
 from shaken.api.bodies import ARRIVALS
 from shaken.api.http import GarbageFilter, HttpApi
@@ -150,7 +151,7 @@ async def _serve(
     renewer = Renewer(config, database, prepared.master, agent=agent)
     renewer.start()
     await inbound.start()
-    following = asyncio.create_task(follower.run())
+    background = [asyncio.create_task(each) for each in (follower.run(), open_files.watch())]
     redirect = Redirect(
         signer,
         inbound.verifier,
@@ -173,9 +174,10 @@ async def _serve(
         loop.remove_reader(lifeline)
         follower.release()
     await inbound.close()
-    following.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await following
+    for task in background:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
     await asyncio.to_thread(recorder.close)
     await asyncio.to_thread(renewer.close)
     for presenter in presenters.values():

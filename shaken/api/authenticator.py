@@ -14,11 +14,25 @@ _log = logging.getLogger(__name__)
 
 
 class Stranger(Exception):  # noqa: N818 - an outcome the caller expects
-    """Nobody known calls. `retry_after`: seconds to wait, where the source failed too often."""
+    """Nobody known calls; the message says what to do about it.
 
-    def __init__(self, retry_after: int | None = None) -> None:
-        super().__init__("nobody known calls")
+    `retry_after`: seconds to wait, where the source failed too often.
+    """
+
+    def __init__(self, advice: str, retry_after: int | None = None) -> None:
+        super().__init__(advice)
         self.retry_after = retry_after
+
+
+_MISSING = "send a credential: Authorization: Bearer <secret>, or Basic"
+_WRONG = (
+    "this credential is not known, is revoked, or may not be used from here: send another one as"
+    " Authorization: Bearer <secret>, or Basic"
+)
+_SLOWED = (
+    "too many wrong credentials came from this address: correct the credential, then try again in"
+    " {} s; a right one passes at once"
+)
 
 
 class Authenticator:
@@ -45,10 +59,10 @@ class Authenticator:
         if who is not None:
             return who
         if authorization is None:
-            raise Stranger
+            raise Stranger(_MISSING)
         slowed = self._throttle.failed(peer, now=now)
         if slowed is None:
-            raise Stranger
+            raise Stranger(_WRONG)
         if slowed.begins:
             _log.warning(
                 "too many failed authentications from %s: more of them are answered 429 for the"
@@ -56,4 +70,4 @@ class Authenticator:
                 slowed.source,
                 slowed.seconds,
             )
-        raise Stranger(slowed.seconds)
+        raise Stranger(_SLOWED.format(slowed.seconds), slowed.seconds)

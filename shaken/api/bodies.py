@@ -86,6 +86,10 @@ async def body_of(route: Route, request: web.Request) -> Any:  # noqa: ANN401 - 
     if request.content_type != "application/json" and not is_form:
         kinds = "application/json" if route.form is None else f"application/json or {FORM_TYPE}"
         raise Problem(415, "unsupported-media-type", f"send Content-Type: {kinds}")
+    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise Problem(
+            415, "unsupported-media-type", "send the body as it is, without Content-Encoding"
+        )
     try:
         body = await whole_body(request)
         if route.form is not None and is_form:

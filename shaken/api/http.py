@@ -255,7 +255,7 @@ class HttpApi:
                 now=int(time.time()),
             )
         except Stranger as stranger:
-            raise unauthorized(stranger.retry_after) from stranger
+            raise unauthorized(str(stranger), stranger.retry_after) from stranger
 
     def _peer(self, request: web.Request) -> Peer:
         return peer_of(request.remote or "", request.headers, self._trusted, tls=tls_of(request))

@@ -4,6 +4,7 @@
 anybody can send them.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -12,10 +13,16 @@ from shaken.networks import Network, within
 
 _FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-proto", "x-real-ip", "via"})
 
+_WITH_PORT = re.compile(r"(?:\[([^]]+)\]|([^:]+))(?::[0-9]{1,5})?")
+"""An address as some proxies write it (RFC 7239 §6): in brackets, before a port."""
+
+UNKNOWN = "unknown"
+"""A client whose address its proxy does not tell (RFC 7239 §6.2): it is in no network."""
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A client's IP address, and whether what passes between us can be read by others.
+    """A client's IP address or UNKNOWN, and whether others can read what passes between us.
 
     `client_spki` is the SHA-256 (hex) of the key of the certificate that it showed in TLS.
     """
@@ -49,18 +56,20 @@ def peer_of(
     `tls` None: the connection is plain. What a proxy shows in TLS is its own certificate, never
     its clients'.
     """
+    is_forwarded = any(name.lower() in _FORWARDED for name in headers)
     if not trusted or not within(trusted, remote):
         # A proxy that nobody declared carries strangers from anywhere.
-        if any(name.lower() in _FORWARDED for name in headers):
+        if is_forwarded:
             return Peer(remote, confidential=False)
         if tls is not None:
             return Peer(remote, confidential=True, client_spki=tls.client_spki)
         return Peer(remote, _is_loopback(remote))
-    client = remote
+    client = UNKNOWN if is_forwarded else remote
     for hop in reversed(_lines(headers, "x-forwarded-for").split(",")):
-        client = hop.strip() or client
-        if not within(trusted, client):
-            break
+        if hop := hop.strip():
+            client = _address_of(hop)
+            if not within(trusted, client):
+                break
     proto = _lines(headers, "x-forwarded-proto").strip().lower()
     return Peer(client, proto == "https" or (not proto and _is_loopback(client)))
 
@@ -77,6 +86,15 @@ def came_by_https(
 def _lines(headers: Mapping[str, str], wanted: str) -> str:
     """Join all lines of a header (RFC 9110 §5.3): a proxy may add its own below the client's."""
     return ",".join(text for name, text in headers.items() if name.lower() == wanted)
+
+
+def _address_of(hop: str) -> str:
+    """Return the IP address that a proxy says it has a request from, without its port."""
+    written = _WITH_PORT.fullmatch(hop)
+    try:
+        return str(ip_address(written[1] or written[2] if written else hop))
+    except ValueError:
+        return UNKNOWN
 
 
 def _is_loopback(address: str) -> bool:

@@ -13,6 +13,8 @@ CONTENT_TYPE = "application/problem+json"
 MAX_REPEATED = 40
 """Characters of a request's own text that an error repeats: so much of a key is no secret."""
 
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)"
+"""Of the names of trunks and credentials."""
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +89,8 @@ def from_validation(error: msgspec.ValidationError) -> Problem:
     if not marker:
         text, path = words, ""
     where = path.rstrip("`").removeprefix(".")
+    if text.endswith(repr(NAME_PATTERN)):
+        return invalid(where, _NAME)
     for sentence, said in _QUOTING.items():
         if text.startswith(sentence):
             quoted = text.removeprefix(sentence)[2:-1]
@@ -97,6 +101,11 @@ def from_validation(error: msgspec.ValidationError) -> Problem:
     return invalid(where, text.replace("`", "'"))
 
 
+_NAME = (
+    "a name has letters, digits, dots, hyphens and underscores, 64 at most; a letter or digit"
+    " comes first"
+)
+
 _QUOTING = {
     "Object contains unknown field": "there is an unknown field",
     "Object missing required field": "this is missing:",
@@ -105,16 +114,8 @@ _QUOTING = {
 """How msgspec begins to speak of a text of the request or of its type, and what is said instead."""
 
 
-def unauthorized(retry_after: int | None) -> Problem:
+def unauthorized(advice: str, retry_after: int | None) -> Problem:
     """Make the problem of a request that nobody known presents; with a wait, of one too many."""
-    if retry_after is not None:
-        return Problem(
-            429,
-            "too-many-failures",
-            "too many wrong credentials came from this address: correct the credential, then try"
-            f" again in {retry_after} s; a right one passes at once",
-            retry_after=retry_after,
-        )
-    return Problem(
-        401, "unauthorized", "send a credential: Authorization: Bearer <secret>, or Basic"
-    )
+    if retry_after is None:
+        return Problem(401, "unauthorized", advice)
+    return Problem(429, "too-many-failures", advice, retry_after=retry_after)

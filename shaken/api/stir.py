@@ -197,16 +197,8 @@ def _refusal(error: StirError, request_id: str) -> StirAnswer:
 
 def _unauthorized(stranger: Stranger) -> StirError:
     if stranger.retry_after is None:
-        return StirError(
-            StirFault.UNAUTHORIZED,
-            detail="send a credential: Authorization: Bearer <secret>, or Basic",
-        )
-    return StirError(
-        StirFault.TOO_MANY,
-        str(stranger.retry_after),
-        detail="too many wrong credentials came from this address: correct the credential; a right"
-        " one passes at once",
-    )
+        return StirError(StirFault.UNAUTHORIZED, detail=str(stranger))
+    return StirError(StirFault.TOO_MANY, str(stranger.retry_after), detail=str(stranger))
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ from msgspec import Meta
 from sqlalchemy import Connection
 
 from shaken.acceptance import VerificationPolicy
-from shaken.api.problems import Problem, invalid, not_found
+from shaken.api.problems import NAME_PATTERN, Problem, invalid, not_found
 from shaken.api.routes import ApiCall, Reply, Route, read_address
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
 from shaken.audit import Action
@@ -20,7 +20,7 @@ from shaken.store import tenants as stored
 from shaken.tenants import AnswerForm, Direction, Trunk
 from sip.number import is_country
 
-ThingName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$(?!\n)")]
+ThingName = Annotated[str, Meta(pattern=NAME_PATTERN)]
 """Names of trunks and credentials: safe in URLs, in Basic authentication, in logs."""
 
 Networks = Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=100)]

@@ -40,11 +40,16 @@ data_dir_option = click.option(
 )
 
 
-def read_config(file: Path | None) -> Config:
-    """Read the settings, from ./shaken.toml where no file is named. Raises ConfigError."""
+def read_config(
+    file: Path | None, *, fit: Callable[[Config], Config] = lambda config: config
+) -> Config:
+    """Read the settings, from ./shaken.toml where no file is named. Raises ConfigError.
+
+    `fit` is what is done with them before they are judged.
+    """
     if file is None and DEFAULT_CONFIG.exists():
         file = DEFAULT_CONFIG
-    return load_config(file, os.environ)
+    return load_config(file, os.environ, fit=fit)
 
 
 @contextmanager

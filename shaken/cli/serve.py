@@ -127,14 +127,17 @@ def _serves(config: Config) -> str:
 
 
 def _config(file: Path | None, *, demo: bool) -> Config:
-    config = read_config(file)
-    return demo_config(config) if demo else config
+    return read_config(file, fit=demo_config) if demo else read_config(file)
 
 
 def _log_to_stderr(config: Config) -> None:
-    logging.basicConfig(
-        level=config.log.level,
-        format="%(asctime)s %(levelname)s %(name)s[%(process)d] %(message)s",
+    lines = logging.Formatter(
+        "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s[%(process)d] %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S",
     )
+    lines.converter = time.gmtime
+    handler = logging.StreamHandler()
+    handler.setFormatter(lines)
+    logging.basicConfig(level=config.log.level, handlers=[handler])
     # Alembic tells of each migration looked at; what it did is in the tables.
     logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -23,11 +23,6 @@ MENDABLE = frozenset({400, 409})
 MAX_BAD_LINES = 10
 """Lines of a field that one error names for each of as many reasons."""
 
-_NAME = (
-    "a name has letters, digits, dots, hyphens and underscores, 64 at most; a letter or digit"
-    " comes first."
-)
-
 
 @dataclass(frozen=True)
 class Found(Generic[Row]):
@@ -108,7 +103,6 @@ def in_words(detail: str) -> str:
 
 
 _IN_WORDS = (
-    (r"matching regex", _NAME),
     (r"^Expected '(?:int|float)[^']*' >=? (\d+)", r"write a whole number, \1 at least"),
     (r"^Expected '(?:int|float)[^']*' <=? (\d+)", r"write a whole number, \1 at most"),
     (r"^Expected '(?:int|float)", "write a whole number"),

@@ -92,7 +92,6 @@ def take(call: PageCall) -> Answer:
         if problem.status != 400:
             raise
         field = field_of(problem.field or "")
-        # What the words say of names is of others than those of a provider's options.
         is_option = field == "dns_options" and "matching regex" in problem.detail
         words = _OPTION if is_option else in_words(problem.detail)
         errors = {field: sentence(words)}

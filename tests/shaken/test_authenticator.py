@@ -32,6 +32,19 @@ def test_a_right_credential_says_who_it_is(authenticator: Authenticator) -> None
     assert present(authenticator, "Bearer right") is PBX
 
 
+@pytest.mark.parametrize(
+    ("authorization", "advice"),
+    [(None, "send a credential: "), ("Bearer wrong", "this credential is not known, ")],
+)
+def test_a_stranger_is_told_whether_a_credential_was_missing_or_not_known(
+    authenticator: Authenticator, authorization: str | None, advice: str
+) -> None:
+    with pytest.raises(Stranger) as stranger:
+        authenticator.authenticate(INDEX, authorization, peer=PEER, now=0)
+
+    assert str(stranger.value).startswith(advice)
+
+
 def test_a_source_that_fails_too_often_is_told_to_wait(authenticator: Authenticator) -> None:
     told = [present(authenticator, "Bearer wrong") for _ in range(FAILURES + 2)]
 

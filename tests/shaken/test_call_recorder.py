@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, select, text
 
-from shaken.call_recorder import ADDING_UP_SECONDS, BATCH, CallRecorder
+from shaken.call_recorder import ADDING_UP_SECONDS, BATCH, SAYING_SECONDS, CallRecorder
 from shaken.concealment import NumberHash
 from shaken.store import HISTORY as SERVICE_HISTORY
 from shaken.store.call_counts import add_up, count_calls
-from shaken.store.calls import CallRecord, add_calls
+from shaken.store.calls import CallRecord, add_calls, forget_calls
 from shaken.store.tables import call_counts_reach, calls
 from trust.store.database import HISTORY as TRUST_HISTORY
 from trust.store.database import Database, StoreError
@@ -211,6 +211,41 @@ def test_a_store_that_fails_for_long_costs_the_oldest_records(database: WatchedD
     assert recorder.dropped == 1
 
 
+def test_a_store_that_fails_for_long_is_said_once_a_minute_and_that_it_works_again(
+    database: WatchedDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [1_780_000_000.0]
+    recorder = CallRecorder(database, capacity=2, keep_seconds=DAY, clock=lambda: now[0])
+    tries = 0
+    written = threading.Event()
+
+    def refuse_for_long(store: Database, batch: list[CallRecord]) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 4:
+            now[0] += SAYING_SECONDS
+        if tries < 7:
+            for number in range(2):  # one of which does not fit
+                recorder.add(call(f"{tries} {number}"))
+            raise StoreError("the store is full")
+        add_calls(store, batch)
+        written.set()
+
+    monkeypatch.setattr("shaken.call_recorder.add_calls", refuse_for_long)
+    monkeypatch.setattr("shaken.call_recorder.INTERVAL_SECONDS", 0.001)
+    recorder.add(call("1"))
+    recorder.start()
+    assert written.wait(PATIENCE_SECONDS)
+
+    recorder.close()
+
+    assert caplog.text.count("cannot write the records of") == 2
+    assert caplog.text.count("records of calls are written again") == 1
+    said = [line for line in caplog.messages if "dropped since start" in line]
+    assert len(said) == 3
+    assert said[-1].endswith(f": {recorder.dropped}")
+
+
 def fail_once_while(act: Callable[[], None]) -> Callable[[], None]:
     """Return what makes a store fail the first time, after something else has happened."""
     remaining = [act]
@@ -263,6 +298,30 @@ def test_records_past_their_time_are_removed(database: WatchedDatabase) -> None:
     assert stored_ids(database) == ["kept", "new"]
 
 
+def test_records_past_their_time_are_removed_after_a_clock_that_was_ahead_is_put_right(
+    database: WatchedDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cleaned = threading.Event()
+
+    def forget_and_tell(store: Database, *, before: int, limit: int) -> int:
+        removed = forget_calls(store, before=before, limit=limit)
+        cleaned.set()
+        return removed
+
+    monkeypatch.setattr("shaken.call_recorder.forget_calls", forget_and_tell)
+    right = 1_780_000_000
+    now = [right + 5.0 * 365 * DAY]
+    recorder = CallRecorder(database, capacity=10, keep_seconds=DAY, clock=lambda: now[0])
+    recorder.start()
+    assert cleaned.wait(PATIENCE_SECONDS)
+    now[0] = right
+    add_calls(database, [call("old", at=right - DAY - 1)])
+
+    recorder.close()
+
+    assert stored_ids(database) == []
+
+
 @pytest.fixture
 def added_up(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Tell when records were added up."""
@@ -283,7 +342,7 @@ def reach(database: Database) -> int:
 
 
 @pytest.mark.parametrize(
-    ("waited", "reached"), [(ADDING_UP_SECONDS - 1, 1), (ADDING_UP_SECONDS, 2)]
+    ("waited", "reached"), [(ADDING_UP_SECONDS - 1, 1), (ADDING_UP_SECONDS, 2), (-1, 2)]
 )
 def test_records_are_added_up_now_and_then(
     database: WatchedDatabase, added_up: threading.Event, waited: int, reached: int

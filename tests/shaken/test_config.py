@@ -3,11 +3,13 @@
 from contextlib import suppress
 from pathlib import Path
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shaken.addresses import check_x5u
+from shaken.cli import main
 from shaken.config import Address, ClientCertificates, Config, ConfigError, load_config
 from sip.identity import Identity
 from trust.selection import Fallback
@@ -131,6 +133,25 @@ def test_variables_of_others_are_no_settings() -> None:
         )
         == Config()
     )
+
+
+def variables_of(command: click.Command) -> set[str]:
+    """Name the variables that a command and those below it read their options from."""
+    found = {str(option.envvar) for option in command.params if option.envvar}
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            found |= variables_of(below)
+    return found
+
+
+def test_no_variable_of_a_command_is_taken_for_a_setting() -> None:
+    variables = variables_of(main)
+
+    assert "SHAKEN_CA" in variables
+    assert from_environment(**dict.fromkeys(variables, "x")) == Config()
 
 
 @pytest.mark.parametrize(

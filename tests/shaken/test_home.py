@@ -37,6 +37,14 @@ def test_a_folder_may_be_called_anything(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [store.data.name]
 
 
+def test_a_file_is_no_data_folder(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+
+    with pytest.raises(HomeError, match="file: it is no folder; choose another one"):
+        home_of(file).make_folder()
+
+
 def test_a_key_file_that_is_a_link_is_not_resolved(tmp_path: Path) -> None:
     # Where secrets are links that change with each version, the link is what stays.
     link = tmp_path / "master.key"

@@ -38,6 +38,42 @@ CASES: dict[str, tuple[str, Mapping[str, str], Tls | None, Peer]] = {
         CLIENT,
         Peer(LOOPBACK, confidential=False),
     ),
+    "a proxy that names no client": (
+        PROXY,
+        {"X-Forwarded-Proto": "https"},
+        None,
+        Peer("unknown", confidential=True),
+    ),
+    "a proxy that names its client with a port": (
+        PROXY,
+        {**HTTPS, "X-Forwarded-For": f"{PBX}:51234"},
+        None,
+        Peer(PBX, confidential=True),
+    ),
+    "proxies with ports before a client with one": (
+        PROXY,
+        {**HTTPS, "X-Forwarded-For": f"203.0.113.1, [2001:db8::1]:443, {PROXY}:80"},
+        None,
+        Peer("2001:db8::1", confidential=True),
+    ),
+    "a client in brackets": (
+        PROXY,
+        {**HTTPS, "X-Forwarded-For": "[2001:db8::1]"},
+        None,
+        Peer("2001:db8::1", confidential=True),
+    ),
+    "a client in IPv6": (
+        PROXY,
+        {**HTTPS, "X-Forwarded-For": "2001:db8::1"},
+        None,
+        Peer("2001:db8::1", confidential=True),
+    ),
+    "a client that its proxy hides": (
+        PROXY,
+        {**HTTPS, "X-Forwarded-For": f"{PBX}, _hidden"},
+        None,
+        Peer("unknown", confidential=True),
+    ),
 }
 
 
@@ -46,3 +82,28 @@ def test_the_other_end_is_told(case: str) -> None:
     remote, headers, tls, expected = CASES[case]
 
     assert peer_of(remote, headers, TRUSTED, tls=tls) == expected
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Real-IP": PBX},
+        {"X-Real-IP": PBX, "X-Forwarded-Proto": "https"},
+        {"X-Forwarded-Proto": "https"},
+        {"Forwarded": f"for={PBX};proto=http"},
+        {"Via": "1.1 proxy"},
+        {"X-Forwarded-For": " , ", "X-Forwarded-Proto": "https"},
+        {"X-Forwarded-For": "unknown", "X-Forwarded-Proto": "https"},
+    ],
+)
+def test_nobody_is_local_whom_a_trusted_proxy_on_this_machine_carries_without_a_name(
+    headers: Mapping[str, str],
+) -> None:
+    peer = peer_of(LOOPBACK, headers, (ip_network(LOOPBACK),))
+
+    assert not peer.is_local
+    assert peer.confidential == ("X-Forwarded-Proto" in headers)
+
+
+def test_a_trusted_proxy_that_carries_nobody_is_a_program_of_this_machine() -> None:
+    assert peer_of(LOOPBACK, {}, (ip_network(LOOPBACK),)).is_local

@@ -581,7 +581,7 @@ def test_whoever_is_unknown_learns_nothing_else(
 ) -> None:
     answer = stir.post(**{"Authorization": authorization, "X_RequestID": "1", **mistake})
 
-    assert answer == stir.post(who=None, X_RequestID="1")
+    assert answer == stir.post(Authorization=authorization, X_RequestID="1")
     assert answer.status == 401
 
 

@@ -321,6 +321,16 @@ def test_a_tenant_and_its_trunk_are_made_changed_and_deleted(administrator: Admi
     assert administrator.run("tenants", "delete", "b.example") == "deleted b.example\n"
 
 
+def test_an_option_that_is_refused_is_named_and_explained(administrator: Administrator) -> None:
+    create = ("trunks", "create", "--tenant", "pbx.example.com")
+
+    assert administrator.complaint(*create, "my trunk") == (
+        "name: a name has letters, digits, dots, hyphens and underscores, 64 at most; a letter or"
+        " digit comes first (400 invalid-request)"
+    )
+    assert administrator.complaint(*create, "t1", "--country", "usa").startswith("country: ")
+
+
 def test_a_trunk_is_told_what_to_do_with_calls_that_come_in(administrator: Administrator) -> None:
     def policy() -> dict[str, object]:
         shown = json.loads(administrator.run("trunks", "show", "strict", "--json"))

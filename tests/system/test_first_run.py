@@ -7,6 +7,7 @@ import shutil
 import signal
 import stat
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from tests.system.caller import Caller
-from tests.system.process import Service, read_demo, run_program, running, start
+from tests.system.process import Service, read_demo, run_program, run_shaken, running, start
 
 
 @pytest.fixture(scope="module")
@@ -277,6 +278,25 @@ def test_a_lost_or_damaged_demo_json_is_made_anew_and_works(
         admin = Caller(service.url, document["admin"]["secret"])
         assert admin.get("/api/v1/credentials").status == 200
         assert len(admin.items("/api/v1/certificates?kind=sti")) == 1
+
+
+def test_the_log_tells_times_in_utc(tmp_path: Path) -> None:
+    with running(tmp_path, settings={"TZ": "EST5"}) as service:
+        line = service.stderr.read_text().splitlines()[0]
+
+    time, level, _ = line.split(" ", 2)
+    assert abs(datetime.fromisoformat(time) - datetime.now(UTC)) < timedelta(minutes=5)
+    assert level in {"INFO", "WARNING"}
+
+
+def test_a_demo_may_be_at_any_url(tmp_path: Path) -> None:
+    checked = run_shaken(
+        *("serve", "--demo", "--check"),
+        folder=tmp_path,
+        SHAKEN_PUBLIC_URL="http://192.0.2.10:8080",
+    )
+
+    assert (checked.returncode, checked.stdout) == (0, "the configuration is good\n")
 
 
 @pytest.mark.parametrize("how", ["SIGTERM to the service", "Ctrl-C in a terminal"])

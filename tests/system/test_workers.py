@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from shaken.open_files import FEW, MOST
 from tests.system.caller import CALL, Answer, Caller
 from tests.system.process import Service, is_alive, read_demo, running, start, until
 from trust.authority import Authority
@@ -241,6 +243,32 @@ def test_a_request_that_is_half_sent_at_sigterm_is_answered(
     answer.close()
     assert service.wait() == 0
     assert "Traceback" not in service.stderr.read_text()
+
+
+def test_a_service_may_open_as_many_files_as_its_hard_limit_allows(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+    try:
+        with running(tmp_path) as service:
+            (worker,) = service.workers()
+
+            assert resource.prlimit(worker, resource.RLIMIT_NOFILE) == (min(hard, MOST), hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_worker_that_can_open_few_more_files_says_so(tmp_path: Path) -> None:
+    with running(tmp_path) as service:
+        (worker,) = service.workers()
+        _, hard = before = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+        opened = len(list(Path(f"/proc/{worker}/fd").iterdir()))
+
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (opened + FEW // 2, hard))
+
+        for _ in until("the worker says so", seconds=10):
+            if "files may be open, and nearly all are" in service.stderr.read_text():
+                break
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, before)
 
 
 def test_idle_connections_do_not_delay_the_end(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ PLAIN: dict[str, dict[str, str]] = {
     "by two proxies": {"X-Forwarded-For": f"{FAR}, 10.0.0.1"},
     "with the machine's own address before": {"X-Forwarded-For": f"{NEAR}, {FAR}"},
     "from an address that is none": {"X-Forwarded-For": "unknown"},
+    "for a client that is not named": {"X-Real-IP": FAR},
     "said to be https on half of the way": {
         "X-Forwarded-For": FAR,
         "X-Forwarded-Proto": "https, http",

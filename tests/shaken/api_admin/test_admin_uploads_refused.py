@@ -194,3 +194,9 @@ def test_a_body_that_is_no_json_object_is_explained(
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "nonsense"])
 def test_a_body_of_another_type_is_not_read(admin: Caller, kind: str) -> None:
     problem(admin.saying(Content_Type=kind).post(BASE, {}), 415, "unsupported-media-type")
+
+
+def test_a_body_that_is_compressed_is_refused_as_such(admin: Caller) -> None:
+    answer = admin.saying(Content_Encoding="gzip").post(BASE, {})
+
+    assert "without Content-Encoding" in problem(answer, 415, "unsupported-media-type")
