@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 
 from shaken.renewing import plan_of
 from trust.acme.fence import Busy, Fence, alone
-from trust.acme.order import Order, State
-from trust.acme.renewal import MIN_LOOK, next_look
+from trust.acme.order import UNDER_WAY, Order, State
+from trust.acme.renewal import MIN_LOOK, Plan, next_look
 from trust.store import acme_orders
 from trust.store.acme_orders import Filter
 from trust.store.database import Database
@@ -33,8 +33,10 @@ class Examination:
         self._next: datetime | None = None
 
     def is_due(self) -> bool:
-        """Say whether it is time."""
-        return self._next is None or self._clock() >= self._next
+        """Say whether it is time, also after a clock that was ahead."""
+        if self._next is None:
+            return True
+        return not timedelta(0) < self._next - self._clock() <= self._interval
 
     def run(self, *, holder: str) -> None:
         """Bring each order's next try up to date, unless another worker is at work.
@@ -49,9 +51,10 @@ class Examination:
                     changed = []
                     for order in page:
                         plan = plan_of(order, now=now)
-                        again = min(again, next_look(plan, interval=self._interval))
-                        due = int(plan.next_try.timestamp())
-                        if due != order.next_try and order.managed:
+                        if order.state is State.ISSUED:  # others are found by their next try
+                            again = min(again, next_look(plan, interval=self._interval))
+                        if _is_other(order, plan):
+                            due = int(plan.next_try.timestamp())
                             changed.append(replace(order, next_try=due))
                     _save(changed, fence)
                     after = page[-1].id
@@ -61,9 +64,16 @@ class Examination:
 
     def _page(self, after: str) -> list[Order]:
         with self._database.reading() as connection:
-            return list(
-                acme_orders.find(connection, Filter(state=State.ISSUED), after=after, limit=PAGE)
-            )
+            return list(acme_orders.find(connection, Filter(managed=True), after=after, limit=PAGE))
+
+
+def _is_other(order: Order, plan: Plan) -> bool:
+    """Say whether the plan has another time than the order; what is due stays due since then."""
+    due = int(plan.next_try.timestamp())
+    if order.next_try is None or due < order.next_try:
+        return True
+    # What is under way an administrator may have asked to be looked at at once.
+    return due > order.next_try and not plan.is_due and order.state not in UNDER_WAY
 
 
 def _save(changed: Sequence[Order], fence: Fence) -> None:

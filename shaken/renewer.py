@@ -258,8 +258,10 @@ class Renewer:
         match event:
             case Issued(certificate=certificate):
                 _log.info("obtained certificate %s for %s", certificate, names)
+                self._say_if_premature(event.order)
             case Renewed(certificate=certificate, former=former):
                 _log.info("renewed the certificate for %s: %s, was %s", names, certificate, former)
+                self._say_if_premature(event.order)
             case Failed(problem=problem):
                 plan = plan_of(event.order, now=self._clock())
                 loud = plan.urgency in {Urgency.URGENT, Urgency.EXPIRED}
@@ -271,6 +273,12 @@ class Renewer:
                 _log.info("the certificate for %s is managed no more", names)
             case LeftBehind(why=why):
                 _log.warning("DNS records for %s cannot be withdrawn yet: %s", names, why)
+
+    def _say_if_premature(self, order: Order) -> None:
+        """Let admins find a clock that is ahead, or an authority that suggests what is past."""
+        plan = plan_of(order, now=self._clock())
+        if plan.is_premature:
+            _log.warning("the new certificate for %s: %s", ", ".join(order.names), plan.words)
 
 
 def _tell(outcome: Outcome) -> None:

@@ -100,6 +100,7 @@ def plan_of(order: Order, *, now: datetime) -> renewal.Plan:
         window=window,
         failures=failures,
         demand=order.demand,
+        obtained=_obtained(order),
     )
 
 
@@ -107,6 +108,12 @@ def _validity(order: Order) -> renewal.Validity | None:
     if order.certified is None:
         return None
     return renewal.Validity(moment(order.certified.not_before), moment(order.certified.not_after))
+
+
+def _obtained(order: Order) -> datetime | None:
+    if order.certified is None or order.certified.obtained_at is None:
+        return None
+    return moment(order.certified.obtained_at)
 
 
 def allowed_dns(document: Mapping[str, Any], *, hooks: Sequence[str]) -> DnsSettings:

@@ -22,7 +22,7 @@ from shaken.x5u.crls import ACCEPT
 from shaken.x5u.exchange import FetchError, Reason, Request, check_fetchable
 from shaken.x5u.fetch import Fetcher, context_trusting
 from shaken.x5u.names import SystemResolver
-from trust.acme.order import Order, State
+from trust.acme.order import Order
 from trust.acme.renewal import Demand
 from trust.crl import CrlError, CrlIndex, distribution_points, find_revocation
 from trust.store import acme_orders, certificates
@@ -67,9 +67,10 @@ class Revoked:
         self._lists: dict[str, list[str]] = {}
 
     def is_due(self) -> bool:
-        """Say whether there is a step to make."""
-        under_way = self._after is not None or bool(self._lists)
-        return under_way or self._next is None or self._clock() >= self._next
+        """Say whether there is a step to make; there is one after a clock that was ahead, too."""
+        if self._after is not None or self._lists or self._next is None:
+            return True
+        return not timedelta(0) < self._next - self._clock() <= self._interval
 
     def step(self) -> None:
         """Read some certificates, or fetch one list. Raises StoreError."""
@@ -86,12 +87,12 @@ class Revoked:
 
     def _read_page(self, after: str) -> None:
         with self._database.reading() as connection:
-            issued = Filter(state=State.ISSUED)
-            page = acme_orders.find(connection, issued, after=after, limit=PAGE)
+            managed = Filter(managed=True)
+            page = acme_orders.find(connection, managed, after=after, limit=PAGE)
         named = [
             (url, order.id)
             for order in page
-            if order.managed and order.demand is None
+            if order.demand is None
             for url in _list_urls(self._chain(order))
         ]
         # From here on nothing fails: a page that could not be read whole is read again.

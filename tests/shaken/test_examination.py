@@ -11,7 +11,8 @@ from shaken.examination import Examination
 from shaken.renewing import plan_of
 from shaken.store import HISTORY as SERVICE_HISTORY
 from trust.acme.fence import alone
-from trust.acme.order import Certified, Order, State, new_order
+from trust.acme.order import Certified, Failures, Order, State, new_order
+from trust.acme.problems import Problem
 from trust.certificate import CertificateKind
 from trust.store import acme_orders
 from trust.store.database import HISTORY as TRUST_HISTORY
@@ -95,3 +96,69 @@ def test_while_another_worker_is_at_work_it_is_put_off(database: Database) -> No
 
     assert examination.is_due()
     assert next_try(database, order) == order.next_try
+
+
+@pytest.mark.parametrize("state", [State.WAITING, State.AUTHORIZING, State.FAILED])
+def test_an_order_that_a_clock_put_off_for_years_is_tried_again(
+    state: State, database: Database
+) -> None:
+    order = issued(database, days=90, next_try=NOW + 3650 * DAY)
+    problem = Problem("unreachable", "it is down")
+    last = int((NOW + 3649 * DAY).timestamp())
+    put_off = replace(order, state=state, certified=None, failures=Failures(7, last, problem))
+    save(database, put_off)
+
+    Examination(database, interval=DAY, clock=Clock()).run(holder="test")
+
+    assert next_try(database, order) == int(NOW.timestamp())
+
+
+def test_an_order_under_way_that_is_to_be_tried_at_once_is_not_put_off(database: Database) -> None:
+    order = issued(database, days=90, next_try=NOW)
+    problem = Problem("self-check", "port 80 is closed")
+    failures = Failures(7, int(NOW.timestamp()), problem)
+    save(database, replace(order, state=State.AUTHORIZING, certified=None, failures=failures))
+
+    Examination(database, interval=DAY, clock=Clock()).run(holder="test")
+
+    assert next_try(database, order) == int(NOW.timestamp())
+
+
+def test_since_when_an_order_is_due_stays_as_it_was(database: Database) -> None:
+    order = issued(database, days=90, next_try=NOW + 60 * DAY)
+    clock = Clock()
+    clock.now = NOW + 70 * DAY
+
+    Examination(database, interval=DAY, clock=clock).run(holder="test")
+
+    assert next_try(database, order) == order.next_try
+
+
+def test_it_comes_again_after_a_clock_that_was_ahead(database: Database) -> None:
+    clock = Clock()
+    clock.now = NOW + 3650 * DAY
+    examination = Examination(database, interval=DAY, clock=clock)
+    examination.run(holder="test")
+    assert not examination.is_due()
+
+    clock.now = NOW
+
+    assert examination.is_due()
+
+
+def test_orders_that_fail_do_not_make_it_come_sooner(database: Database) -> None:
+    order = issued(database, days=90, next_try=NOW + 600 * timedelta(seconds=1))
+    failures = Failures(1, int(NOW.timestamp()), Problem("unreachable", "it is down"))
+    save(database, replace(order, state=State.FAILED, certified=None, failures=failures))
+    clock = Clock()
+    examination = Examination(database, interval=DAY, clock=clock)
+
+    examination.run(holder="test")
+
+    clock.now = NOW + DAY / 2
+    assert not examination.is_due()
+
+
+def save(database: Database, order: Order) -> None:
+    with database.recording() as connection:
+        acme_orders.save(connection, order)

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,10 @@ from shaken.renewer import Renewer
 from shaken.revoked import Revoked
 from shaken.store import HISTORY as SERVICE_HISTORY
 from trust.acme.authority_client import new_account_key
-from trust.acme.events import LeftBehind
+from trust.acme.events import LeftBehind, Renewed
 from trust.acme.fence import LEASE, Fence, alone
 from trust.acme.means import Means
-from trust.acme.order import State, new_order
+from trust.acme.order import Certified, State, new_order
 from trust.acme.runner import Run
 from trust.acme.settings import AcmeSettings
 from trust.certificate import CertificateKind
@@ -319,3 +320,21 @@ def test_the_log_says_why_a_record_cannot_be_withdrawn(
 
     said = "DNS records for pbx.example.com cannot be withdrawn yet: the provider is down"
     assert said in caplog.text
+
+
+@pytest.mark.parametrize("days_before", [1, 89])
+def test_the_log_says_of_a_certificate_that_is_due_as_it_comes_what_to_check(
+    days_before: int, due: Database, master: MasterKey, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = int(time.time())
+    begin = now - days_before * 24 * 3600
+    order = replace(
+        new_order(CertificateKind.SYSTEM, ("pbx.example.com",), tenant=None, now=0),
+        state=State.ISSUED,
+        certified=Certified("c", DIRECTORY, begin, begin + 90 * 24 * 3600, obtained_at=now),
+    )
+
+    renewer(due, master)._report(Renewed(order, "c", "b"))
+
+    said = "check the clock, or the authority's renewal information"
+    assert (said in caplog.text) is (days_before == 89)

@@ -59,6 +59,15 @@ def test_the_suggested_window_of_the_authority_decides() -> None:
     assert timedelta(days=10) <= planned.next_try - NOW <= timedelta(days=11)
 
 
+def test_a_certificate_that_is_due_as_it_comes_is_not_ordered_again_at_once() -> None:
+    came = START + 70 * DAY
+    certified = Certified("c", "https://ca.example.net", START, START + 90 * DAY, obtained_at=came)
+
+    planned = plan_of(replace(an_order(), certified=certified), now=moment(came))
+
+    assert planned.next_try == moment(came + DAY)
+
+
 def test_a_window_that_ends_before_it_starts_counts_as_no_answer() -> None:
     window = Window(START + 11 * DAY, START + 10 * DAY)
 

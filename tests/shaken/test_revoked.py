@@ -148,6 +148,27 @@ def test_a_certificate_that_was_revoked_is_due_at_once_and_others_are_not(
     assert "bad.example.com was revoked" in caplog.text
 
 
+def test_a_certificate_whose_renewal_failed_is_looked_at_too(ward: Ward) -> None:
+    order, leaf = ward.issue("failed.example.com", url=URL)
+    with ward.database.recording() as connection:
+        acme_orders.save(connection, replace(order, state=State.FAILED))
+    ward.publish(leaf)
+
+    run(ward.examination())
+
+    assert ward.demand(order) is Demand.REVOKED
+
+
+def test_lists_are_looked_at_again_after_a_clock_that_was_ahead(ward: Ward) -> None:
+    ward.now += 3650 * DAY
+    revoked = ward.examination()
+    run(revoked)
+
+    ward.now -= 3650 * DAY
+
+    assert revoked.is_due()
+
+
 def test_a_list_is_fetched_once_for_all_its_certificates_and_again_the_next_day(
     ward: Ward,
 ) -> None:

@@ -95,3 +95,19 @@ def test_a_released_lease_is_free(database: Database) -> None:
         leases.release(connection, first)
 
     assert acquired(database, "b", now=100) == Lease("work", "b", 2)
+
+
+def test_a_lease_that_a_clock_took_for_years_ahead_is_free(database: Database) -> None:
+    ahead = acquired(database, "a", now=10**9)
+
+    taken = acquired(database, "b", now=100)
+
+    assert taken == Lease("work", "b", 2)
+    with pytest.raises(LeaseLost):
+        hold(database, ahead, now=10**9 + 1)
+
+
+def test_a_lease_of_a_clock_that_is_minutes_ahead_is_taken(database: Database) -> None:
+    acquired(database, "a", now=1000)
+
+    assert acquired(database, "b", now=400) is None

@@ -8,12 +8,14 @@ library has no call for: `replaces`, a window of renewal information, a new acco
 Every method raises AuthorityRefused or AuthorityFailed.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import Self
+from urllib.parse import urljoin
 
 import requests
 from acme import errors, jws, messages
@@ -46,6 +48,8 @@ AGENT = "shaken (https://pypi.org/project/shaken)"
 
 MAX_ALTERNATES = 10
 """Chains of one certificate that are looked at."""
+
+_log = logging.getLogger(__name__)
 
 Clock = Callable[[], datetime]
 """The time, in UTC."""
@@ -226,14 +230,28 @@ class AuthorityClient:
         response = self._post(order.finalize, messages.CertificateRequest(csr=csr))
         return self._order(response, order.url)
 
-    def chains_at(self, url: str) -> tuple[str, ...]:
-        """Return the certificate's chains in PEM, the authority's own choice first."""
+    def chains_at(self, url: str, *, alternates: bool) -> tuple[str, ...]:
+        """Return the certificate's chain in PEM, and after it the alternate ones that can be had.
+
+        The first is the authority's own choice.
+        """
         response = self._post(url, None)
+        if not alternates:
+            return (response.text,)
         links = parse_header_links(response.headers.get("Link", ""))
         others = [each["url"] for each in links if each.get("rel") == "alternate"]
-        found = [response.text]
-        found += [self._post(other, None).text for other in others[:MAX_ALTERNATES]]
-        return tuple(found)
+        found = (self._alternate(url, other) for other in others[:MAX_ALTERNATES])
+        return response.text, *(each for each in found if each is not None)
+
+    def _alternate(self, url: str, link: str) -> str | None:
+        """Return an alternate chain; None: it cannot be had, which does no harm to the others."""
+        try:
+            with self._asking():
+                target = urljoin(url, link)
+            return self._post(target, None).text
+        except (AuthorityRefused, AuthorityFailed) as error:
+            _log.warning("the alternate chain at %s cannot be had: %s", clean(link), error)
+            return None
 
     def revoke(self, certificate: x509.Certificate, *, reason: int) -> None:
         """Revoke a certificate for a reason of RFC 5280 §5.3.1; one that is revoked stays so."""
@@ -280,7 +298,7 @@ class AuthorityClient:
     def _order(self, response: requests.Response, url: str | None) -> PlacedOrder:
         with self._asking():
             body = messages.Order.from_json(response.json())
-            if url is None or not body.authorizations or not body.finalize:
+            if not (url and body.status and body.authorizations and body.finalize):
                 raise errors.ClientError("it left out members of an order")
             return PlacedOrder(
                 url=url,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from acme import messages
+from acme import errors, messages
 from josepy.jwk import JWK
 
 from trust.acme.challenges import ChallengeType, TxtRecord
@@ -59,7 +59,9 @@ def record_of(authorization: Authorization, challenge: Challenge) -> TxtRecord:
 def read_authorization(
     body: messages.Authorization, *, key: JWK, retry_after: datetime | None
 ) -> Authorization:
-    """Read an authorization; `key` is the account's."""
+    """Read an authorization; `key` is the account's. Raises acme's ClientError."""
+    if body.identifier is None or body.status is None:
+        raise errors.ClientError("it left out members of an authorization")
     known = {each.value for each in ChallengeType}
     offered = [(str(each.chall.to_partial_json()["type"]), each) for each in body.challenges]
     return Authorization(

@@ -31,15 +31,17 @@ def read_chain(pem: str, *, request: str) -> list[x509.Certificate]:
 def choose(chains: Sequence[str], *, preferred: str | None, request: str) -> str:
     """Return the chain whose last certificate was issued by the preferred common name.
 
-    It is the authority's own choice where none was. Raises AuthorityFailed.
+    It is the authority's own choice, the first, where none was. What is no chain over the key of
+    the request is passed over.
     """
+    if preferred is None:
+        return chains[0]
     for pem in chains:
-        names = {
-            str(attribute.value).lower()
-            for attribute in read_chain(pem, request=request)[-1].issuer.get_attributes_for_oid(
-                NameOID.COMMON_NAME
-            )
-        }
-        if preferred is not None and preferred.lower() in names:
+        try:
+            last = read_chain(pem, request=request)[-1]
+        except AuthorityFailed:
+            continue
+        names = last.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+        if preferred.lower() in {str(each.value).lower() for each in names}:
             return pem
     return chains[0]

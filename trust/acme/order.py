@@ -58,12 +58,16 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Certified:
-    """The certificate that the order led to last, and under which directory."""
+    """The certificate that the order led to last, and under which directory.
+
+    `obtained_at` is when it came, by our own clock; None: by a version that did not keep that.
+    """
 
     certificate: str
     directory: str
     not_before: int
     not_after: int
+    obtained_at: int | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ on, the same key as long as a certificate for it may exist.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from cryptography import x509
 
@@ -42,6 +43,12 @@ GONE = frozenset({404, 410})
 NO_SUCH_ACCOUNT = "accountDoesNotExist"
 """What an authority says that has lost an account (RFC 8555 §6.7)."""
 
+PROVING = frozenset({State.ORDERED, State.AUTHORIZING})
+"""States in which the authority has an order, and no request yet."""
+
+ALIVE = frozenset({"pending", "ready", "processing", "valid"})
+"""How an order stands of which a certificate may come: with RFC 8555 §7.1.6, all but `invalid`."""
+
 TIDY_AGAIN = 3600
 """Seconds after which records are withdrawn again that could not be."""
 
@@ -76,11 +83,10 @@ class Ordering:
             order = self._try_to_tidy(order)
         if order.state not in UNDER_WAY:
             order = self._planned(order)
-        if not self._is_due(order) and not self._is_to_be_asked_about(order):
-            return order
+        if not self._is_due(order):
+            return self._inquired(order)
         with self._accounts.session(self.means.settings) as session:
-            if self._is_due(order):
-                order = self._run(order, session)
+            order = self._run(order, session)
             return self._ask_for_window(order, session)
 
     @property
@@ -91,6 +97,8 @@ class Ordering:
     def _run(self, order: Order, session: Session) -> Order:
         if order.attempt is not None and order.attempt.account != session.account:
             order = attempts.lose(self.means, order, state=State.WAITING)
+        if order.state in PROVING:
+            order = self._unless_over(order, session)
         if order.state not in UNDER_WAY:
             check_provable(self.means, order)
             order = attempts.begin(self.means, order, account=session.account)
@@ -103,6 +111,18 @@ class Ordering:
         while order.managed and (step := steps.get(order.state)) is not None:
             order = step(order, session)
         return order if order.managed else self._stop(order)
+
+    def _unless_over(self, order: Order, session: Session) -> Order:
+        """End an attempt of an earlier run that ended at the authority meanwhile.
+
+        Nothing was refused, so it counts as no failure: another attempt begins at once.
+        """
+        try:
+            if self._look(order, session).status in ALIVE:
+                return order
+        except OrderLost:
+            pass
+        return self._try_to_tidy(attempts.end(self.means, order, state=State.WAITING))
 
     def _place(self, order: Order, session: Session) -> Order:
         placed = self._placed(order, session)
@@ -128,7 +148,8 @@ class Ordering:
         placed = self._look(order, session)
         if placed.status == "pending":
             order = prove(self.means, order, placed, session.client)
-        elif placed.status == "invalid":
+            placed = self._past(order, session, "pending")
+        if placed.status not in ALIVE:
             raise AttemptOver(placed.problem or _no_reason())
         return self._try_to_tidy(self.means.save(replace(order, state=State.FINALIZING)))
 
@@ -149,7 +170,9 @@ class Ordering:
             return self.means.save(replace(order, state=State.AUTHORIZING))
         if placed.certificate is None:
             raise AttemptOver(placed.problem or _no_reason())
-        return self._deliver(order, session.client.chains_at(placed.certificate))
+        any_chain = self.means.settings.preferred_chain is None
+        chains = session.client.chains_at(placed.certificate, alternates=not any_chain)
+        return self._deliver(order, chains)
 
     def _handed_in(
         self,
@@ -172,9 +195,13 @@ class Ordering:
         return self._decided(order, session)
 
     def _decided(self, order: Order, session: Session) -> PlacedOrder:
+        return self._past(order, session, "ready", "processing")
+
+    def _past(self, order: Order, session: Session, *statuses: str) -> PlacedOrder:
+        """Wait until the authority has an order past some statuses; return how it stands then."""
         return settled(
             lambda: self._look(order, session),
-            is_settled=lambda each: each.status not in {"processing", "ready"},
+            is_settled=lambda each: each.status not in statuses,
             retry_after=lambda each: each.retry_after,
             clock=self.means.clock,
             wait=self.means.wait,
@@ -220,6 +247,7 @@ class Ordering:
                 directory=_attempt(order).directory,
                 not_before=int(leaf.not_valid_before_utc.timestamp()),
                 not_after=int(leaf.not_valid_after_utc.timestamp()),
+                obtained_at=self.means.now,
             ),
             demand=None,
             window=None,
@@ -228,12 +256,22 @@ class Ordering:
         )
         return replace(issued, next_try=self._next_try(issued))
 
+    def _inquired(self, order: Order) -> Order:
+        """Ask for the window, if it is time. An authority that is down fails no certificate."""
+        if not self._is_to_be_asked_about(order):
+            return order
+        try:
+            with self._accounts.session(self.means.settings) as session:
+                return self._ask_for_window(order, session)
+        except AcmeError as error:
+            return self._asked(order, order.window, retry_after=error.problem.retry_after)
+
     def _ask_for_window(self, order: Order, session: Session) -> Order:
         """Ask the authority when it wants to renew. That it cannot say is no failure."""
         certificate = self._certificate(order)
         if not self._is_to_be_asked_about(order) or order.certified is None:
             return order
-        now, retry_after, found = self.means.clock(), None, None
+        retry_after, found = None, None
         window = order.window
         if certificate is not None:
             try:
@@ -245,6 +283,11 @@ class Ordering:
                 int(found.start.timestamp()), int(found.end.timestamp()), found.explanation
             )
             retry_after = found.retry_after
+        return self._asked(order, window, retry_after=retry_after)
+
+    def _asked(self, order: Order, window: Window | None, *, retry_after: datetime | None) -> Order:
+        """Keep what is suggested by now, and when to ask again."""
+        now = self.means.clock()
         again = self.means.schedule.next_inquiry(order, now=now, retry_after=retry_after)
         next_inquiry = None if again is None else int(again.timestamp())
         if order.records:  # what could not be withdrawn is tried sooner

@@ -59,6 +59,15 @@ LOOKS = 24
 MIN_LOOK = timedelta(minutes=1)
 """Between two looks, however short a certificate's life is."""
 
+MIN_APART = timedelta(hours=1)
+MAX_APART = timedelta(days=1)
+PARTS_APART = 24
+LONGEST_PART_APART = 1 / 4
+"""A certificate that is due as it comes, since the clock is ahead or the suggested window is past,
+is kept for one of twenty-four parts of its life, within these bounds: authorities count orders for
+the same names. No longer than a day, so that windows moved before a mass revocation are followed;
+and never for more than a quarter of its life."""
+
 RENEWAL_INFO_DEFAULT = timedelta(hours=6)
 RENEWAL_INFO_MIN = timedelta(minutes=1)
 RENEWAL_INFO_MAX = timedelta(days=1)
@@ -172,6 +181,8 @@ class Plan:
     cause: Cause
     next_try: datetime
     urgency: Urgency
+    is_premature: bool
+    """Whether it would be due so soon after it came that it is kept for a while all the same."""
 
     @property
     def is_due(self) -> bool:
@@ -205,7 +216,8 @@ class Plan:
     def _next_words(self) -> str:
         when = "now" if self.is_due else f"at {_moment(self.next_try)}"
         if self.failures is None:
-            return f"{_ORDERED[self.cause]} {when}"
+            why = _PREMATURE if self.is_premature else ""
+            return f"{_ORDERED[self.cause]} {when}{why}"
         asked = self.failures.retry_after
         by_authority = asked is not None and self.now < asked <= self.next_try
         told = ": the authority allows none before" if by_authority else ""
@@ -221,6 +233,10 @@ _ORDERED = {
     Cause.LIFETIME: "another is ordered",
 }
 
+_PREMATURE = (
+    ", since it was due soon after it came: check the clock, or the authority's renewal information"
+)
+
 
 def plan(
     validity: Validity | None,
@@ -230,17 +246,23 @@ def plan(
     window: Window | None = None,
     failures: Failures | None = None,
     demand: Demand | None = None,
+    obtained: datetime | None = None,
 ) -> Plan:
     """Return when a certificate is ordered (again), given what is known of it at `now`.
 
     `validity` is that of the certificate in service, None while there is none; `window` what the
     authority suggested last, None when it suggests nothing or its answer cannot be used. A window
-    that changed moves the time with it. The same arguments give the same plan. Raises ValueError
-    for a jitter outside [0, 1).
+    that changed moves the time with it. `obtained` is when the certificate came, by the clock that
+    `now` is of. The same arguments give the same plan. Raises ValueError for a jitter outside
+    [0, 1).
     """
     if not 0 <= jitter < 1:
         raise ValueError("a jitter lies in [0, 1)")
     due, cause = _due(validity, window=window, demand=demand, now=now, jitter=jitter)
+    kept_until = _kept_until(validity, obtained, cause=cause, now=now)
+    is_premature = kept_until is not None and due < kept_until
+    if kept_until is not None and is_premature:
+        due = kept_until
     next_try = max(due, now)
     if failures is not None:
         next_try = max(next_try, _retry(failures, validity, now=now, jitter=jitter))
@@ -252,6 +274,7 @@ def plan(
         cause=cause,
         next_try=next_try,
         urgency=_urgency(validity, failures=failures, cause=cause, now=now),
+        is_premature=is_premature,
     )
 
 
@@ -308,6 +331,18 @@ def _due(
     return latest - validity.lifetime * SPREAD * jitter, Cause.LIFETIME
 
 
+def _kept_until(
+    validity: Validity | None, obtained: datetime | None, *, cause: Cause, now: datetime
+) -> datetime | None:
+    """Return until when a certificate is kept though it seems due; None: nothing keeps it."""
+    if validity is None or cause not in {Cause.RENEWAL_INFORMATION, Cause.LIFETIME}:
+        return None
+    if obtained is None or obtained > now:  # the clock was set back: nobody knows when it came
+        return None
+    apart = min(max(validity.lifetime / PARTS_APART, MIN_APART), MAX_APART)
+    return obtained + min(apart, validity.lifetime * LONGEST_PART_APART)
+
+
 def _retry(
     failures: Failures, validity: Validity | None, *, now: datetime, jitter: float
 ) -> datetime:
@@ -315,7 +350,9 @@ def _retry(
 
     The jitter takes another value with each failure, so that the same orders do not stay close.
     """
-    since = min(failures.last, now)  # a clock that was set back does not put a try off for years
+    if failures.last > now + MAX_DELAY:  # by a clock that was ahead: nobody knows how long it waits
+        return now
+    since = min(failures.last, now)  # clocks of nodes differ
     share = (jitter + failures.count * _GOLDEN) % 1
     doubled = FIRST_DELAY * (1 << min(failures.count - 1, DOUBLINGS))
     delay = min(doubled, _longest_delay(validity, since))

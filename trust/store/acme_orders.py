@@ -40,6 +40,7 @@ class Filter:
 
     tenant: str | None = None
     state: State | None = None
+    managed: bool | None = None
 
 
 class Concern(StrEnum):
@@ -107,6 +108,8 @@ def find(connection: Connection, wanted: Filter, *, after: str, limit: int) -> S
         query = query.where(orders.c.tenant == wanted.tenant)
     if wanted.state is not None:
         query = query.where(orders.c.state == wanted.state.value)
+    if wanted.managed is not None:
+        query = query.where(orders.c.managed.is_(wanted.managed))
     return [_read(row) for row in connection.execute(query.order_by(orders.c.id).limit(limit))]
 
 
@@ -211,7 +214,11 @@ def _upcoming(wanted: Upcoming) -> Iterator[ColumnElement[bool]]:
 
 def due(connection: Connection, *, now: int, limit: int) -> Sequence[Order]:
     """List at most `limit` orders for which something is to be done, the longest due first."""
-    query = select(orders).where(or_(orders.c.next_try <= now, orders.c.next_inquiry <= now))
+    # Only what was issued is asked about; records of what is being proven stay.
+    issued = orders.c.state == State.ISSUED.value
+    left = and_(orders.c.records.is_not(None), orders.c.state != State.AUTHORIZING.value)
+    asked = and_(orders.c.next_inquiry <= now, or_(issued, left))
+    query = select(orders).where(or_(orders.c.next_try <= now, asked))
     rows = connection.execute(query.order_by(orders.c.next_try).limit(limit))
     return [_read(row) for row in rows]
 

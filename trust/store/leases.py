@@ -7,12 +7,16 @@ however long it was asleep.
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Update, insert, select, update
+from sqlalchemy import Connection, Update, insert, or_, select, update
 
 from trust.store.tables import leases
 
 GIVEN_BACK = 0
 """When a lease expires that was given back: before all others."""
+
+MOST_AHEAD = 3600
+"""Seconds beyond its time that a lease may seem to last, since clocks of nodes differ. One that
+lasts longer was taken by a clock that has been set right since."""
 
 
 class LeaseLost(Exception):  # noqa: N818 - an outcome the caller expects
@@ -35,9 +39,10 @@ def acquire(
     connection: Connection, name: str, *, holder: str, now: int, seconds: int
 ) -> Lease | None:
     """Take a lease that nobody has for `seconds`; None: somebody has it. Times are Unix seconds."""
+    is_free = or_(leases.c.expires <= now, leases.c.expires > now + seconds + MOST_AHEAD)
     taken = connection.execute(
         update(leases)
-        .where(leases.c.name == name, leases.c.expires <= now)
+        .where(leases.c.name == name, is_free)
         .values(holder=holder, generation=leases.c.generation + 1, expires=now + seconds)
         .returning(leases.c.generation)
     ).scalar_one_or_none()

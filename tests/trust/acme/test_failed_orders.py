@@ -1,10 +1,16 @@
 """Orders that fail: told in words, tried again, and no key of a certificate is lost."""
 
+from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+from acme import messages
+
 from tests.trust.acme.bench import Bench
-from trust.acme.events import Failed
+from trust.acme.authority_client import AuthorityClient, PlacedOrder
+from trust.acme.events import Failed, Issued
 from trust.acme.order import State
+from trust.acme.problems import AuthorityRefused, Problem
 from trust.store import requests
 
 
@@ -169,3 +175,70 @@ def test_a_request_that_was_deleted_is_made_anew(bench: Bench) -> None:
     bench.settle()
 
     assert bench.key_fits(identity)
+
+
+@pytest.mark.parametrize("is_gone", [False, True], ids=["deactivated", "gone"])
+def test_what_ended_at_the_authority_while_the_self_check_failed_costs_no_try(
+    *, is_gone: bool, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = bench.order("pbx.example.com", "*.ended.example")
+    bench.self_check = lambda **_: "port 80 is closed"
+    bench.run()
+    attempt = bench.stored(identity).attempt
+    assert attempt is not None
+    assert attempt.url is not None
+    if is_gone:
+        forget(attempt.url, monkeypatch)
+    else:
+        give_up_names(bench, attempt.url)
+
+    bench.self_check = None
+    bench.events.clear()
+    bench.order("pbx.example.com", "*.ended.example")
+    bench.run()
+
+    assert [type(event) for event in bench.events] == [Issued]
+    assert bench.stored(identity).state is State.ISSUED
+    assert bench.waiting_keys() == 0
+    assert bench.pebble.texts("_acme-challenge.ended.example") == set()
+
+
+def test_an_authority_that_ends_each_order_is_asked_for_one_more_in_a_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = bench.order("pbx.example.com")
+    bench.self_check = lambda **_: "port 80 is closed"
+    bench.run()
+    real = AuthorityClient.order_at
+
+    def ended(self: AuthorityClient, url: str) -> PlacedOrder:
+        return replace(real(self, url), status="invalid")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AuthorityClient, "order_at", ended)
+        bench.ahead = timedelta(hours=2)
+        bench.run()
+
+    order = bench.stored(identity)
+    assert (order.state, order.failures and order.failures.count) == (State.FAILED, 2)
+    assert len(bench.placed_orders()) == 2
+
+
+def give_up_names(bench: Bench, url: str) -> None:
+    """Deactivate an order's authorizations, which ends the order."""
+    with bench.accounts() as accounts, accounts.session(bench.settings) as session:
+        for each in session.client.order_at(url).authorizations:
+            session.client._post(each, messages.UpdateAuthorization(status="deactivated"))
+        assert session.client.order_at(url).status == "deactivated"  # which is Pebble's own word
+
+
+def forget(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the authority have an order no more."""
+    real = AuthorityClient.order_at
+
+    def look(self: AuthorityClient, asked: str) -> PlacedOrder:
+        if asked == url:
+            raise AuthorityRefused(Problem("malformed", "no such order", status=404))
+        return real(self, asked)
+
+    monkeypatch.setattr(AuthorityClient, "order_at", look)

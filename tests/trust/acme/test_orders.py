@@ -320,3 +320,15 @@ def test_the_order_of_a_certificate_is_found(bench: Bench) -> None:
 
     assert found is not None
     assert found.id == identity
+
+
+def test_when_a_certificate_came_is_kept_by_our_own_clock(bench: Bench) -> None:
+    identity = bench.order("pbx.example.com")
+    bench.ahead = YEARS
+
+    bench.run()
+
+    certified = bench.stored(identity).certified
+    assert certified is not None
+    assert certified.obtained_at is not None
+    assert bench.now - 60 <= certified.obtained_at <= bench.now

@@ -11,10 +11,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.trust.acme.bench import HOUR, MASTER, Bench
 from trust.acme.authority_client import AuthorityClient, PlacedOrder
 from trust.acme.challenges import PublicationError, Publisher, TxtRecord
+from trust.acme.fence import Fence
+from trust.acme.means import Means
 from trust.acme.order import State
 from trust.acme.ordering import Ordering
 from trust.acme.problems import AuthorityFailed, AuthorityRefused, Problem
 from trust.acme.renewal import Demand
+from trust.acme.runner import Run
+from trust.acme.waiting import LONGEST_WAIT
 from trust.store import acme_accounts, acme_orders, acme_revocations, certificates
 from trust.store.acme_accounts import AccountState
 from trust.store.acme_revocations import Pending
@@ -152,3 +156,53 @@ def test_an_account_that_the_authority_has_lost_is_registered_anew(
     bench.settle()
 
     assert bench.stored(identity).state is State.ISSUED
+
+
+def test_a_renewal_that_failed_is_left_alone_until_its_next_try(bench: Bench) -> None:
+    identity = bench.order("pbx.example.com")
+    bench.run()
+    bench.pebble = replace(bench.pebble, roots="/dev/null")
+    bench.ahead = 5 * 365 * 24 * HOUR
+
+    assert bench.run() == Run(1, is_more_due=False)
+    assert bench.stored(identity).state is State.FAILED
+
+    assert bench.run() == Run(0, is_more_due=False)
+
+
+def test_an_order_that_stays_pending_at_the_authority_is_waited_for_with_pauses(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its authorizations are valid; whether it is ready the authority has yet to see."""
+    identity = bench.order("lag.example.com")
+    real = AuthorityClient.order_at
+    looks: list[str] = []
+
+    def lag(self: AuthorityClient, url: str) -> PlacedOrder:
+        placed = real(self, url)
+        looks.append(placed.status)
+        assert len(looks) < 100, "it is asked without end"
+        return replace(placed, status="pending") if placed.status == "ready" else placed
+
+    waits: list[float] = []
+    equip = bench.equip
+
+    def equip_patient(fence: Fence) -> Means | None:
+        means = equip(fence)
+        return None if means is None else replace(means, wait=waits.append)
+
+    monkeypatch.setattr(bench, "equip", equip_patient)
+    with monkeypatch.context() as patched:
+        patched.setattr(AuthorityClient, "order_at", lag)
+        bench.run()
+
+    order = bench.stored(identity)
+    assert order.state is State.AUTHORIZING
+    assert order.failures is not None
+    assert order.failures.problem.type == "undecided"
+    assert sum(waits) >= LONGEST_WAIT
+
+    monkeypatch.undo()
+    bench.settle()
+    assert bench.stored(identity).state is State.ISSUED
+    assert bench.placed_orders() == ["valid"]

@@ -205,6 +205,13 @@ def test_a_clock_that_was_set_back_does_not_put_a_try_off() -> None:
     assert planned.next_try <= ISSUED + FIRST_DELAY
 
 
+def test_a_failure_of_a_clock_that_was_years_ahead_is_tried_again_at_once() -> None:
+    last = ISSUED + 900 * DAY
+    failures = Failures(7, last, retry_after=last + 5 * DAY)
+
+    assert plan(None, now=ISSUED, jitter=0.5, failures=failures).is_due
+
+
 @pytest.mark.parametrize(
     ("now", "failures", "demand", "expected"),
     [
@@ -250,6 +257,14 @@ IN_NEW_YORK = days(61).astimezone(timezone(-4 * HOUR))
             (
                 "the certificate is revoked, or is to be, and is not replaced yet;"
                 " another is ordered now"
+            ),
+        ),
+        (
+            plan(NINETY, now=days(65), jitter=0, obtained=days(64.5)),
+            (
+                "the certificate lasts 25 days more; another is ordered at 2026-08-06 00:00 UTC,"
+                " since it was due soon after it came: check the clock, or the authority's renewal"
+                " information"
             ),
         ),
         (
@@ -359,3 +374,45 @@ def test_a_jitter_lies_in_zero_to_one(jitter: float) -> None:
 def test_failures_are_counted_from_one() -> None:
     with pytest.raises(ValueError, match="from one"):
         Failures(0, ISSUED)
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "expected"),
+    [
+        pytest.param(90 * DAY, DAY, id="a day"),
+        pytest.param(6 * DAY, 6 * HOUR, id="less for a short life"),
+        pytest.param(12 * HOUR, HOUR, id="an hour at the least"),
+        pytest.param(2 * HOUR, 30 * MINUTE, id="but no large part of the life"),
+    ],
+)
+@pytest.mark.parametrize("window", [None, Window(days(-9), days(-8))], ids=["clock", "window"])
+def test_a_certificate_that_is_due_as_it_comes_is_kept_for_a_while(
+    lifetime: timedelta, expected: timedelta, window: Window | None
+) -> None:
+    """The clock is ahead, or the authority suggests what is past."""
+    validity = Validity(ISSUED, ISSUED + lifetime)
+    came = ISSUED + 3 * lifetime / 4
+
+    held = plan(validity, now=came, jitter=0, window=window, obtained=came)
+    over = plan(validity, now=came + expected, jitter=0, window=window, obtained=came)
+
+    assert (held.next_try, held.is_due, held.is_premature) == (came + expected, False, True)
+    assert (over.is_due, over.is_premature) == (True, True)
+
+
+def test_a_certificate_that_is_due_in_its_time_is_not_kept_longer() -> None:
+    with_it = plan(NINETY, now=days(60), jitter=0, obtained=ISSUED + HOUR)
+
+    assert with_it == plan(NINETY, now=days(60), jitter=0)
+    assert not with_it.is_premature
+
+
+@pytest.mark.parametrize("demand", Demand)
+def test_what_is_demanded_of_a_new_certificate_is_done_at_once(demand: Demand) -> None:
+    assert plan(NINETY, now=days(70), jitter=0, obtained=days(70), demand=demand).is_due
+
+
+def test_a_certificate_that_came_by_a_clock_that_was_set_back_is_renewed_in_time() -> None:
+    planned = plan(NINETY, now=days(60), jitter=0, obtained=days(3650))
+
+    assert planned.is_due

@@ -1,6 +1,7 @@
 """Renewal information (RFC 9773): names of certificates, windows, an authority that has it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.trust.acme.acme2certifier import running_acme2certifier
 from tests.trust.acme.bench import Bench, open_bench
 from trust.acme import order as orders
 from trust.acme.events import Issued, Renewed
+from trust.acme.order import State
 from trust.acme.renewal_information import certificate_id, read_information
 
 EXAMPLE = """-----BEGIN CERTIFICATE-----
@@ -93,3 +95,29 @@ def test_the_window_is_kept_and_says_when_to_renew(bench: Bench) -> None:
     bench.run()
 
     assert [type(event) for event in bench.events] == [Issued, Renewed]
+
+
+def test_an_authority_that_is_down_when_it_is_asked_costs_a_certificate_nothing(
+    bench: Bench,
+) -> None:
+    identity = bench.order("pbx.example.com")
+    bench.run()
+    before = bench.stored(identity)
+    up = bench.pebble
+    bench.pebble = replace(up, roots="/dev/null")
+    bench.ahead = timedelta(hours=25)
+
+    bench.run()
+
+    order = bench.stored(identity)
+    assert (order.state, order.failures, order.window) == (State.ISSUED, None, before.window)
+    assert order.next_inquiry is not None
+    assert bench.now < order.next_inquiry <= bench.now + 6 * 3600
+    assert [type(event) for event in bench.events] == [Issued]
+
+    bench.pebble = up
+    bench.ahead = timedelta(hours=32)
+    bench.run()
+    asked = bench.stored(identity).next_inquiry
+    assert asked is not None
+    assert asked > bench.now + 12 * 3600  # as the authority says, which answers again

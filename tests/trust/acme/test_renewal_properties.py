@@ -12,6 +12,7 @@ from trust.acme.renewal import (
     MIN_LONGEST_DELAY,
     Demand,
     Failures,
+    Plan,
     Urgency,
     Validity,
     Window,
@@ -107,6 +108,7 @@ def test_a_retry_after_within_a_week_is_never_broken(
     failures=st.none() | failures_by,
     now=moments,
     passed=st.timedeltas(timedelta(0), 300 * DAY),
+    obtained=st.none() | moments,
     jitter=jitters,
 )
 def test_as_time_goes_by_tries_come_no_sooner_and_urgency_does_not_fall(
@@ -116,14 +118,28 @@ def test_as_time_goes_by_tries_come_no_sooner_and_urgency_does_not_fall(
     failures: Failures | None,
     now: datetime,
     passed: timedelta,
+    obtained: datetime | None,
     jitter: float,
 ) -> None:
-    before = plan(validity, window=window, failures=failures, now=now, jitter=jitter)
-    after = plan(validity, window=window, failures=failures, now=now + passed, jitter=jitter)
+    def planned(at: datetime) -> Plan:
+        return plan(
+            validity, window=window, failures=failures, now=at, obtained=obtained, jitter=jitter
+        )
+
+    before, after = planned(now), planned(now + passed)
 
     assert after.next_try >= before.next_try
     assert [*Urgency].index(after.urgency) >= [*Urgency].index(before.urgency)
     assert after.words
+
+
+@given(validities, windows, moments, jitters)
+def test_a_certificate_that_has_just_come_is_never_due(
+    validity: Validity, window: Window | None, now: datetime, jitter: float
+) -> None:
+    planned = plan(validity, window=window, now=now, obtained=now, jitter=jitter)
+
+    assert planned.next_try - now >= min(HOUR, validity.lifetime / 4)
 
 
 @given(validities, moments, jitters, st.timedeltas(MINUTE, 30 * DAY))
