@@ -14,6 +14,7 @@ from shaken.snapshot import Snapshot, sti_candidate
 from shaken.tenants import Tenant
 from trust.certificate import CertificateKind
 from trust.selection import Fallback, StiIndex
+from trust.store import acme_orders
 from trust.store import certificates as stored
 from trust.store.certificates import StoredCertificate
 
@@ -97,7 +98,7 @@ def remove(
     fallback: Fallback,
     force: bool,
 ) -> None:
-    """Remove certificates and their keys, with their audit.
+    """Remove certificates and their keys, with their audit; those that are managed come anew.
 
     `known` is any earlier state of the store: what changed since is read under the lock of this
     change. `scope` is the one tenant whose certificates there are, None: those of all. `fallback`
@@ -121,6 +122,7 @@ def remove(
         raise Missed(missing)
     for row in rows.values():
         stored.remove(change, row.id)
+        acme_orders.lose(change.connection, row.id, now=change.at)
         change.audit(Action.CERTIFICATE_DELETE, row.id, tenant=row.tenant, before=facts_of(row))
 
 

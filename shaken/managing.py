@@ -18,7 +18,7 @@ from trust.acme.order import Order, new_order
 from trust.acme.renewal import Demand
 from trust.acme.revocation import Reason
 from trust.acme.settings import AcmeSettings
-from trust.certificate import CertificateKind
+from trust.certificate import Certificate, CertificateKind
 from trust.names import DnsNameError, dns_name, host_name, is_ip
 from trust.store import acme_orders, acme_revocations
 from trust.store.acme_revocations import Pending
@@ -88,6 +88,8 @@ def stop(change: AuditedChange, order: Order) -> None:
 def renew(change: AuditedChange, certificate: str, *, revoke: Reason | None) -> Order:
     """Have a certificate replaced now, and revoked once it is, where a reason is given.
 
+    What is to be revoked is not replaced by a certificate of the same key, though that was begun.
+
     Raises OrderRefused when no order stands behind it.
     """
     order = acme_orders.for_certificate(change.connection, certificate)
@@ -109,6 +111,11 @@ def renew(change: AuditedChange, certificate: str, *, revoke: Reason | None) -> 
             revoke.value,
         )
         acme_revocations.add(change.connection, pending, now=change.at)
+        if (
+            order.attempt is not None
+            and order.attempt.request == Certificate.of_pem(chain).spki_sha256
+        ):
+            acme_orders.abandon(change, order)
     asked = replace(order, demand=demand)
     change.audit(
         Action.ORDER_RENEW,

@@ -126,9 +126,12 @@ def renew_certificate(call: ApiCall) -> Reply:
     identity = call.path["id"].lower()
     with call.resources.database.reading() as connection:
         row = certificates.get(connection, identity)
+        order = acme_orders.for_certificate(connection, identity)
     if row is None:
         raise not_found("certificate")
     call.hold_to_scope(row.tenant, "certificate")
+    if order is not None:
+        call.hold_to_scope(order.tenant, "order")
     wanted: Renewal = call.body
     reason = None
     if wanted.revoke is not None:

@@ -14,9 +14,11 @@ from shaken.credentials import Role
 from shaken.facts import TenantRecord, tenant_record
 from shaken.managing import follow_tenant
 from shaken.store import tenants as stored
+from shaken.store.credentials import find_credentials
 from shaken.tenants import Tenant
 from trust.selection import Fallback
-from trust.store import requests
+from trust.store import acme_orders, requests
+from trust.store.acme_orders import Upcoming
 from trust.store.certificates import of_tenant
 
 Name = Annotated[str, Meta(min_length=1, max_length=253)]
@@ -111,12 +113,9 @@ def remove(call: ApiCall) -> Reply:
         tenant = _visible(call, change.connection)
         address = tenant.address
         connection = change.connection
-        if any(of_tenant(connection, address)) or requests.any_of_tenant(connection, address):
-            raise _in_use(address)
-        try:
-            stored.remove_tenant(change, address)
-        except stored.InUse as error:
-            raise _in_use(address) from error
+        if held := _held_by(connection, address):
+            raise _in_use(connection, tenant, held)
+        stored.remove_tenant(change, address)
         change.audit(Action.TENANT_DELETE, address, tenant=address, before=tenant_record(tenant))
         follow_tenant(change, tenant, None)
     return Reply()
@@ -138,11 +137,33 @@ def _taken(error: stored.AddressTaken) -> Problem:
     )
 
 
-def _in_use(address: str) -> Problem:
+def _held_by(connection: Connection, address: str) -> list[str]:
+    """Name the kinds of things that belong to a tenant, and keep it from being removed."""
+    found = {
+        "certificates": any(of_tenant(connection, address)),
+        "requests": requests.any_of_tenant(connection, address),
+        "trunks": any(stored.find_trunks(connection, tenant=address, after="", limit=1)),
+        "credentials": any(find_credentials(connection, tenant=address, after="", limit=1)),
+    }
+    return [kind for kind, is_there in found.items() if is_there]
+
+
+def _in_use(connection: Connection, tenant: Tenant, held: list[str]) -> Problem:
+    words = f"{', '.join(held)} belong to {tenant.address}"
+    ordered = Upcoming(late=0, tenant=tenant.address)
+    orders = acme_orders.upcoming(connection, ordered, limit=1, offset=0)
+    if not orders:
+        return Problem(409, "in-use", f"{words}; remove them first")
+    stop = (
+        f"shaken tenants update {tenant.address} --not-managed"
+        if tenant.managed
+        else f"shaken acme stop {orders[0].id}"
+    )
     return Problem(
         409,
         "in-use",
-        f"certificates, requests, trunks or credentials belong to {address}; remove them first",
+        f"{words}, and certificates are ordered for it: `{stop}` first, which ends what is under"
+        " way; then remove what is left",
     )
 
 

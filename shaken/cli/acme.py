@@ -229,7 +229,7 @@ def show_order(client: Client, printer: Printer, order_id: str) -> None:
 def stop_order(client: Client, printer: Printer, order_id: str) -> None:
     """Stop renewing: the certificate stays until it expires."""
     client.call("DELETE", f"{_ORDERS}/{segment(order_id)}")
-    printer.done(f"{order_id} is managed no more; its certificate stays")
+    printer.done(f"{order_id} is managed no more; its certificate stays, and is not revoked")
 
 
 @click.command("renew")

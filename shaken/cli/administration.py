@@ -211,10 +211,16 @@ def download_certificate(
 def delete_certificates(
     client: Client, printer: Printer, ids: tuple[str, ...], *, force: bool
 ) -> None:
-    """Delete certificates and their keys, all of them or none."""
-    query = "?force=true" if force else ""
-    client.call("POST", f"/api/v1/certificates/delete{query}", {"ids": list(ids)})
-    printer.done(f"deleted {', '.join(ids)}")
+    """Delete certificates and their keys, all of them or none.
+
+    For one that the service keeps renewed, another is ordered at once. If you want none, `shaken
+    acme stop ORDER` first.
+    """
+    query, base = "?force=true" if force else "", "/api/v1/certificates"
+    sources = {client.call("GET", f"{base}/{segment(each)}")["source"] for each in ids}
+    client.call("POST", f"{base}/delete{query}", {"ids": list(ids)})
+    anew = "; what the service keeps renewed is ordered anew" if "acme" in sources else ""
+    printer.done(f"deleted {', '.join(ids)}{anew}")
 
 
 @click.group()

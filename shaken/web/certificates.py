@@ -18,8 +18,9 @@ from shaken.credentials import Role
 from shaken.web.certificate_words import KINDS, common_name, title_of
 from shaken.web.routes import BASE, Answer, Page, PageCall, Redirect, View
 from shaken.web.words import plural
+from trust.acme.order import Order
 from trust.certificate import CertificateKind
-from trust.store import requests
+from trust.store import acme_orders, requests
 from trust.store.certificates import StoredCertificate
 
 LIST, DELETE = f"{BASE}/certificates", f"{BASE}/certificates/delete"
@@ -212,6 +213,7 @@ def delete(call: PageCall) -> Answer:
         "rows": [(row, title_of(row), status_of(row, now=call.now)) for row in rows],
         "missing": missing[:MAX_DEPENDENTS],
         "more": max(0, len(missing) - MAX_DEPENDENTS),
+        "orders": _orders(call, rows),
         "tab": rows[0].kind.value,
         "kinds": KINDS,
         "errors": errors,
@@ -229,6 +231,13 @@ def _wanted(call: PageCall, identity: str) -> StoredCertificate:
 def _missing(call: PageCall, rows: Sequence[StoredCertificate]) -> Sequence[Dependent]:
     fallback = call.resources.config.signing.fallback
     return list(dependents(rows, call.snapshot, fallback=fallback, now=call.now))
+
+
+def _orders(call: PageCall, rows: Sequence[StoredCertificate]) -> Sequence[Order]:
+    """List the orders that get another certificate for one of these."""
+    with call.resources.database.reading() as connection:
+        found = [acme_orders.for_certificate(connection, row.id) for row in rows]
+    return [order for order in found if order is not None and order.managed]
 
 
 def _remove(call: PageCall, rows: Sequence[StoredCertificate], *, force: bool) -> None:

@@ -156,7 +156,7 @@ def try_again(call: PageCall) -> Answer:
 def stop(call: PageCall) -> Answer:
     """Renew it no more; the certificate stays."""
     acme.end(call)
-    return Redirect(LIST, "It is not renewed any more. The certificate stays until it expires.")
+    return Redirect(LIST, "It is not renewed any more. The certificate stays, and is not revoked.")
 
 
 def _advice(failures: FailureRecord) -> Advice:

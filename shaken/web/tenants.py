@@ -11,7 +11,8 @@ from shaken.web.asking import ask_api, bad_lines, errors_of, find, lines
 from shaken.web.routes import BASE, Answer, Page, PageCall, Redirect, View
 from shaken.web.words import plural
 from trust.selection import Fallback
-from trust.store import requests
+from trust.store import acme_orders, requests
+from trust.store.acme_orders import Upcoming
 
 LIST = f"{BASE}/tenants"
 NEW, ONE, DELETE = f"{BASE}/new/tenant", f"{LIST}/{{address}}", f"{LIST}/{{address}}/delete"
@@ -103,6 +104,7 @@ def _deletion(call: PageCall, one: TenantRecord, *, status: int = 200) -> View:
     address, snapshot = one.address, call.snapshot
     with call.resources.database.reading() as connection:
         has_requests = requests.any_of_tenant(connection, address)
+        ordered = acme_orders.counted_upcoming(connection, Upcoming(late=0, tenant=address))
     owners: dict[str, list[str | None]] = {
         "certificate": [row.tenant for row in snapshot.certificates.values()],
         "trunk": [row.tenant for row in snapshot.trunk_rows.rows.values()],
@@ -112,7 +114,7 @@ def _deletion(call: PageCall, one: TenantRecord, *, status: int = 200) -> View:
     depends = [plural(count, noun) for noun, count in counts.items() if count]
     if has_requests:
         depends.append("pending certificate requests")
-    return View("tenant-delete.html", {"one": one, "depends": depends}, status)
+    return View("tenant-delete.html", {"one": one, "depends": depends, "ordered": ordered}, status)
 
 
 def _form(

@@ -10,11 +10,11 @@ from shaken.config import Config
 from shaken.credentials import Role
 from shaken.managing import OrderRefused, OrderWish, place
 from tests.shaken.world import Reply, World
-from trust.acme.order import Failures, State
+from trust.acme.order import Attempt, Failures, State
 from trust.acme.problems import NameProblem, Problem
 from trust.acme.revocation import Reason
 from trust.acme.settings import AcmeSettings
-from trust.certificate import CertificateKind
+from trust.certificate import Certificate, CertificateKind
 from trust.store import acme_orders, acme_revocations, acme_settings, certificates
 
 ORDERS = "/api/v1/acme/orders"
@@ -254,6 +254,30 @@ async def test_a_revocation_waits_until_another_certificate_is_there(world: Worl
         chain = certificates.chain_pem(connection, own.certificate)
     assert (pending.certificate, pending.chain) == (own.certificate, chain)
     assert pending.reason == Reason.KEY_COMPROMISE
+
+
+async def test_an_attempt_with_the_key_of_a_certificate_that_is_to_be_revoked_is_ended(
+    world: World,
+) -> None:
+    own = world.template.own
+    with world.database.recording() as connection:
+        stored = acme_orders.get(connection, own.order)
+        chain = certificates.chain_pem(connection, own.certificate)
+        assert stored is not None
+        assert chain is not None
+        same_key = Certificate.of_pem(chain).spki_sha256
+        attempt = Attempt(URL, f"{URL}/account", same_key, started_at=0)
+        acme_orders.save(connection, replace(stored, state=State.AUTHORIZING, attempt=attempt))
+    path = f"/api/v1/certificates/{own.certificate}/renew"
+
+    assert (await world.admin("POST", path, {})).json()["state"] == "authorizing"
+    revoked = await world.admin("POST", path, {"revoke": "key-compromise"})
+
+    assert revoked.json()["state"] == "waiting"
+    with world.database.reading() as connection:
+        left = acme_orders.get(connection, own.order)
+    assert left is not None
+    assert left.attempt is None
 
 
 async def test_an_unknown_reason_is_refused(world: World) -> None:

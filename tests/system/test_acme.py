@@ -176,6 +176,30 @@ def test_an_address_that_a_tenant_gives_up_is_renewed_no_more(site: Site) -> Non
     assert site.orders()["left.example.com"]["managed"]
 
 
+def test_a_managed_certificate_that_is_deleted_comes_again(site: Site) -> None:
+    name = "deleted.example.com"
+    site.admin.post("/api/v1/tenants", {"address": name, "managed": True})
+    former = site.issued(name)["certificate"]
+
+    done = site.command("certificates", "delete", former, "--force")
+
+    assert done.stdout == f"deleted {former}; what the service keeps renewed is ordered anew\n"
+    site.await_presented(name, site.issued(name, after=former)["certificate"])
+
+
+def test_an_alias_that_moves_to_another_managed_tenant_gets_a_certificate_of_it(site: Site) -> None:
+    alias, old, new = "moved.example.com", "from.example.com", "to.example.com"
+    site.admin.post("/api/v1/tenants", {"address": old, "aliases": [alias], "managed": True})
+    former = site.issued(alias)["certificate"]
+
+    site.admin.call("PUT", f"/api/v1/tenants/{old}", {"managed": True})
+    site.admin.post("/api/v1/tenants", {"address": new, "aliases": [alias], "managed": True})
+
+    order = site.issued(alias, after=former)
+    assert order["tenant"] == new
+    site.await_presented(alias, order["certificate"])
+
+
 def test_settings_that_are_not_given_stay_as_they_are(site: Site, tmp_path: Path) -> None:
     key = tmp_path / "eab.key"
     key.write_text("c2VjcmV0LW9mLXRoZS1hY2NvdW50\n")

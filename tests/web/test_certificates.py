@@ -11,10 +11,12 @@ from shaken.store.tenants import add_tenant
 from shaken.tenants import Tenant
 from shaken.web.certificate_words import common_name, grouped, told
 from shaken.web.certificates import ROWS, Wish, pages_of
-from tests.web.scenery import ACME, ALICE, BOUND, GLOBEX, INITECH, Service
+from tests.web.scenery import ACME, ALICE, BOUND, GLOBEX, INITECH, RENEWED, Service
 from tests.web.visitor import Visitor, signed_in
+from trust.acme.order import Certified, State
 from trust.certificate import CertificateKind
 from trust.selection import Fallback
+from trust.store import acme_orders
 from trust.store import certificates as stored
 
 MANY = 10_000
@@ -120,7 +122,26 @@ async def test_deleting_asks_first(service: Service) -> None:
 
     assert asked.status == 200
     assert "Nothing depends on this" in asked.text
+    assert "Another one is ordered at once" not in asked.text
     assert old in service.snapshots.current.certificates
+
+
+async def test_deleting_what_is_renewed_says_that_another_one_is_ordered(service: Service) -> None:
+    old = service.scenery.certificates["old"]
+
+    def issue(change: AuditedChange) -> None:
+        certified = Certified(old, "directory", 0, 2**32)
+        issued = replace(RENEWED, state=State.ISSUED, certified=certified)
+        acme_orders.settle(change.connection, issued)
+        change.audit(Action.ORDER_RENEW, RENEWED.id, tenant=GLOBEX)
+
+    await service.change(issue)
+    visitor = await signed_in(service, ALICE)
+
+    asked = await visitor.post("/admin/certificates/delete", {"id": old})
+
+    assert "Another one is ordered at once" in asked.text
+    assert f"/admin/renewals/{RENEWED.id}" in asked.text
 
 
 async def test_what_was_confirmed_is_deleted_told_and_on_record(service: Service) -> None:

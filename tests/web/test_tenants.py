@@ -112,6 +112,18 @@ async def test_what_belongs_to_a_tenant_keeps_it_from_being_deleted(service: Ser
     assert ACME in service.snapshots.current.tenant_rows.rows
 
 
+async def test_a_tenant_that_is_renewed_is_told_to_be_renewed_no_more_before_it_is_deleted(
+    service: Service,
+) -> None:
+    visitor = await signed_in(service, ALICE)
+
+    globex = (await visitor.get(f"{LIST}/{GLOBEX}/delete")).text
+
+    assert "renew them no more" in globex
+    assert f"/admin/renewals?tenant={GLOBEX}" in globex
+    assert "renew them no more" not in (await visitor.get(f"{LIST}/{ACME}/delete")).text
+
+
 async def test_a_tenants_admin_sees_its_own_only_and_changes_nothing(service: Service) -> None:
     visitor = await signed_in(service, BOUND)
 

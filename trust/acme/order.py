@@ -7,7 +7,7 @@ docs/architecture.md.
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -130,6 +130,17 @@ def new_order(
     if not listed or kind is CertificateKind.STI:
         raise ValueError("an order is for host names of a domain or system certificate")
     return Order(order_id(kind, listed), kind, listed, tenant, now, next_try=now)
+
+
+def without_certificate(order: Order, *, next_try: int | None) -> Order:
+    """Return an order whose certificate is no more its own: another is obtained at `next_try`.
+
+    What is under way, failed or stopped stays so.
+    """
+    order = replace(order, certified=None, window=None)
+    if order.state is not State.ISSUED:
+        return order
+    return replace(order, state=State.WAITING, next_try=next_try, next_inquiry=None)
 
 
 def moment(seconds: int) -> datetime:

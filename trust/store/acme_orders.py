@@ -25,9 +25,19 @@ from sqlalchemy import (
 )
 
 from trust.acme.challenges import TxtRecord
-from trust.acme.order import Attempt, Certified, Failures, Order, State, Window
+from trust.acme.order import (
+    Attempt,
+    Certified,
+    Failures,
+    Order,
+    State,
+    Window,
+    without_certificate,
+)
 from trust.acme.renewal import Demand
 from trust.certificate import CertificateKind, Source
+from trust.store import requests
+from trust.store.database import Change
 from trust.store.tables import acme_orders as orders
 from trust.store.tables import certificates
 
@@ -68,7 +78,10 @@ class Upcoming:
 
 
 def add(connection: Connection, order: Order) -> bool:
-    """Keep an order; one that is there already is managed again. Say whether it is new."""
+    """Keep an order; one that is there already is managed again. Say whether it is new.
+
+    A certificate that is deleted, or of another tenant, is none of the order's any more.
+    """
     known = get(connection, order.id)
     if known is None:
         fixed = {
@@ -81,11 +94,22 @@ def add(connection: Connection, order: Order) -> bool:
         }
         connection.execute(insert(orders), {**fixed, **_progress(order)})
         return True
-    again = {"managed": True, "next_try": order.next_try, "tenant": order.tenant}
+    again: dict[str, Any] = {}
+    if known.certified is not None and not _serves(connection, known.certified, order.tenant):
+        known = without_certificate(known, next_try=order.next_try)
+        again = _progress(known)
+    again |= {"managed": True, "next_try": order.next_try, "tenant": order.tenant}
     if known.state is State.STOPPED:
         again |= _resumed(known, now=order.created_at)
     connection.execute(update(orders).where(orders.c.id == order.id).values(again))
     return False
+
+
+def _serves(connection: Connection, certified: Certified, tenant: str | None) -> bool:
+    """Say whether a certificate is kept, and for this tenant."""
+    query = select(certificates.c.tenant).where(certificates.c.id == certified.certificate)
+    row = connection.execute(query).one_or_none()
+    return row is not None and row.tenant == tenant
 
 
 def get(connection: Connection, identity: str) -> Order | None:
@@ -241,6 +265,21 @@ def demand(connection: Connection, identity: str, why: Demand, *, now: int) -> b
     return connection.execute(update(orders).where(managed).values(values)).rowcount == 1
 
 
+def lose(connection: Connection, certificate: str, *, now: int) -> None:
+    """Let the order of a certificate that is deleted have none; managed, it gets another."""
+    order = for_certificate(connection, certificate)
+    if order is not None:
+        next_try = now if order.managed else order.next_try
+        _write(connection, order, _progress(without_certificate(order, next_try=next_try)))
+
+
+def abandon(change: Change, order: Order) -> None:
+    """End an attempt whose key is to be used no more; without that, a worker ends it, too."""
+    if order.attempt is not None:
+        requests.remove(change, order.attempt.request)
+        _write(change.connection, order, {"state": State.WAITING.value, "attempt": None})
+
+
 def stop(connection: Connection, identity: str) -> bool:
     """Have an order no longer renewed; say whether it is there. Its certificate stays."""
     which = orders.c.id == identity
@@ -251,10 +290,11 @@ def stop(connection: Connection, identity: str) -> bool:
 def save(connection: Connection, order: Order) -> Order:
     """Write how far an order is; return it as it is then, with what is wanted of it by now.
 
-    What was demanded since it was read keeps its own next try.
+    What was demanded since it was read keeps its own next try; a certificate that was lost since
+    stays lost.
     """
-    progress = _progress(order)
     asked = get(connection, order.id)
+    progress = _progress(_as_kept(order, asked))
     if asked is not None and asked.demand not in {None, order.demand}:
         progress["next_try"] = asked.next_try
     return _write(connection, order, progress)
@@ -262,12 +302,20 @@ def save(connection: Connection, order: Order) -> Order:
 
 def end(connection: Connection, order: Order, *, now: int) -> Order:
     """Write that an order is stopped; one that is managed again by now goes on instead."""
+    order = _as_kept(order, get(connection, order.id))
     values = {**_progress(order), "state": State.STOPPED.value}
     values |= {"next_try": None, "next_inquiry": None}
     unwanted = and_(orders.c.id == order.id, orders.c.managed.is_(False))
     if connection.execute(update(orders).where(unwanted).values(values)).rowcount == 1:
         return get(connection, order.id) or order
     return _write(connection, order, {**values, **_resumed(order, now=now)})
+
+
+def _as_kept(order: Order, kept: Order | None) -> Order:
+    """Return an order as it was read, but for a certificate that it has lost since."""
+    if kept is None or kept.certified is not None:
+        return order
+    return without_certificate(order, next_try=kept.next_try)
 
 
 def _resumed(order: Order, *, now: int) -> dict[str, Any]:

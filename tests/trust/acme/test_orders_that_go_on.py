@@ -1,6 +1,6 @@
 """Orders that go on: taken up again, decided late, with another key, with another account."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -44,10 +44,10 @@ def test_an_order_with_a_certificate_that_is_taken_up_again_goes_on_with_it(benc
 
 @dataclass
 class ChangeOfMind:
-    """A publisher that first cannot withdraw; then, while it does, the order is wanted again."""
+    """A publisher that first cannot withdraw; then, while it does, something happens."""
 
-    bench: Bench
     inner: Publisher
+    meanwhile: Callable[[], object]
     is_down: bool = True
 
     def publish(self, records: Sequence[TxtRecord]) -> None:
@@ -60,13 +60,15 @@ class ChangeOfMind:
         if self.is_down:
             raise PublicationError("the provider is down")
         self.inner.withdraw(records)
-        self.bench.order("*.mind.example")
+        self.meanwhile()
 
 
 def test_an_order_that_is_wanted_again_while_it_is_stopped_goes_on(bench: Bench) -> None:
     identity = bench.order("*.mind.example")
     assert bench.publisher is not None
-    bench.publisher = provider = ChangeOfMind(bench, bench.publisher)
+    bench.publisher = provider = ChangeOfMind(
+        bench.publisher, lambda: bench.order("*.mind.example")
+    )
     bench.run()
     with bench.database.recording() as connection:
         acme_orders.stop(connection, identity)
@@ -78,6 +80,62 @@ def test_an_order_that_is_wanted_again_while_it_is_stopped_goes_on(bench: Bench)
     assert order.managed
     assert order.state is State.ISSUED
     assert order.next_try is not None
+
+
+def delete_certificate(bench: Bench, identity: str) -> None:
+    """Delete the certificate of an order, as an administrator does."""
+    certified = bench.stored(identity).certified
+    assert certified is not None
+    with bench.database.changing() as change:
+        certificates.remove(change, certified.certificate)
+        acme_orders.lose(change.connection, certified.certificate, now=bench.now)
+
+
+def test_a_certificate_that_is_deleted_comes_again(bench: Bench) -> None:
+    identity = bench.order("pbx.example.com")
+    bench.run()
+    former = bench.stored(identity).certified
+    delete_certificate(bench, identity)
+
+    bench.run()
+
+    order = bench.stored(identity)
+    assert (order.state, order.certified is None) == (State.ISSUED, False)
+    assert order.certified != former
+    assert bench.key_fits(identity)
+
+
+def test_a_certificate_that_is_deleted_while_it_is_renewed_stays_deleted(bench: Bench) -> None:
+    identity = bench.order("pbx.example.com")
+    bench.run()
+    with bench.database.recording() as connection:
+        acme_orders.demand(connection, identity, Demand.REQUESTED, now=bench.now)
+
+    bench.self_check = lambda **_: delete_certificate(bench, identity)
+    bench.keeper.refusal = "the tenant is gone"
+    bench.run()
+
+    order = bench.stored(identity)
+    assert (order.state, order.certified) == (State.FINALIZING, None)
+
+
+def test_an_order_that_loses_its_certificate_while_it_is_stopped_has_none_then(
+    bench: Bench,
+) -> None:
+    identity = bench.order("*.lost.example")
+    assert bench.publisher is not None
+    bench.publisher = provider = ChangeOfMind(
+        bench.publisher, lambda: delete_certificate(bench, identity)
+    )
+    bench.run()
+    with bench.database.recording() as connection:
+        acme_orders.stop(connection, identity)
+
+    provider.is_down = False
+    bench.run()
+
+    order = bench.stored(identity)
+    assert (order.state, order.certified) == (State.STOPPED, None)
 
 
 def test_a_certificate_that_the_authority_takes_its_time_for_is_waited_for_in_a_later_run(
