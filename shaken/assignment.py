@@ -40,8 +40,8 @@ def assigned_tenant(
             if owner is not None:
                 raise CertificateRefused(
                     "system-has-no-tenant",
-                    "A system certificate belongs to no tenant: leave tenant out, or choose kind"
-                    " domain.",
+                    "A system certificate belongs to no tenant: choose kind domain, or use a"
+                    " credential that is for all tenants and leave tenant out.",
                     field="tenant",
                 )
             return None

@@ -106,11 +106,7 @@ def remove(
 
     Raises NoSuchCertificate, Missed; then nothing is removed.
     """
-    state = replace(
-        known,
-        tenant_rows=known.tenant_rows.follow(change.connection),
-        certificate_rows=known.certificate_rows.follow(change.connection),
-    )
+    state = _as_of(change, known)
     rows = {}
     for identity in ids:
         row = state.certificates.get(identity.lower())
@@ -126,19 +122,51 @@ def remove(
         change.audit(Action.CERTIFICATE_DELETE, row.id, tenant=row.tenant, before=facts_of(row))
 
 
+def hold_in_place(
+    change: AuditedChange, row: StoredCertificate, *, known: Snapshot, tenant: str
+) -> None:
+    """Refuse to give a stored certificate to another tenant while somebody would miss it.
+
+    `known` is as for `remove`. Raises Missed.
+    """
+    removed, instead = [row], [replace(row, tenant=tenant)]
+    state = _as_of(change, known)
+    # Whoever has none of their own may use it all the same, whosever it is.
+    missed = dependents(removed, state, fallback=Fallback.NONE, now=change.at, instead=instead)
+    missing = next(missed, None)
+    if missing is not None:
+        raise Missed(missing)
+
+
+def _as_of(change: AuditedChange, known: Snapshot) -> Snapshot:
+    """Return the tenants and certificates that there are under the lock of a change."""
+    return replace(
+        known,
+        tenant_rows=known.tenant_rows.follow(change.connection),
+        certificate_rows=known.certificate_rows.follow(change.connection),
+    )
+
+
 def dependents(
-    removed: Collection[StoredCertificate], state: Snapshot, *, fallback: Fallback, now: int
+    removed: Collection[StoredCertificate],
+    state: Snapshot,
+    *,
+    fallback: Fallback,
+    now: int,
+    instead: Collection[StoredCertificate] = (),
 ) -> Iterator[Dependent]:
     """List what would be left without when these certificates were removed together.
+
+    `instead` are what comes in their place: the same ones for another tenant.
 
     That is each tenant that signs with one of them as its own and has no other; calls that the
     fallback signs, once nothing is left to sign them; clients of the default TLS certificate.
     """
-    gone = {row.id for row in removed}
+    before = {row.id for row in removed}
+    gone = before - {row.id for row in instead}
+    stay = (row for row in state.certificates.values() if row.id not in before)
     left = StiIndex(
-        sti_candidate(row)
-        for row in state.certificates.values()
-        if row.kind is CertificateKind.STI and row.id not in gone
+        sti_candidate(row) for row in (*stay, *instead) if row.kind is CertificateKind.STI
     )
     for tenant in _owners(removed, state):
         own = state.sti.for_tenant(tenant.addresses, now=now, fallback=Fallback.NONE)

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from shaken.addresses import check_x5u
 from shaken.assignment import assigned_tenant
 from shaken.audit import Action, Actor, AuditedChange, changing
-from shaken.certificates import facts_of
+from shaken.certificates import facts_of, hold_in_place
 from shaken.requesting import Answered, take_pending_key
+from shaken.snapshot import EMPTY, Snapshot
 from trust.certificate import (
     Certificate,
     CertificateKind,
@@ -22,14 +23,21 @@ from trust.certificate import (
 )
 from trust.chain import Assembled, assemble
 from trust.findings import Finding, findings, is_public, public_keys
-from trust.keys import MasterKeys, seal_private_key
+from trust.keys import (
+    MasterKeyError,
+    MasterKeys,
+    SealError,
+    seal_private_key,
+    unseal_private_key,
+)
 from trust.names import DnsNameError, host_name
-from trust.pem import PemContents, read_pem
+from trust.pem import PemContents, PrivateKey, read_pem
 from trust.pkcs12 import read_pkcs12
 from trust.profiles import check_sti, check_tls
+from trust.roots import Purpose
 from trust.store import certificates as stored
 from trust.store import master_key
-from trust.store.certificates import AlreadyStored, StoredCertificate
+from trust.store.certificates import AlreadyStored, Filter, StoredCertificate
 from trust.store.database import Change, Database
 
 MAX_NAMES = 1000
@@ -64,10 +72,15 @@ class Upload:
 
 @dataclass(frozen=True)
 class Importer:
-    """Imports certificates. `lab`: whether an x5u may be any URL."""
+    """Imports certificates. `lab`: whether an x5u may be any URL.
+
+    `known` is any earlier state of the store: the roots that are trusted. What changed of the rest
+    since is read under the lock of the import.
+    """
 
     master: MasterKeys
     lab: bool
+    known: Snapshot = EMPTY
     public_keys: Container[str] = field(default_factory=public_keys)
     """Keys whose private half everybody knows."""
 
@@ -78,7 +91,9 @@ class Importer:
 
         Raises CertificateRefused.
         """
-        assembled = assemble(*_contents(upload))
+        moment = datetime.fromtimestamp(now, UTC)
+        roots = self.known.standing.certificates(Purpose.of(upload.kind))
+        assembled = assemble(*_contents(upload), now=moment, roots=roots)
         certificate = assembled.certificate
         if len(certificate.names) > MAX_NAMES:
             raise CertificateRefused(
@@ -99,7 +114,7 @@ class Importer:
                     "The private key of this certificate is known to everybody: anybody could"
                     " sign calls with it. Make a new key and have a certificate issued for it.",
                 )
-            check_sti(certificate, now=datetime.fromtimestamp(now, UTC))
+            check_sti(certificate, now=moment)
             _check_x5u(upload.x5u, lab=self.lab)
         else:
             check_tls(certificate)
@@ -114,12 +129,12 @@ class Importer:
     ) -> "Imported":
         """Store what was read, with its audit.
 
-        `scope` is the one tenant whose certificates may be replaced, and whose requests' keys may
-        be taken, None: those of all. That the new one is its, too, the caller sees to in the same
-        change.
+        `scope` is the one tenant whose certificates may be replaced, and the keys of whose requests
+        and certificates may be used, None: those of all. That the new one is its, too, the caller
+        sees to in the same change.
 
-        Raises CertificateRefused, UnknownTenant, AlreadyStored, StoredForOthers, MasterKeyError;
-        then nothing is stored.
+        Raises CertificateRefused, UnknownTenant, AlreadyStored, StoredForOthers, Missed,
+        MasterKeyError; then nothing is stored.
         """
         upload, certificate = readable.upload, readable.assembled.certificate
         tenant = assigned_tenant(
@@ -132,14 +147,14 @@ class Importer:
         before = stored.get(change.connection, certificate.fingerprint)
         if before is not None:
             _hold_replacement(before, upload, scope)
+            if tenant not in {None, before.tenant}:
+                hold_in_place(change, before, known=self.known, tenant=tenant)
         key, put_right = readable.assembled.private_key, readable.assembled.notes
         answered = None
         if key is None and (before is None or before.sealed_key is None):
-            taken = take_pending_key(
-                change, self.master, certificate, upload.kind, readable.names, scope=scope
-            )
-            key, answered = taken.private_key, taken.answered
-            tenant = tenant or answered.request.tenant
+            found = self._find_key(change, readable, tenant=tenant, scope=scope)
+            key, answered = found.private_key, found.answered
+            tenant, put_right = tenant or found.tenant, (*put_right, *found.notes)
         row = self._row(readable, tenant=tenant, now=now)
         if key is not None:
             master = master_key.bound_to(change.connection, self.master)
@@ -148,8 +163,10 @@ class Importer:
         if before is None:
             stored.add(change, row, chain=chain)
         else:
-            row, chain, kept = _replace(change, before, row, chain)
-            put_right = (*put_right, *kept)
+            row = _merged(before, row)
+            chain, noted = self._chain(change, row, chain, now=now)
+            put_right = (*put_right, *noted)
+            stored.replace(change, row, chain=chain)
         change.audit(
             Action.CERTIFICATE_IMPORT,
             row.id,
@@ -158,6 +175,43 @@ class Importer:
             after=facts_of(row),
         )
         return Imported(row, chain, put_right, answered)
+
+    def _chain(
+        self, change: Change, row: StoredCertificate, chain: str, *, now: int
+    ) -> tuple[str, tuple[str, ...]]:
+        """Choose between the chain that is stored of a row and a new one; return it, and notes.
+
+        The stored one stays where it reaches further, unless a certificate in it has expired.
+        """
+        kept = stored.chain_pem(change.connection, row.id) or chain
+        if chain.count("-----BEGIN") >= kept.count("-----BEGIN"):
+            return chain, ()
+        leads_nowhere = self.known.standing.findings(chain, Purpose.of(row.kind), now=now)
+        ends = min(one.not_valid_after_utc for one in Certificate.of_pem(kept).chain[1:])
+        if leads_nowhere and now <= ends.timestamp():
+            return kept, ("The stored chain is longer, and was kept.",)
+        return chain, ("The stored chain was longer, and was replaced.",)
+
+    def _find_key(
+        self, change: AuditedChange, readable: "Readable", *, tenant: str | None, scope: str | None
+    ) -> "_FoundKey":
+        """Find the key of a certificate that came without: with its request, or with another one.
+
+        Raises CertificateRefused, MasterKeyError.
+        """
+        certificate, kind = readable.assembled.certificate, readable.upload.kind
+        taken = take_pending_key(
+            change, self.master, certificate, kind, readable.names, scope=scope
+        )
+        if taken is not None:
+            return _FoundKey(taken.private_key, taken.answered.request.tenant, taken.answered)
+        row = _of_same_key(change, readable, tenant=tenant, scope=scope)
+        try:
+            key = unseal_private_key(self.master, row.sealed_key or b"", record=row.id)
+        except SealError as error:
+            raise MasterKeyError(str(error)) from error
+        note = f"Its private key is that of certificate {row.id}, which is stored here."
+        return _FoundKey(key, row.tenant, notes=(note,))
 
     def _row(self, readable: "Readable", *, tenant: str | None, now: int) -> StoredCertificate:
         upload, certificate = readable.upload, readable.assembled.certificate
@@ -194,6 +248,16 @@ class Readable:
 
 
 @dataclass(frozen=True)
+class _FoundKey:
+    """A key that was here before its certificate: whose it is, the request it waited with."""
+
+    private_key: PrivateKey = field(repr=False)
+    tenant: str | None
+    answered: Answered | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Imported:
     """A stored certificate with its chain in PEM, and what was put right on the way.
 
@@ -216,8 +280,8 @@ def import_certificate(
 ) -> Imported:
     """Read and store an upload of somebody, in one transaction of its own.
 
-    Raises CertificateRefused, UnknownTenant, AlreadyStored, MasterKeyError (nothing is stored),
-    StoreError.
+    Raises CertificateRefused, UnknownTenant, AlreadyStored, Missed, MasterKeyError (nothing is
+    stored), StoreError.
     """
     importer = Importer(master, lab=lab)
     readable = importer.read(upload, now=now)
@@ -253,6 +317,28 @@ def _contents(upload: Upload) -> list[PemContents]:
     return contents
 
 
+def _of_same_key(
+    change: Change, readable: Readable, *, tenant: str | None, scope: str | None
+) -> StoredCertificate:
+    """Find a stored certificate that has the key of one that came without: a CA may issue twice.
+
+    It is of the same kind, and of no other tenant. Raises CertificateRefused.
+    """
+    kept = stored.find(change.connection, Filter(kind=readable.upload.kind, tenant=scope))
+    rows = [row for row in kept if tenant is None or row.tenant in {None, tenant}]
+    found = stored.with_key(change.connection, rows, readable.assembled.certificate.spki_sha256)
+    if found is None:
+        raise CertificateRefused(
+            "no-key",
+            "A certificate that is used here needs its private key: paste it too, or send it as"
+            " private_key. Only the certificate of a request that was made here (`shaken"
+            " certificates request`) comes without, and no request waits for this one, nor is its"
+            " key stored with another certificate of this kind and tenant.",
+            field="private_key",
+        )
+    return found
+
+
 def _hold_replacement(before: StoredCertificate, upload: Upload, scope: str | None) -> None:
     """Refuse to write a stored leaf anew unless it is asked for, by whom it belongs to.
 
@@ -270,16 +356,9 @@ def _hold_replacement(before: StoredCertificate, upload: Upload, scope: str | No
         )
 
 
-def _replace(
-    change: Change, before: StoredCertificate, row: StoredCertificate, chain: str
-) -> tuple[StoredCertificate, str, tuple[str, ...]]:
-    """Write a stored leaf anew with what the new import has more; keep what it lacks.
-
-    Returns the row and chain that are stored now, and notes.
-    """
-    kept = stored.chain_pem(change.connection, before.id) or ""
-    better = chain.count("-----BEGIN") >= kept.count("-----BEGIN")
-    merged = replace(
+def _merged(before: StoredCertificate, row: StoredCertificate) -> StoredCertificate:
+    """Take what a new import of a stored leaf has; keep what it lacks."""
+    return replace(
         row,
         tenant=row.tenant or before.tenant,
         x5u=row.x5u or before.x5u,
@@ -287,10 +366,6 @@ def _replace(
         sealed_key=row.sealed_key or before.sealed_key,
         stored_at=before.stored_at,
     )
-    stored.replace(change, merged, chain=chain if better else kept)
-    if better:
-        return merged, chain, ()
-    return merged, kept, ("The stored chain is longer, and was kept.",)
 
 
 def _check_x5u(url: str | None, *, lab: bool) -> None:

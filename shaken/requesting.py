@@ -154,21 +154,15 @@ def take_pending_key(
     names: Sequence[str],
     *,
     scope: str | None,
-) -> Taken:
-    """Take the key that waits for a certificate of this kind and these host names.
+) -> Taken | None:
+    """Take the key that waits for a certificate of this kind and these host names, if one does.
 
     Its request is removed: whoever takes the key stores it in the same change. `scope` is the one
     tenant whose requests count, None: those of all. Raises CertificateRefused, MasterKeyError.
     """
     request = stored.get(change.connection, certificate.spki_sha256)
     if request is None or scope not in {None, request.tenant}:
-        raise CertificateRefused(
-            "no-key",
-            "A certificate that is used here needs its private key: paste it too, or send it as"
-            " private_key. Only the certificate of a request that was made here (`shaken"
-            " certificates request`) comes without, and no request waits for this one.",
-            field="private_key",
-        )
+        return None
     if request.kind is not kind:
         raise CertificateRefused(
             "other-kind",

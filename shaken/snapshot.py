@@ -138,7 +138,7 @@ def tls_candidate(row: certificates.StoredCertificate) -> TlsCandidate:
     )
 
 
-_EMPTY = Snapshot(
+EMPTY = Snapshot(
     revision=-1,
     tenant_rows=Mirror(tables.tenants.c.address, tenants.TENANT_COLUMNS, tenants.read_tenant),
     trunk_rows=Mirror(tables.trunks.c.name, tenants.TRUNK_COLUMNS, tenants.read_trunk),
@@ -150,6 +150,7 @@ _EMPTY = Snapshot(
     sources=SourceIndex(()),
     standing=Standing(()),
 )
+"""A store before anything was read of it."""
 
 
 def _sources(trunks: Iterable[Trunk]) -> SourceIndex[Trunk]:
@@ -158,7 +159,7 @@ def _sources(trunks: Iterable[Trunk]) -> SourceIndex[Trunk]:
 
 def take_snapshot(database: Database, previous: Snapshot | None = None) -> Snapshot:
     """Read the store as it is now, starting from the previous snapshot. Raises StoreError."""
-    before = previous or _EMPTY
+    before = previous or EMPTY
     with database.reading() as connection:
         root_rows = before.root_rows.follow(connection)
         same_roots = root_rows is before.root_rows

@@ -6,8 +6,10 @@ result is fit for a purpose is for `trust.profiles` and `trust.path` to say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import types
@@ -20,7 +22,10 @@ from trust.certificate import (
     issued,
     subject_of,
 )
-from trust.pem import USED_KEYS, PemContents, PrivateKey
+from trust.pem import MAX_BLOCKS, USED_KEYS, PemContents, PrivateKey
+
+Issuers: TypeAlias = Mapping[x509.Certificate, Sequence[x509.Certificate]]
+"""Each certificate that was pasted, with those among them that issued it."""
 
 MAX_NAME_LENGTH = 200
 """Characters of a subject that a note or complaint quotes: a CA may have put much into it."""
@@ -35,13 +40,20 @@ class Assembled:
     notes: tuple[str, ...]
 
 
-def assemble(*contents: PemContents) -> Assembled:
+def assemble(
+    *contents: PemContents,
+    now: datetime | None = None,
+    roots: Collection[x509.Certificate] = (),
+) -> Assembled:
     """Make one chain of what was pasted, in one text or several, with the key that fits it.
 
     The leaf is the certificate the key fits, without a key the one that issued no other; the
-    intermediates follow by name and signature. Duplicates and a root are left out, with a note.
+    intermediates follow by name and signature. Where several certificates of one issuer fit, the
+    one that is valid `now` (aware; None: no matter when) is taken, of these the one that leads to
+    one of `roots`, then to another that was pasted, then the one that ends last. Duplicates and a
+    root are left out, with a note.
 
-    Raises CertificateRefused: `no-certificate`, `several-keys`, `key-mismatch`,
+    Raises CertificateRefused: `no-certificate`, `too-many-blocks`, `several-keys`, `key-mismatch`,
     `foreign-certificate`, `unsupported-key`.
     """
     notes = [note for one in contents for note in one.notes]
@@ -52,9 +64,17 @@ def assemble(*contents: PemContents) -> Assembled:
             "There is no certificate in the text, only other blocks. Paste the block that starts "
             "with -----BEGIN CERTIFICATE----- too.",
         )
+    if len(certificates) > MAX_BLOCKS:
+        raise CertificateRefused(
+            "too-many-blocks",
+            f"There are more than {MAX_BLOCKS} certificates. Paste only the certificate and its "
+            "intermediates.",
+        )
     private_key = _only_key([key for one in contents for key in one.private_keys])
-    leaf = _leaf(certificates, private_key)
-    chain = _chain(leaf, certificates, notes)
+    issuers = {one: [other for other in certificates if issued(other, one)] for one in certificates}
+    leaf = _leaf(issuers, private_key)
+    chain = _chain(leaf, issuers, _Preference(issuers, now, roots))
+    notes += _left_out(leaf, issuers, chain)
     if [one for one in certificates if one in chain] != chain:
         notes.append("The certificates were put in order: the leaf, then each issuer.")
     if len(chain) > 1 and issued(chain[-1], chain[-1]):
@@ -83,12 +103,10 @@ def _only_key(keys: Sequence[PrivateKey]) -> PrivateKey | None:
     return keys[0] if keys else None
 
 
-def _leaf(
-    certificates: Sequence[x509.Certificate], private_key: PrivateKey | None
-) -> x509.Certificate:
+def _leaf(issuers: Issuers, private_key: PrivateKey | None) -> x509.Certificate:
     fitting = [
         one
-        for one in certificates
+        for one in issuers
         if private_key is None or _public_key(one) == private_key.public_key()
     ]
     if not fitting:
@@ -101,7 +119,7 @@ def _leaf(
     ends = [
         one
         for one in fitting
-        if not any(issued(one, other) for other in certificates if other != one)
+        if not any(one in above for other, above in issuers.items() if other != one)
     ]
     leaf = min(ends or fitting, key=is_ca)
     if _public_key(leaf) is None:
@@ -111,20 +129,64 @@ def _leaf(
     return leaf
 
 
+class _Preference:
+    """Which of several certificates of one issuer is the best, as of a time, for these roots."""
+
+    def __init__(
+        self, issuers: Issuers, now: datetime | None, roots: Collection[x509.Certificate]
+    ) -> None:
+        self._issuers = issuers
+        self._valid = {
+            one
+            for one in issuers
+            if now is None or one.not_valid_before_utc <= now <= one.not_valid_after_utc
+        }
+        self._trusted = [
+            one
+            for one in issuers
+            if one in self._valid and (one in roots or any(issued(root, one) for root in roots))
+        ]
+        for trusted in self._trusted:
+            self._trusted += [
+                one
+                for one, above in issuers.items()
+                # A chain ends at what signs itself, whoever else certifies that.
+                if trusted in above and one not in above
+                if one in self._valid and one not in self._trusted
+            ]
+
+    def rank(self, certificate: x509.Certificate) -> tuple[bool, bool, bool, datetime]:
+        """Return what is greatest for the best."""
+        return (
+            certificate in self._valid,
+            certificate in self._trusted,
+            not self._valid.isdisjoint(self._issuers[certificate]),
+            certificate.not_valid_after_utc,
+        )
+
+
 def _chain(
-    leaf: x509.Certificate, certificates: Sequence[x509.Certificate], notes: list[str]
+    leaf: x509.Certificate, issuers: Issuers, preference: _Preference
 ) -> list[x509.Certificate]:
-    """Follow the issuers from the leaf; every certificate must be the issuer of another."""
+    """Follow the issuers from the leaf, as far as a root."""
+    chain = [leaf]
+    while chain[-1] not in issuers[chain[-1]]:
+        above = [one for one in issuers[chain[-1]] if one not in chain]
+        if not above:
+            break
+        chain.append(max(above, key=preference.rank))
+    return chain
+
+
+def _left_out(
+    leaf: x509.Certificate, issuers: Issuers, chain: Sequence[x509.Certificate]
+) -> Iterator[str]:
+    """Say which certificates the chain does without; each must be the issuer of another."""
     belonging = [leaf]
     for certificate in belonging:
-        belonging += [
-            one for one in certificates if one not in belonging and issued(one, certificate)
-        ]
-    chain = [leaf]
-    for certificate in belonging:
-        if certificate not in chain and issued(certificate, chain[-1]):
-            chain.append(certificate)
-    for certificate in certificates:
+        belonging += [one for one in issuers[certificate] if one not in belonging]
+    in_chain = {_name(one) for one in chain}
+    for certificate in issuers:
         if certificate not in belonging:
             raise CertificateRefused(
                 "foreign-certificate",
@@ -133,8 +195,11 @@ def _chain(
                 "that is missing between them.",
             )
         if certificate not in chain:
-            notes.append(f"{_name(certificate)} was left out: the chain is complete without it.")
-    return chain
+            told = _name(certificate)
+            if told in in_chain:
+                ends = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
+                told += f" (serial {certificate.serial_number:x}, ends {ends})"
+            yield f"{told} was left out: the chain is complete without it."
 
 
 def _public_key(certificate: x509.Certificate) -> types.CertificatePublicKeyTypes | None:

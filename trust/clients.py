@@ -70,7 +70,7 @@ def read_client_certificate(text: str, *, now: datetime) -> ClientCertificate:
             "too-many-certificates",
             f"Send the client's certificate and at most {MAX_CERTIFICATES - 1} authorities.",
         )
-    certificate = assemble(contents).certificate
+    certificate = assemble(contents, now=now).certificate
     check_tls(certificate)
     _check_strength(certificate)
     _check_purpose(certificate.leaf)

@@ -40,9 +40,10 @@ MAX_LENGTH = 256 * 1024
 """Characters of one text, bytes of one file. A long chain with its key has some 20 KiB."""
 
 MAX_BLOCKS = 32
-"""PEM blocks of one text: ordering a chain tries every certificate's signature on every other.
+"""PEM blocks of one text, certificates of one file or import.
 
-With the largest keys that fit into the text that takes about a second.
+Ordering a chain tries every certificate's signature on every other. With the largest keys
+that fit into the text that takes about a second.
 """
 
 _MARKER = re.compile(r"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 .]{0,39})-----")

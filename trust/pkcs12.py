@@ -4,7 +4,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 
 from trust.certificate import UNREADABLE, CertificateRefused
 from trust.kdf import UnknownCostError, check_cost, pkcs12_cost
-from trust.pem import MAX_LENGTH, PemContents, PrivateKey
+from trust.pem import MAX_BLOCKS, MAX_LENGTH, PemContents, PrivateKey
 
 _CONVERSION = "`openssl pkcs12 -legacy -in file.p12 -nodes -out file.pem` and import file.pem."
 
@@ -13,7 +13,7 @@ def read_pkcs12(data: bytes, *, passphrase: str | None) -> PemContents:
     """Read the certificates and the key of a PKCS#12 file.
 
     Raises CertificateRefused: `too-large`, `costly-key`, `wrong-passphrase`, `bad-pkcs12`,
-    `unsupported-key`.
+    `unsupported-key`, `too-many-blocks`.
     """
     if len(data) > MAX_LENGTH:
         detail = f"The file has more than {MAX_LENGTH // 1024} KiB."
@@ -33,13 +33,17 @@ def read_pkcs12(data: bytes, *, passphrase: str | None) -> PemContents:
         raise _unsupported_key() from None
     except UNREADABLE:
         raise _unreadable() from None
-    certificates = [bundle.cert, *bundle.additional_certs]
+    held = (bundle.cert, *bundle.additional_certs)
+    certificates = tuple(one.certificate for one in held if one is not None)
+    if len(certificates) > MAX_BLOCKS:
+        detail = (
+            f"The file holds more than {MAX_BLOCKS} certificates. Export only the certificate, its"
+            " intermediates and the key."
+        )
+        raise CertificateRefused("too-many-blocks", detail, field="pkcs12")
     if bundle.key is not None and not isinstance(bundle.key, PrivateKey):
         raise _unsupported_key()
-    return PemContents(
-        tuple(one.certificate for one in certificates if one is not None),
-        () if bundle.key is None else (bundle.key,),
-    )
+    return PemContents(certificates, () if bundle.key is None else (bundle.key,))
 
 
 def _secret(passphrase: str | None) -> bytes:

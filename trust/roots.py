@@ -6,6 +6,8 @@ deleted, until he resets the list. Pure rules: `trust.bundle` reads what certifi
 `trust.store.roots` keeps the lists, `trust.path` leads from a certificate up to a root.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -13,7 +15,7 @@ from enum import StrEnum
 
 from cryptography import x509
 
-from trust.certificate import Certificate, CertificateRefused, is_ca, issued
+from trust.certificate import Certificate, CertificateKind, CertificateRefused, is_ca, issued
 from trust.pem import read_pem, split_blocks
 
 MAX_ROOTS = 300
@@ -27,6 +29,11 @@ class Purpose(StrEnum):
     """TLS servers that are called."""
     STI = "sti"
     """Certificates that sign PASSporTs."""
+
+    @classmethod
+    def of(cls, kind: CertificateKind) -> Purpose:
+        """Return what the root of a certificate of ours has to be trusted for."""
+        return cls.STI if kind is CertificateKind.STI else cls.TLS
 
 
 class Shipper(StrEnum):
@@ -73,7 +80,7 @@ class Edition:
     version: str
     digest: str
 
-    def replaces(self, applied: "Edition | None") -> bool:
+    def replaces(self, applied: Edition | None) -> bool:
         """Say whether it takes the place of the edition that was last applied.
 
         An older one does not: while a fleet is upgraded, nodes with either version start.

@@ -111,7 +111,7 @@ def _warnings(call: ApiCall, row: StoredCertificate, chain: str) -> Iterator[Cer
         yield CertificateWarning(finding.slug, finding.detail)
     # Nobody expects the built-in one to be trusted: it is there until there is another.
     if row.source is not Source.BUILT_IN:
-        purpose = Purpose.STI if row.kind is CertificateKind.STI else Purpose.TLS
+        purpose = Purpose.of(row.kind)
         for finding in call.snapshot.standing.findings(chain, purpose, now=call.now):
             yield CertificateWarning(finding.slug, finding.detail)
     if row.kind is CertificateKind.DOMAIN and (strangers := _strangers(call, row)):

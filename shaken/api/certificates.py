@@ -81,7 +81,8 @@ class CertificateDeletion(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
 def create(call: ApiCall) -> Reply:
     """Import a certificate with its key, given or waiting here; all of it or nothing."""
-    importer = Importer(call.resources.master, lab=call.resources.config.signing.lab_urls)
+    lab = call.resources.config.signing.lab_urls
+    importer = Importer(call.resources.master, lab=lab, known=call.snapshot)
     try:
         readable = importer.read(_upload(call), now=call.now)
         with call.changing() as change:
@@ -108,6 +109,14 @@ def create(call: ApiCall) -> Reply:
             f"this certificate is stored as {error.id}, not for your tenant: only a credential that"
             " is for all tenants can replace it",
             id=error.id,
+        ) from error
+    except certificates.Missed as error:
+        raise Problem(
+            409,
+            "in-use",
+            f"{error}; import another for it first, or delete this one with ?force=true and import"
+            " it anew with its key",
+            id=error.dependent.certificate,
         ) from error
     shown = record(call, done.certificate, chain=done.chain)
     notes = tuple(CertificateWarning("put-right", note) for note in done.notes)
@@ -199,7 +208,7 @@ def _upload(call: ApiCall) -> Upload:
 
 def _binary(text: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise invalid("pkcs12", "the file is expected in base64") from error
 

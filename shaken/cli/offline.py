@@ -186,6 +186,6 @@ def pem_of(file: Path, passphrase: str | None) -> PemContents:
 def assembled(*contents: PemContents) -> Assembled:
     """Make one chain of the contents of files, or end with why not."""
     try:
-        return assemble(*contents)
+        return assemble(*contents, now=datetime.now(UTC))
     except CertificateRefused as error:
         raise click.ClickException(error.detail) from error

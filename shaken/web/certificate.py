@@ -125,8 +125,7 @@ def links_of(
     call: PageCall, certificate: Certificate, kind: CertificateKind
 ) -> tuple[Sequence[Link], bool]:
     """List the chain from its root down to the leaf; say whether its root is a trusted one."""
-    purpose = Purpose.STI if kind is CertificateKind.STI else Purpose.TLS
-    trusted = call.snapshot.standing.certificates(purpose)
+    trusted = call.snapshot.standing.certificates(Purpose.of(kind))
     last = certificate.chain[-1]
     above = [root for root in trusted if root.subject == last.issuer and issued(root, last)]
     links = [_link("This certificate", certificate.leaf)]

@@ -10,6 +10,7 @@ from shaken.api.problems import Problem, master_key_missing
 from shaken.api.routes import read_address
 from shaken.assignment import UnknownTenant
 from shaken.audit import AuditedChange, Unchanged
+from shaken.certificates import Missed
 from shaken.credentials import Role
 from shaken.importing import Imported, Importer, Readable, StoredForOthers
 from shaken.web import requests
@@ -104,7 +105,8 @@ def _sealed(call: PageCall, draft: Draft) -> str:
 
 
 def _importer(call: PageCall) -> Importer:
-    return Importer(call.resources.master, lab=call.resources.config.signing.lab_urls)
+    lab = call.resources.config.signing.lab_urls
+    return Importer(call.resources.master, lab=lab, known=call.snapshot)
 
 
 def _read(call: PageCall, draft: Draft) -> Readable:
@@ -152,6 +154,10 @@ def _add(call: PageCall, change: AuditedChange, readable: Readable) -> Imported:
         ) from error
     except StoredForOthers as error:
         raise _Wrong("material", "This certificate is here already, for another tenant.") from error
+    except Missed as error:
+        raise _Wrong(
+            "tenant", f"{sentence(str(error))} Import another for it first, or leave this empty."
+        ) from error
     except MasterKeyError as error:
         raise master_key_missing(error) from error
     except Problem as problem:

@@ -2,11 +2,13 @@
 
 import base64
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import NoEncryption
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
 from shaken.importing import MAX_NAMES
 from tests.shaken.world import World
@@ -33,12 +35,21 @@ def with_names(count: int) -> str:
     return made.pem + made.key_pem
 
 
-def of_one_name(count: int) -> str:
+def of_one_name(count: int) -> list[Made]:
     """Make certificates each of which may have issued every other, until the signature is tried."""
     name = "The same name"
     key, other = (rsa.generate_private_key(65537, 4096) for _ in range(2))
     issuer = Made(authority(None, name, key=key).certificate, other)
-    return "".join(authority(issuer, name, key=key).pem for _ in range(count))
+    return [authority(issuer, name, key=key) for _ in range(count)]
+
+
+def pems(made: Sequence[Made]) -> str:
+    return "".join(one.pem for one in made)
+
+
+def pkcs12_of(made: Sequence[Made]) -> bytes:
+    certificates = [one.certificate for one in made]
+    return serialize_key_and_certificates(None, None, None, certificates, NoEncryption())
 
 
 def text(content: str) -> dict[str, object]:
@@ -60,9 +71,23 @@ CASES: dict[str, tuple[Callable[[], dict[str, object]], int, str]] = {
         "too-many-blocks",
     ),
     "as many blocks as may be, of one name": (
-        lambda: text(of_one_name(MAX_BLOCKS)),
+        lambda: text(pems(of_one_name(MAX_BLOCKS))),
         400,
         "foreign-certificate",
+    ),
+    "a certificate too many in PKCS#12": (
+        lambda: file(pkcs12_of(of_one_name(MAX_BLOCKS + 1))),
+        400,
+        "too-many-blocks",
+    ),
+    "as much as may be of PKCS#12 and of text": (
+        lambda: {
+            **text(pems(of_one_name(MAX_BLOCKS))),
+            **file(pkcs12_of(of_one_name(MAX_BLOCKS))),
+            "passphrase": None,
+        },
+        400,
+        "too-many-blocks",
     ),
     "deep ASN.1 as certificate": (
         lambda: text(armoured("CERTIFICATE", nested(35_000))),

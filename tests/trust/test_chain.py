@@ -1,6 +1,6 @@
 """One chain out of what people pasted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 from trust.authority import Authority
 from trust.certificate import Certificate, CertificateRefused
 from trust.chain import MAX_NAME_LENGTH, Assembled, assemble
-from trust.pem import read_pem
+from trust.pem import MAX_BLOCKS, read_pem
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 ROOT = Authority.create("Lab root", now=NOW)
@@ -25,6 +25,7 @@ LEAF, ISSUING_PEM, STI_CA_PEM = (Certificate((one,)).pem() for one in STI.certif
 KEY = STI.key_pem
 RSA_KEY = ISSUING.issue_sti(key=rsa.generate_private_key(65537, 2048), now=NOW).key_pem
 OTHER = Authority.create("Other root", now=NOW)
+DAY = timedelta(days=1)
 
 FULL = STI.chain_pem + KEY
 
@@ -39,8 +40,8 @@ ORDERED = "The certificates were put in order: the leaf, then each issuer."
 ROOT_LEFT_OUT = 'The root "CN=Lab root,O=SHAKEN lab" was left out: who verifies has it already.'
 
 
-def assembled(*texts: str) -> Assembled:
-    return assemble(*(read_pem(text) for text in texts))
+def assembled(*texts: str, roots: Sequence[x509.Certificate] = ()) -> Assembled:
+    return assemble(*(read_pem(text) for text in texts), now=NOW, roots=roots)
 
 
 @pytest.mark.parametrize("key", ["", KEY], ids=["without the key", "with the key"])
@@ -90,21 +91,15 @@ def test_a_self_signed_certificate_alone_is_a_leaf() -> None:
     assert result.notes == ()
 
 
-def test_an_issuer_certified_twice_stands_once() -> None:
-    renamed = certified(STI_CA.certificate, by=OTHER)
-    text = FULL + Certificate((renamed,)).pem() + OTHER.certificate_pem
-
-    result = assembled(text)
-
-    assert result.certificate == STI.certificate
-    assert result.notes == (
-        '"CN=Lab STI-CA,O=SHAKEN lab" was left out: the chain is complete without it.',
-        '"CN=Other root,O=SHAKEN lab" was left out: the chain is complete without it.',
-    )
+# Several certificates of one issuer
 
 
 def certified(
-    certificate: x509.Certificate, *, by: Authority, not_before: datetime = NOW
+    certificate: x509.Certificate,
+    *,
+    by: Authority,
+    begins: datetime = NOW,
+    ends: datetime = NOW + timedelta(days=9),
 ) -> x509.Certificate:
     """Have another authority certify the same name and key once more."""
     builder = x509.CertificateBuilder(
@@ -112,13 +107,117 @@ def certified(
         certificate.subject,
         certificate.public_key(),
         x509.random_serial_number(),
-        not_before,
-        NOW + timedelta(days=9),
+        begins,
+        ends,
     )
     for extension in certificate.extensions:
         if not isinstance(extension.value, x509.AuthorityKeyIdentifier):
             builder = builder.add_extension(extension.value, critical=extension.critical)
     return builder.sign(by.private_key, hashes.SHA256())
+
+
+LONGEST = timedelta(days=9999)
+EXPIRED = certified(STI_CA.certificate, by=ROOT, begins=NOW - DAY * 9, ends=NOW - DAY)
+FUTURE = certified(STI_CA.certificate, by=ROOT, begins=NOW + DAY, ends=NOW + LONGEST)
+LONGER = certified(STI_CA.certificate, by=ROOT, ends=NOW + LONGEST)
+ELSEWHERE = certified(STI_CA.certificate, by=OTHER, ends=NOW + LONGEST)
+ROOT_ELSEWHERE = certified(ROOT.certificate, by=OTHER)
+
+
+def pem(*certificates: x509.Certificate) -> str:
+    return Certificate(certificates).pem()
+
+
+def left_out(certificate: x509.Certificate, ends: str) -> str:
+    """Return the note about one of several certificates of the STI-CA."""
+    told = f"(serial {certificate.serial_number:x}, ends {ends})"
+    return f'"CN=Lab STI-CA,O=SHAKEN lab" {told} was left out: the chain is complete without it.'
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["pasted first", "pasted last"])
+@pytest.mark.parametrize(
+    ("other", "ends"),
+    [(EXPIRED, "2026-05-31"), (FUTURE, "2053-10-16")],
+    ids=["expired", "not valid yet"],
+)
+def test_of_an_issuer_certified_twice_the_certificate_that_is_valid_is_taken(
+    other: x509.Certificate, ends: str, *, is_first: bool
+) -> None:
+    pems = [pem(other), STI_CA_PEM] if is_first else [STI_CA_PEM, pem(other)]
+
+    result = assembled(LEAF + ISSUING_PEM + "".join(pems))
+
+    assert result.certificate == STI.certificate
+    assert result.notes == (left_out(other, ends),)
+
+
+@pytest.mark.parametrize("pasted", list(permutations([STI_CA.certificate, ELSEWHERE])))
+def test_of_an_issuer_certified_twice_the_certificate_below_a_trusted_root_is_taken(
+    pasted: Sequence[x509.Certificate],
+) -> None:
+    for root, taken in ((ROOT, STI_CA.certificate), (OTHER, ELSEWHERE)):
+        result = assembled(LEAF + ISSUING_PEM + pem(*pasted), roots=[root.certificate])
+
+        assert result.certificate.chain[2:] == (taken,)
+
+
+def test_a_trusted_root_counts_from_several_certificates_below() -> None:
+    above = Authority.create("A CA above", now=NOW)
+    bridge = certified(above.certificate, by=ROOT)
+    bridged = certified(STI_CA.certificate, by=above)
+
+    result = assembled(
+        LEAF + ISSUING_PEM + pem(ELSEWHERE, bridged, bridge), roots=[ROOT.certificate]
+    )
+
+    assert result.certificate.chain[2:] == (bridged, bridge)
+
+
+def test_of_an_issuer_certified_twice_the_certificate_whose_issuer_is_there_too_is_taken() -> None:
+    result = assembled(FULL + pem(ELSEWHERE) + OTHER.certificate_pem)
+
+    assert result.certificate.chain[2:] == (ELSEWHERE,)
+    assert result.notes == (
+        left_out(STI_CA.certificate, f"{STI_CA.certificate.not_valid_after_utc:%Y-%m-%d}"),
+        'The root "CN=Other root,O=SHAKEN lab" was left out: who verifies has it already.',
+    )
+
+
+@pytest.mark.parametrize("pasted", list(permutations([STI_CA.certificate, LONGER])))
+def test_of_an_issuer_certified_twice_the_certificate_that_ends_last_is_taken(
+    pasted: Sequence[x509.Certificate],
+) -> None:
+    result = assembled(LEAF + ISSUING_PEM + pem(*pasted))
+
+    assert result.certificate.chain[2:] == (LONGER,)
+
+
+@pytest.mark.parametrize("pasted", list(permutations([ROOT.certificate, ROOT_ELSEWHERE])))
+def test_a_chain_ends_at_a_root_though_another_certifies_it(
+    pasted: Sequence[x509.Certificate],
+) -> None:
+    result = assembled(FULL + pem(*pasted))
+
+    assert result.certificate == STI.certificate
+    assert ROOT_LEFT_OUT in result.notes
+
+
+def test_a_root_that_is_certified_by_a_trusted_one_is_passed() -> None:
+    result = assembled(FULL + pem(ROOT.certificate, ROOT_ELSEWHERE), roots=[OTHER.certificate])
+
+    assert result.certificate.chain == (*STI.certificate.chain, ROOT_ELSEWHERE)
+
+
+def test_the_number_of_certificates_in_all_texts_is_bounded() -> None:
+    many = "".join(
+        certified(STI_CA.certificate, by=ROOT).public_bytes(Encoding.PEM).decode()
+        for _ in range(MAX_BLOCKS - 3)
+    )
+    assert assembled(LEAF + ISSUING_PEM + STI_CA_PEM, many).certificate.chain
+
+    refused = refusal(lambda: assembled(STI.chain_pem, many + ROOT.certificate_pem))
+
+    assert (refused.slug, refused.field) == ("too-many-blocks", "certificate")
 
 
 def impostor() -> str:

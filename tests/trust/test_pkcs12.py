@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 import pytest
-from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.hazmat.primitives.serialization import NoEncryption, pkcs12
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +16,7 @@ from trust.authority import Authority
 from trust.certificate import CertificateRefused
 from trust.chain import assemble
 from trust.kdf import MAX_STEPS
-from trust.pem import MAX_LENGTH, read_pem
+from trust.pem import MAX_BLOCKS, MAX_LENGTH, read_pem
 from trust.pkcs12 import read_pkcs12
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -187,6 +187,22 @@ def test_a_file_may_cost_as_much_as_is_allowed() -> None:
 def test_the_length_of_a_file_is_bounded() -> None:
     assert refusal(lambda: read_pkcs12(bytes(MAX_LENGTH), passphrase=None)).slug == "bad-pkcs12"
     assert refusal(lambda: read_pkcs12(bytes(MAX_LENGTH + 1), passphrase=None)).slug == "too-large"
+
+
+def holding(count: int) -> bytes:
+    """Write a file with so many certificates."""
+    others = [Authority.create("Another", now=NOW).certificate for _ in range(count - 1)]
+    leaf, key = LAB.certificate.leaf, LAB.private_key
+    return pkcs12.serialize_key_and_certificates(b"x", key, leaf, others, NoEncryption())
+
+
+def test_the_number_of_certificates_in_a_file_is_bounded() -> None:
+    assert len(read_pkcs12(holding(MAX_BLOCKS), passphrase=None).certificates) == MAX_BLOCKS
+
+    refused = refusal(lambda: read_pkcs12(holding(MAX_BLOCKS + 1), passphrase=None))
+
+    assert (refused.slug, refused.field) == ("too-many-blocks", "pkcs12")
+    assert refused.detail.startswith("The file holds more than 32 certificates.")
 
 
 # Whatever is uploaded

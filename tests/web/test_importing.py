@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_an
 
 from shaken.web.drafts import Secrets, seal, unseal
 from shaken.web.sessions import IDLE_SECONDS, Session
-from tests.web.scenery import ACME, ALICE, BOUND, GLOBEX, Service
+from tests.web.scenery import ACME, ALICE, BOUND, GLOBEX, INITECH, Service
 from tests.web.visitor import Seen, Visitor, signed_in
 from trust.authority import Authority, Issued
 from trust.keys import MasterKey
@@ -213,6 +213,21 @@ async def test_what_is_here_already_is_replaced_only_when_asked(service: Service
     assert again.status == 422
     assert "This certificate is here already" in again.text
     assert ticked.status == 200
+
+
+async def test_the_only_certificate_of_a_tenant_does_not_go_over_to_another(
+    service: Service,
+) -> None:
+    visitor, spare = await signed_in(service, ALICE), service.scenery.spare
+    fields = {"kind": "sti", "material": spare.chain_pem + spare.key_pem}
+    preview = await send(visitor, {**fields, "tenant": INITECH})
+    await send(visitor, {**fields_of(preview), "step": "store"})
+
+    seen = await send(visitor, {**fields, "tenant": ACME, "replace": "yes"})
+
+    assert seen.status == 422
+    assert 'id="tenant-error"' in seen.text
+    assert f"It is the only certificate that {INITECH} signs with" in unescape(seen.text)
 
 
 async def test_a_wrong_order_is_put_right_and_said(service: Service) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from trust.certificate import CertificateKind, Source
+from trust.certificate import Certificate, CertificateKind, Source
 from trust.findings import Finding
 from trust.store.database import Change
 from trust.store.mirror import CHUNK
@@ -135,6 +135,23 @@ def find(
         if len(found) == limit:
             break
     return found
+
+
+def with_key(
+    connection: Connection, rows: Sequence[StoredCertificate], spki_sha256: str
+) -> StoredCertificate | None:
+    """Find the latest of some certificates that has this public key, and the private one with it.
+
+    Each chain is read for that: what is asked for seldom is not kept in the row.
+    """
+    latest_first = [row for row in reversed(rows) if row.sealed_key is not None]
+    for start in range(0, len(latest_first), CHUNK):
+        some = latest_first[start : start + CHUNK]
+        chains = chains_pem(connection, [row.id for row in some])
+        for row in some:
+            if Certificate.of_pem(chains[row.id]).spki_sha256 == spki_sha256:
+                return row
+    return None
 
 
 def of_tenant(connection: Connection, tenant: str) -> Iterable[str]:

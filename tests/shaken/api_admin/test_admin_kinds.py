@@ -292,6 +292,19 @@ def test_a_pkcs12_file_is_taken(admin: Caller, sti_ca: Authority, moment: dateti
     assert pem.body.decode() == issued.chain_pem
 
 
+def test_base64_of_a_pkcs12_file_may_have_line_breaks(
+    admin: Caller, sti_ca: Authority, moment: datetime
+) -> None:
+    issued = sti_ca.issue_server([new_tenant(admin)], now=moment)
+    wrapped = base64.encodebytes(base64.b64decode(pkcs12(issued, "open sesame"))).decode()
+    assert wrapped.count("\n") > 10
+    body = {"kind": "domain", "pkcs12": wrapped.replace("\n", "\r\n"), "passphrase": "open sesame"}
+
+    answer = admin.post(BASE, body)
+
+    assert (answer.status, answer.json()["id"]) == (201, issued.certificate.fingerprint)
+
+
 def test_a_pkcs12_file_that_is_no_base64_is_named(admin: Caller) -> None:
     answer = admin.post(BASE, {"kind": "system", "pkcs12": "*"})
 
@@ -417,7 +430,8 @@ def test_an_administrator_of_a_tenant_imports_domain_certificates_of_that_tenant
     system = bound.post(BASE, upload(foreign, kind="system"))
 
     problem(named, 404, "not-found")
-    problem(system, 400, "system-has-no-tenant", "tenant")
+    told = problem(system, 400, "system-has-no-tenant", "tenant")
+    assert "choose kind domain, or use a credential that is for all tenants" in told
     assert not is_stored(admin, foreign)
     assert new_certificate(bound, own, kind="domain")["tenant"] == mine
 

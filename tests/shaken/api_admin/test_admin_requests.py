@@ -406,7 +406,27 @@ def test_of_imports_at_the_same_time_one_gets_the_key_and_the_others_a_conflict(
         assert used[0]["detail"]["after"] == {"certificate": certificate.fingerprint}
 
 
-def test_a_key_goes_to_one_certificate_only(
+def test_a_second_certificate_for_the_same_request_has_the_key_of_the_first(
+    admin: Caller, sti_ca: Authority, moment: datetime
+) -> None:
+    tenant = new_tenant(admin, fallback="none")
+    record = new_request(admin, tenant=tenant)
+    first = certified(sti_ca, record, moment)
+    corrected = certified(sti_ca, record, moment, authority_of("5678"))
+    assert imported(admin, "sti", first).status == 201
+
+    answer = imported(admin, "sti", corrected)
+
+    assert (answer.json()["has_private_key"], answer.json()["tenant"]) == (True, tenant)
+    told = "Its private key is that of certificate"
+    assert notes(answer) == [f"{told} {first.fingerprint}, which is stored here."]
+    assert admin.delete(f"{BASE}/{first.fingerprint}").status == 204
+    _, signer = new_credential(admin, "signer", tenant=tenant)
+    signed = signer.sign(tenant=tenant, attest="A", origid=ORIGID)
+    assert signed.headers["x-certificate"] == f"{corrected.fingerprint}; chosen=tenant"
+
+
+def test_of_certificates_for_the_same_request_at_the_same_time_each_has_the_key(
     admin: Caller, sti_ca: Authority, moment: datetime
 ) -> None:
     record = new_request(admin)
@@ -415,7 +435,36 @@ def test_a_key_goes_to_one_certificate_only(
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda twin: imported(admin, "sti", twin), twins))
 
-    assert sorted(answer.status for answer in answers) == [201, 400, 400, 400]
+    assert [answer.status for answer in answers] == [201] * 4
+    assert all(answer.json()["has_private_key"] for answer in answers)
+
+
+def test_the_key_of_a_certificate_is_for_its_tenant_only(
+    admin: Caller, sti_ca: Authority, moment: datetime
+) -> None:
+    own, other = new_tenant(admin), new_tenant(admin)
+    _, bound = new_credential(admin, "admin", tenant=own)
+    for whose in (other, None):
+        record = new_request(admin, **({} if whose is None else {"tenant": whose}))
+        assert imported(admin, "sti", certified(sti_ca, record, moment)).status == 201
+        again = certified(sti_ca, record, moment)
+
+        problem(imported(bound, "sti", again), 400, "no-key", "private_key")
+
+        assert imported(admin, "sti", again, tenant=own).status == (201 if whose is None else 400)
+
+
+def test_the_key_of_a_certificate_is_for_its_kind_only(
+    admin: Caller, sti_ca: Authority, moment: datetime
+) -> None:
+    tenant = new_tenant(admin)
+    record = new_request(admin, "domain", names=[tenant])
+    assert imported(admin, "domain", certified(sti_ca, record, moment)).status == 201
+    again = certified(sti_ca, record, moment)
+
+    problem(imported(admin, "system", again), 400, "no-key", "private_key")
+
+    assert imported(admin, "domain", again).json()["tenant"] == tenant
 
 
 def test_the_same_leaf_again_keeps_its_key_when_it_is_replaced(
