@@ -115,7 +115,7 @@ class SipSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_certificates: ClientCertificates = ClientCertificates.OFF
     """Whether clients of the TLS listeners are asked for a certificate."""
     connections: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
-    """Connections of TCP and TLS that a worker holds."""
+    """Connections of TCP and TLS that a worker holds; unknown sources share a quarter."""
     connections_per_address: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 100
     """Of these, from one address."""
     idle_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 900

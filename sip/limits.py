@@ -1,6 +1,7 @@
-"""What a SIP server spends at most."""
+"""What a SIP server spends at most, and for whom."""
 
 from dataclasses import dataclass
+from ipaddress import IPv6Network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +29,21 @@ class Limits:
     """A connection without any message for so long is closed: RFC 5626 §4.4.1 has clients ping it
     within 840 seconds."""
     partial_seconds: float = 15.0
-    """How long a message may take from its first byte to its last."""
+    """How long a message may take from its first byte to its last, and a stranger to begin one."""
     handshake_seconds: float = 10.0
     """How long a TLS handshake may take."""
     unsent_bytes: int = 1024 * 1024
     """Answers that wait for a peer to read them; one that does not is cut off."""
+
+    @property
+    def stranger_connections(self) -> int:
+        """How many of the connections strangers share: with these they shut out nobody else."""
+        return max(1, self.connections // 4)
+
+
+def place_of_stranger(address: str) -> str:
+    """Name what the connections of a stranger at an IP address are counted by.
+
+    For IPv6 that is the network of a site: who has one has 2**64 addresses.
+    """
+    return str(IPv6Network((address, 64), strict=False)) if ":" in address else address

@@ -153,9 +153,10 @@ class _Message:
     def values(self, name: str) -> tuple[str, ...]:
         """Find all values of a header field that is a list (RFC 3261 §7.3.1).
 
-        Raises HeaderError when one cannot be told from the next.
+        An empty one, as PBXs make of an empty variable, has none. Raises HeaderError when one value
+        cannot be told from the next.
         """
-        return tuple([value for line in self.lines(name) for value in split_list(line)])
+        return tuple([value for line in self.lines(name) if line for value in split_list(line)])
 
     def addresses(self, name: str) -> tuple[Address, ...]:
         """Find all addresses of a Contact, P-Asserted-Identity, Diversion and the like.

@@ -31,13 +31,15 @@ class NumberError(ValueError):
     """A text is no telephone number; the message is a short sentence that says why."""
 
 
-def canonical_number(text: str, *, country: str | None) -> str:
+def canonical_number(text: str, *, country: str | None, context: str | None = None) -> str:
     """Spell a telephone number canonically (RFC 8224 §8.3).
 
     `text` is a number as SIP, an API or a person writes it. `country` is the region (ISO 3166
     alpha-2, upper case) whose national numbers a text without `+` may be; with None the digits are
     taken as they stand, as are those no rule of the country turns into an international number.
-    Numbers that hold `*` or `#` are service codes and never get a country code.
+    `context` is the start of the global numbers among which a text without `+` is local, as in
+    `+44` (`sip.uri.phone_context`); where there is one, it says the country, whatever `country`
+    is. Numbers that hold `*` or `#` are service codes and never get a country code.
 
     Returns 1 to 15 characters out of digits, `*` and `#`.
 
@@ -46,12 +48,16 @@ def canonical_number(text: str, *, country: str | None) -> str:
     `is_country` does not know.
     """
     plain = _PLAIN.fullmatch(text)
-    if plain is not None and (country is None or text[0] == "+"):
+    may_be_national = country is not None or context is not None
+    if plain is not None and (not may_be_national or text[0] == "+"):
         return plain[1]
     number = _strip(text)
-    if country is None or text[0] == "+" or not number.isdigit():
-        return number
-    return _with_country_code(number, country)
+    if may_be_national and text[0] != "+" and number.isdigit():
+        number = _international(number, country, context)
+    # Not before: the prefix of an international call is no part of its number.
+    if len(number) > MAX_NUMBER_LENGTH:
+        raise NumberError(f"a telephone number has at most {MAX_NUMBER_LENGTH} digits")
+    return number
 
 
 def is_country(code: str) -> bool:
@@ -73,17 +79,20 @@ def _strip(text: str) -> str:
         raise NumberError("a '+' may only stand at the start of a telephone number")
     if stranger is not None:
         raise NumberError(f"a telephone number may not hold {stranger[0]!a}")
-    if len(number) > MAX_NUMBER_LENGTH:
-        raise NumberError(f"a telephone number has at most {MAX_NUMBER_LENGTH} digits")
     return number
 
 
-def _with_country_code(digits: str, country: str) -> str:
-    """Turn a national number into an international one where the country's plan knows how."""
+def _international(digits: str, country: str | None, context: str | None) -> str:
+    """Turn a national or local number into an international one where a plan knows how."""
     from sip import numbering_plan  # noqa: PLC0415 (slow to import, rarely needed)
 
-    if not numbering_plan.is_country(country):
+    if context is not None:
+        number = numbering_plan.in_context(digits, _strip(context))
+    elif country is None:
+        number = digits
+    elif numbering_plan.is_country(country):
+        number = numbering_plan.with_country_code(digits, country)
+    else:
         raise NumberError(f"the country {country[:8]!a} of national telephone numbers is not known")
-    number = numbering_plan.with_country_code(digits, country)
     # Some plans admit digits that leave no room for the country code, as Germany's does.
     return number if len(number) <= MAX_NUMBER_LENGTH else digits

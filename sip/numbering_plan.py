@@ -12,6 +12,9 @@ from phonenumbers import PhoneNumber, PhoneNumberFormat, ValidationResult
 CACHE_SIZE = 8192
 """Numbers remembered: reading one costs about as much as signing it, and callers repeat."""
 
+MAX_COUNTRY_CODE_LENGTH = 3
+"""Digits of a country code (ITU-T E.164 §6.2.1); none is the beginning of another."""
+
 
 def is_country(code: str) -> bool:
     """Say whether a region (ISO 3166 alpha-2, upper case) has a known numbering plan."""
@@ -31,6 +34,28 @@ def with_country_code(digits: str, country: str) -> str:
         return digits
     if not _is_national(number, digits, country):
         return digits
+    return _international(number)
+
+
+@lru_cache(maxsize=CACHE_SIZE)
+def in_context(digits: str, prefix: str) -> str:
+    """Read digits that are local to the global numbers with a prefix, or return them as they stand.
+
+    Both are ASCII digits only. A prefix need not make a number by standing before the digits (RFC
+    3966 §5.1.5: 911 is local to +1): where it makes none that is in use, the digits are read as
+    those of its country. Never raises.
+    """
+    number = _in_use(prefix + digits)
+    if number is not None:
+        return _international(number)
+    for length in range(1, MAX_COUNTRY_CODE_LENGTH + 1):
+        country = phonenumbers.region_code_for_country_code(int(prefix[:length]))
+        if is_country(country):
+            return with_country_code(digits, country)
+    return digits
+
+
+def _international(number: PhoneNumber) -> str:
     return phonenumbers.format_number(number, PhoneNumberFormat.E164).removeprefix("+")
 
 

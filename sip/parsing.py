@@ -26,7 +26,9 @@ MAX_MESSAGE_LENGTH = 65535
 MAX_HEADER_FIELDS = 256
 """Most header fields in a message: 70 hops leave a Via and a Record-Route each, and some room."""
 
-_FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
+# The white space before it is taken off what stands there: sought here, in a run of blanks that no
+# line break ends, it would be sought anew at each of them.
+_FOLD = re.compile(r"\r\n[ \t]+")
 _LENGTH = re.compile(r"[0-9]{1,10}")
 _VERSION = re.compile(r"SIP/([0-9]+\.[0-9]+)", re.IGNORECASE)
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?", re.IGNORECASE | re.DOTALL)
@@ -93,7 +95,8 @@ def parse(data: bytes) -> Request | Response:
     end = data.find(b"\r\n\r\n", start)
     head = data[start : end if end >= 0 else len(data)].decode("utf-8", "surrogateescape")
     if "\r\n " in head or "\r\n\t" in head:
-        head = _FOLD.sub(" ", head)
+        *folded, last = _FOLD.split(head)
+        head = " ".join([*(part.rstrip(" \t") for part in folded), last])
     lines = head.split("\r\n")
     try:
         _check_extent(data, end)

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from sip.datagrams import DatagramListener, plain_address
-from sip.limits import Limits
+from sip.limits import Limits, place_of_stranger
 from sip.reception import Answer, Handler, Reception, Source, Stateless
 from sip.streams import StreamConnection
 from sip.transaction import Timers
@@ -47,8 +47,10 @@ class SipServer:
 
     `udp`, `tcp` and `tls` are bound sockets, those of the latter two listening or not; the server
     closes them. `tls_context` is for `tls`. `is_known` says cheaply whether a source is anyone's:
-    of all others' messages only `Limits.strangers_per_second` are read. `is_sure` says whether it
-    is that one's beyond doubt: unasked no others get more over UDP than `MAX_AMPLIFICATION`.
+    of all others' messages only `Limits.strangers_per_second` are read, and they have
+    `Limits.stranger_connections` in all. Over TLS it is asked before the handshake, and again when
+    the client's certificate is there. `is_sure` says whether it is that one's beyond doubt: unasked
+    no others get more over UDP than `MAX_AMPLIFICATION`.
 
     Responses go to the address a request came from, over the connection it came by; over UDP to
     the port of RFC 3581 or of the topmost Via. `maddr` and `received` of others are not followed.
@@ -85,8 +87,9 @@ class SipServer:
         self._reception: Reception | None = None
         self._datagrams: list[DatagramListener] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._connections: set[StreamConnection] = set()
-        self._open: Counter[str] = Counter()  # connections and handshakes, by address
+        self._connections: dict[StreamConnection, str] = {}  # what each is counted by
+        self._strangers: set[StreamConnection] = set()  # those of them of no known source
+        self._open: Counter[str] = Counter()  # how many are counted by the same
 
     async def start(self) -> None:
         """Begin to serve. Raises OSError when a socket cannot listen."""
@@ -155,29 +158,32 @@ class SipServer:
                 _log.warning("no SIP connection can be accepted: %s", error)
                 await asyncio.sleep(_ACCEPT_PAUSE_SECONDS)
                 continue
-            host, _ = plain_address(address)
-            if (
-                self._open.total() >= self._limits.connections
-                or self._open[host] >= self._limits.connections_per_address
-            ):
+            host, port = plain_address(address)
+            is_known = self._is_known(Source("TCP" if context is None else "TLS", host, port))
+            place = host if is_known else place_of_stranger(host)
+            if not self._has_room(place, is_known=is_known):
                 peer.close()
                 continue
-            self._open[host] += 1
-            self._spawn(self._connect(peer, host, context, reception))
+            connection = StreamConnection(reception, limits=self._limits, on_close=self._forget)
+            self._connections[connection] = place
+            self._open[place] += 1
+            if not is_known:
+                self._strangers.add(connection)
+            self._spawn(self._connect(peer, connection, context))
+
+    def _has_room(self, place: str, *, is_known: bool) -> bool:
+        limits = self._limits
+        return (
+            self._open.total() < limits.connections
+            and self._open[place] < limits.connections_per_address
+            and (is_known or len(self._strangers) < limits.stranger_connections)
+        )
 
     async def _connect(
-        self,
-        peer: socket.socket,
-        host: str,
-        context: ssl.SSLContext | None,
-        reception: Reception,
+        self, peer: socket.socket, connection: StreamConnection, context: ssl.SSLContext | None
     ) -> None:
-        """Make a connection of an accepted socket, after its handshake where there is one."""
+        """Connect an accepted socket, after its handshake where there is one."""
         loop = asyncio.get_running_loop()
-        connection = StreamConnection(
-            reception, limits=self._limits, on_close=lambda closed: self._forget(closed, host)
-        )
-        self._connections.add(connection)
         try:
             await loop.connect_accepted_socket(
                 lambda: connection,
@@ -187,24 +193,29 @@ class SipServer:
             )
         except (OSError, ssl.SSLError) as error:
             _log.debug("a TLS handshake for SIP failed: %s", error)
-            self._forget(connection, host)
+            self._forget(connection)
         except asyncio.CancelledError:
             peer.close()
             raise
+        else:
+            if self._is_known(connection.source):
+                self._strangers.discard(connection)
 
-    def _forget(self, connection: StreamConnection, host: str) -> None:
-        if connection in self._connections:
-            self._connections.remove(connection)
-            self._open[host] -= 1
-            if not self._open[host]:
-                del self._open[host]
+    def _forget(self, connection: StreamConnection) -> None:
+        self._strangers.discard(connection)
+        place = self._connections.pop(connection, None)
+        if place is not None:
+            self._open[place] -= 1
+            if not self._open[place]:
+                del self._open[place]
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             for connection in tuple(self._connections):
-                connection.close_if_idle(loop.time())
+                is_known = connection not in self._strangers
+                connection.close_if_idle(loop.time(), is_known=is_known)
 
     def _spawn(self, work: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -36,6 +36,7 @@ class StreamConnection(asyncio.Protocol):
         self._resume: asyncio.TimerHandle | None = None
         # When the last message ended, or the one that is on its way began.
         self._since = self._loop.time()
+        self._has_spoken = False
         self.source = Source("TCP", "", 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -76,10 +77,11 @@ class StreamConnection(asyncio.Protocol):
         if transport.get_write_buffer_size() > self._limits.unsent_bytes:
             transport.abort()
 
-    def close_if_idle(self, now: float) -> None:
+    def close_if_idle(self, now: float, *, is_known: bool) -> None:
         """Close the connection when its peer has been silent for too long."""
         limits = self._limits
-        allowed = limits.partial_seconds if self._framer.is_waiting else limits.idle_seconds
+        is_due = self._framer.is_waiting or not (is_known or self._has_spoken)
+        allowed = limits.partial_seconds if is_due else limits.idle_seconds
         if self._resume is None and now - self._since > allowed:
             self.close()
 
@@ -99,6 +101,7 @@ class StreamConnection(asyncio.Protocol):
                 if event is None:
                     break
                 self._since = self._loop.time()
+                self._has_spoken = True
                 if isinstance(event, KeepAlive):
                     side_by_side(came)
                     came.clear()

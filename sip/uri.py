@@ -12,6 +12,7 @@ import ipaddress
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from urllib.parse import unquote
 
 MAX_URI_LENGTH = 2048
 """Longest URI parsed, in characters: longer ones come from attackers, not from telephones."""
@@ -98,6 +99,8 @@ _ANONYMOUS = re.compile(
 )
 _SERVICE_URN = re.compile(r"(?i)urn:service:[a-z0-9][a-z0-9.-]{0,126}")
 
+_PHONE_CONTEXT = "phone-context"
+_GLOBAL_NUMBER = re.compile(r"\+[-.()]*[0-9][0-9\-.()]*")
 _TELEPHONE_USER = re.compile(r"\+?[0-9*#().-]+")
 
 
@@ -215,6 +218,27 @@ def telephone_number(text: str) -> str | None:
     return user if is_phone and _TELEPHONE_USER.fullmatch(user) else None
 
 
+def phone_context(text: str) -> str | None:
+    """Return how the global numbers begin that a URI's number is local to (RFC 3966 §5.1.5).
+
+    That is a `phone-context` of a tel URI, or in the user part of a SIP URI, that begins with `+`,
+    as in `+44`. None: there is none, or one that is a domain name and says nothing of numbers.
+    Raises UriError as `parse_uri` does, where there may be one.
+    """
+    if _PHONE_CONTEXT not in text.lower():  # of nearly all
+        return None
+    uri = parse_uri(text)
+    parameters = uri.parameters
+    if isinstance(uri, SipUri):
+        _, semicolon, rest = (uri.user or "").partition(";")
+        parameters = _parse_parameters(semicolon + rest)
+    for name, value in parameters:
+        if name == _PHONE_CONTEXT:
+            context = unquote(value or "")
+            return context if _GLOBAL_NUMBER.fullmatch(context) else None
+    return None
+
+
 def service_urn(text: str) -> str | None:
     """Return the URN of a service (RFC 5031) in lower case, None: the text is none."""
     return text.lower() if _SERVICE_URN.fullmatch(text) else None
@@ -223,9 +247,16 @@ def service_urn(text: str) -> str | None:
 def is_anonymous(text: str) -> bool:
     """Say whether a URI, or the bare user part of one, stands for a caller who is not named.
 
-    So does no text at all (RFC 3323 §4.1.1.3, RFC 3325).
+    So does no text at all (RFC 3323 §4.1.1.3, RFC 3325), and a SIP URI of a host alone.
     """
-    return _ANONYMOUS.fullmatch(text) is not None
+    if _ANONYMOUS.fullmatch(text) is not None:
+        return True
+    if "@" in text:
+        return False
+    try:
+        return isinstance(parse_uri(text), SipUri)
+    except UriError:
+        return False
 
 
 def canonical_uri(text: str) -> str:

@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from shaken.api.stir_errors import StirError, StirFault
 from shaken.passport import Party
 from sip.number import NumberError, canonical_number
-from sip.uri import UriError, canonical_uri, service_urn, telephone_number
+from sip.uri import UriError, canonical_uri, phone_context, service_urn, telephone_number
 
 MAX_DESTINATIONS = 64
 """Destinations of one call; a call list of a conference bridge has some dozen."""
@@ -100,4 +100,4 @@ def _party(text: str, country: str | None) -> Party:
     number = telephone_number(text)
     if number is None:
         return Party(uri=canonical_uri(text))
-    return Party(tn=canonical_number(number, country=country))
+    return Party(tn=canonical_number(number, country=country, context=phone_context(text)))

@@ -32,7 +32,7 @@ from shaken.x5u.names import SystemResolver
 from shaken.x5u.repository import Fetched, Repository
 from sip.identity import pasted_values
 from sip.number import NumberError, canonical_number
-from sip.uri import UriError, canonical_uri, telephone_number
+from sip.uri import UriError, canonical_uri, phone_context, telephone_number
 from trust.bundle import installed_bundle
 from trust.certificate import Certificate, subject_of
 
@@ -50,10 +50,12 @@ class Party(click.ParamType[str]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Read it, or end with what is wrong."""
         try:
-            number = telephone_number(value) if ":" in value else value
+            if ":" not in value:
+                return canonical_number(value, country=None)
+            number = telephone_number(value)
             if number is None:
                 return str(canonical_uri(value))
-            return canonical_number(number, country=None)
+            return canonical_number(number, country=None, context=phone_context(value))
         except (NumberError, UriError) as error:
             self.fail(str(error), param, ctx)
 

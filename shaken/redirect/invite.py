@@ -28,6 +28,7 @@ from sip.uri import (
     canonical_uri,
     is_anonymous,
     parse_uri,
+    phone_context,
     service_urn,
     telephone_number,
 )
@@ -155,7 +156,7 @@ def _party(uri: str, country: str | None, who: str) -> Party:
 def _named(uri: str, country: str | None) -> Party:
     number = _number(uri)
     if number is not None:
-        return Party(tn=canonical_number(number, country=country))
+        return Party(tn=canonical_number(number, country=country, context=phone_context(uri)))
     return Party(uri=service_urn(uri) or canonical_uri(uri))
 
 

@@ -6,7 +6,15 @@ import re
 from sip.identity import Identity, IdentityError, InfoError, parse_identities, strip_header_name
 from sip.number import NumberError, canonical_number
 from sip.numbering_plan import is_country
-from sip.uri import SipUri, TelUri, UriError, canonical_uri, parse_uri, telephone_number
+from sip.uri import (
+    SipUri,
+    TelUri,
+    UriError,
+    canonical_uri,
+    parse_uri,
+    phone_context,
+    telephone_number,
+)
 from tests.fuzz.target import VECTORS, Target, Targets, text_of
 
 COUNTRIES = (None, "US", "DE", "GB", "IT", "BR", "AR", "MX")
@@ -51,6 +59,7 @@ def _uri_holds(data: bytes, uri: SipUri | TelUri) -> None:
     number = telephone_number(text)
     assert number == telephone_number(str(uri))
     assert number is None or number in text
+    assert phone_context(text) == phone_context(str(uri))
 
 
 def _number(data: bytes) -> tuple[str | None, str]:
@@ -83,6 +92,7 @@ SIP_TARGETS: Targets = {
             b"SIP:*31%23@192.0.2.1;user=phone;transport=tcp",
             b"tel:+1(215)555-0100;ext=12",
             b"tel:7042;phone-context=example.com",
+            b"tel:863-1234;phone-context=+1-914-555",
         ),
     ),
     "number": Target(

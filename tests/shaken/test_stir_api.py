@@ -246,6 +246,7 @@ def test_destinations_are_signed_canonically(
             {"uri": "sip:alice@pbx.example.com:5060"},
         ),
         ({"uri": "tel:+1-215-555-0100;verstat=x"}, {"tn": "12155550100"}),
+        ({"uri": "tel:215-555-0100;phone-context=+1"}, {"tn": "12155550100"}),
         ({"uri": "sip:+12155550100@pbx.example.com;user=phone"}, {"tn": "12155550100"}),
     ],
 )

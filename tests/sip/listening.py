@@ -75,7 +75,9 @@ async def serving_udp(
 
 
 @asynccontextmanager
-async def serving_tcp(handler: Handler, *, limits: Limits | None = None) -> AsyncIterator[Endpoint]:
+async def serving_tcp(
+    handler: Handler, *, limits: Limits | None = None, **options: object
+) -> AsyncIterator[Endpoint]:
     sock, endpoint = bound(socket.SOCK_STREAM)
-    async with SipServer(handler, tcp=[sock], limits=limits):
+    async with SipServer(handler, tcp=[sock], limits=limits, **options):  # type: ignore[arg-type]
         yield endpoint

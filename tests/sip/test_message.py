@@ -31,6 +31,10 @@ HEAD = (
 VALUES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=40).map(
     lambda text: text.strip(" \t")
 )
+WORDS = st.lists(
+    st.just("") | st.from_regex(r"[a-z]([a-z ]{0,5}[a-z])?", fullmatch=True), min_size=1
+)
+BLANKS = st.text(" \t", max_size=3)
 NAMES = st.from_regex(r"X-[A-Za-z0-9-]{1,10}", fullmatch=True)
 TOKENS = st.from_regex(r"[A-Za-z0-9.!%*_+`'~-]{1,12}", fullmatch=True)
 QUOTED = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=20).map(
@@ -193,6 +197,30 @@ def test_a_body_ends_where_content_length_says_or_with_the_datagram() -> None:
     assert parse(b"\r\n\r\n" + HEAD + b"\r\n").body == b""
 
 
+@given(WORDS, st.data())
+def test_each_fold_is_one_blank_and_takes_the_white_space_around_it(
+    words: list[str], data: st.DataObject
+) -> None:
+    folded = words[0] + "".join(
+        data.draw(BLANKS) + "\r\n" + data.draw(st.sampled_from(" \t")) + data.draw(BLANKS) + word
+        for word in words[1:]
+    )
+
+    message = parse(HEAD + f"Subject: {folded}\r\nX-Next: 1\r\n\r\n".encode())
+
+    assert message.lines("Subject") == (" ".join(words).strip(),)
+    assert message.lines("X-Next") == ("1",)
+
+
+@pytest.mark.timeout(3)
+@pytest.mark.parametrize("run", [b" ", b"\t", b"\r\n ", b" \r\n\t"])
+def test_a_datagram_full_of_blanks_holds_up_nobody(run: bytes) -> None:
+    start, end = HEAD + b"Subject: a\r\n b", b"c\r\n\r\n"
+    room = MAX_MESSAGE_LENGTH - len(start + end)
+
+    assert parse(start + run * (room // len(run)) + end).header("Subject")
+
+
 def test_bytes_that_are_no_utf8_leave_as_they_came() -> None:
     data = (
         HEAD + b'P-Asserted-Identity: "M\xfcller" <sip:m@example.com>\r\nContent-Length: 0\r\n\r\n'
@@ -281,6 +309,13 @@ def test_commas_in_quotes_and_brackets_part_nothing(
 def test_a_list_with_an_empty_or_open_value_is_refused(text: str) -> None:
     with pytest.raises(HeaderError):
         split_list(text)
+
+
+def test_a_list_without_anything_in_it_is_as_none() -> None:
+    message = parse(HEAD + b"Contact:\r\nContact: <sip:a@example.com>\r\nRoute: \r\n\r\n")
+
+    assert [each.uri for each in message.addresses("Contact")] == ["sip:a@example.com"]
+    assert message.addresses("Route") == ()
 
 
 def test_header_fields_are_found_in_any_case_and_kept_in_order() -> None:

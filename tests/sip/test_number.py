@@ -117,12 +117,41 @@ def test_adds_the_country_code_to_a_national_number(
     [
         ("011 44 20 7946 0018", "US", "442079460018"),
         ("00 1 215 555 1212", "GB", "12155551212"),
+        ("011 86 138 0013 8000", "US", "8613800138000"),
+        ("00 55 11 98765 4321", "GB", "5511987654321"),
+        ("0011 49 1511 1234567", "AU", "4915111234567"),
     ],
 )
 def test_drops_the_international_prefix_of_the_country(
     text: str, country: str, canonical: str
 ) -> None:
     assert canonical_number(text, country=country) == canonical
+
+
+@pytest.mark.parametrize(
+    ("text", "context", "canonical"),
+    [
+        ("2079460018", "+44", "442079460018"),
+        ("020 7946 0018", "+44", "442079460018"),
+        ("7946-0018", "+44-20", "442079460018"),
+        ("2079460018", "+4420", "442079460018"),  # whose area code is in both
+        ("5551212", "+1215", "12155551212"),
+        ("011 44 20 7946 0018", "+1", "442079460018"),
+        ("+12155551212", "+44", "12155551212"),
+        ("911", "+1", "911"),
+        ("110", "+49", "110"),
+        ("8631234", "+1-914-555", "8631234"),  # RFC 3966 §6
+        ("*31#", "+49", "*31#"),
+        ("800", "+999", "800"),
+        ("2155551212", "+999", "2155551212"),
+        ("2155551212", "+800", "2155551212"),
+    ],
+)
+@pytest.mark.parametrize("country", ["US", "DE", None])
+def test_reads_a_local_number_where_its_context_says(
+    text: str, context: str, canonical: str, country: str | None
+) -> None:
+    assert canonical_number(text, country=country, context=context) == canonical
 
 
 @pytest.mark.parametrize("country", ["US", "DE", "GB", None])

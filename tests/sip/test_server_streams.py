@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sip.limits import place_of_stranger
 from sip.message import Request, Response
 from sip.parsing import parse
 from sip.response import respond
@@ -32,6 +33,15 @@ async def _is_closed(reader: asyncio.StreamReader) -> bool:
             return await reader.read(1) == b""
         except ConnectionError:
             return True
+
+
+async def _is_served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async with asyncio.timeout(5):
+        try:
+            writer.write(PING)
+            return await reader.read(2) == b"\r\n"
+        except ConnectionError:
+            return False
 
 
 async def _send_for_ever(sock: socket.socket, data: bytes) -> None:
@@ -101,6 +111,75 @@ async def test_connections_past_the_limits_are_closed_at_once() -> None:
         else:
             pytest.fail("no connection is accepted any more")
         writer.close()
+
+
+async def test_strangers_who_hold_all_connections_they_get_shut_out_nobody_who_is_known() -> None:
+    limits = Limits(connections=8)
+    async with serving_tcp(
+        Redirect(), limits=limits, is_known=lambda source: source.address == "127.0.0.2"
+    ) as endpoint:
+        strangers = [await asyncio.open_connection(*endpoint) for _ in range(3)]
+        served = [await _is_served(*each) for each in strangers]
+        known = await asyncio.open_connection(*endpoint, local_addr=("127.0.0.2", 0))
+        served.append(await _is_served(*known))
+        for _, writer in (*strangers, known):
+            writer.close()
+
+    assert served == [True, True, False, True]
+
+
+async def test_who_is_known_by_a_certificate_takes_no_place_of_strangers(tmp_path: Path) -> None:
+    client = client_id()
+    context = tls_server(tmp_path, client)
+    sock, endpoint = bound(socket.SOCK_STREAM)
+    async with SipServer(
+        Redirect(),
+        tls=[sock],
+        tls_context=context,
+        limits=Limits(connections=4),
+        is_known=lambda source: source.client_certificate is not None,
+    ):
+        served = []
+        writers = []
+        for shown in (client.context(), client.context(), tls_client()):
+            reader, writer = await asyncio.open_connection(
+                *endpoint, ssl=shown, server_hostname="localhost"
+            )
+            served.append(await _is_served(reader, writer))
+            writers.append(writer)
+        with pytest.raises(ConnectionError):
+            await asyncio.open_connection(*endpoint, ssl=tls_client(), server_hostname="localhost")
+        for writer in writers:
+            writer.close()
+
+    assert served == [True, True, True]
+
+
+async def test_a_stranger_has_little_time_to_say_something() -> None:
+    async with serving_tcp(
+        Redirect(), limits=Limits(partial_seconds=0.01), is_known=lambda _source: False
+    ) as endpoint:
+        speaking = await asyncio.open_connection(*endpoint)
+        assert await _is_served(*speaking)
+        reader, writer = await asyncio.open_connection(*endpoint)
+        assert await _is_closed(reader)
+        assert await _is_served(*speaking)
+        writer.close()
+        speaking[1].close()
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8:0:0:ffff::2", "2001:db8::/64"),
+        ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
+        ("", ""),
+    ],
+)
+def test_who_has_a_network_of_ipv6_is_one_stranger(address: str, place: str) -> None:
+    assert place_of_stranger(address) == place
 
 
 @pytest.mark.parametrize(

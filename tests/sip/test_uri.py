@@ -13,6 +13,7 @@ from sip.uri import (
     canonical_uri,
     is_anonymous,
     parse_uri,
+    phone_context,
     telephone_number,
 )
 
@@ -380,6 +381,25 @@ def test_finds_the_telephone_number_a_uri_stands_for(text: str, number: str | No
 
 
 @pytest.mark.parametrize(
+    ("text", "context"),
+    [
+        ("tel:2079460018;phone-context=+44", "+44"),
+        ("tel:863-1234;Phone-Context=+1-914-555", "+1-914-555"),
+        ("sip:2079460018;phone-context=+44@example.com;user=phone", "+44"),
+        ("sip:2079460018;isub=1;phone-context=%2B44@example.com", "+44"),
+        ("tel:2079460018;phone-context=example.com", None),
+        ("tel:2079460018;phone-context=44", None),
+        ("tel:2079460018;phone-context", None),
+        ("sip:2079460018@example.com;phone-context=+44", None),
+        ("sip:example.com;user=phone", None),
+        ("tel:+442079460018", None),
+    ],
+)
+def test_finds_the_global_context_of_a_local_number(text: str, context: str | None) -> None:
+    assert phone_context(text) == context
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",
@@ -390,6 +410,10 @@ def test_finds_the_telephone_number_a_uri_stands_for(text: str, number: str | No
         "sip:anonymous@pbx.example.com",
         "sip:unavailable@192.0.2.1:5060",
         "sip:@pbx.example.com",
+        "sip:192.0.2.9",
+        "SIPS:pbx.example.com:5061;transport=tls",
+        "sip:[2001:db8::1]",
+        "sip:anonymous.invalid",
     ],
 )
 def test_a_caller_who_is_not_named_is_known_as_such(text: str) -> None:
@@ -401,7 +425,8 @@ def test_a_caller_who_is_not_named_is_known_as_such(text: str) -> None:
     [
         "+12155550100",
         "sip:alice@anonymous.invalid",
-        "sip:anonymous.invalid",
+        "sip:+12155550100",
+        "pbx.example.com",
         "tel:+12155550100",
         "x",
     ],

@@ -232,7 +232,12 @@ def test_what_goes_on_may_stand_in_the_contact_and_what_is_for_a_trace_does_not(
             {},
             '"Anonymous" <sip:anonymous;verstat=V@anonymous.invalid>',
         ),
-        ("<sip:pbx.example.com>", (), {}, "<sip:pbx.example.com;verstat=V>"),
+        (
+            "<sip:pbx.example.com>",
+            (),
+            {},
+            '"Anonymous" <sip:anonymous;verstat=V@anonymous.invalid>',
+        ),
         ("<sip:alice@pbx?Subject=x>", (), {}, "<sip:alice;verstat=V@pbx>"),
     ],
 )

@@ -48,6 +48,10 @@ def tn(number: str) -> Party:
         (("<sip:alice@example.com>", f"<tel:+{ANOTHER}>"), FROM, tn(ANOTHER)),
         (("<sip:alice@example.com>",), FROM, Party(uri="sip:alice@example.com")),
         ((f"<tel:+{ANOTHER}>",), "<sip:anonymous@anonymous.invalid>", tn(ANOTHER)),
+        (("",), FROM, tn(ORIG)),
+        (("", f"<tel:+{ANOTHER}>"), FROM, tn(ANOTHER)),
+        ((), "<sip:192.0.2.1>", None),
+        ((f"<tel:+{ANOTHER}>",), "<sip:192.0.2.1>", tn(ANOTHER)),
     ],
 )
 def test_who_calls_is_asserted_or_in_from(
@@ -85,6 +89,23 @@ def test_the_country_of_the_trunk_reads_national_numbers() -> None:
     read = read_invite(request, USUAL, country="US")
 
     assert (read.origin, read.destination, read.target) == (tn(ORIG), tn(DEST), tn(DEST))
+
+
+@pytest.mark.parametrize(
+    "caller",
+    [
+        "<tel:2079460018;phone-context=+44>",
+        "<tel:020-7946-0018;phone-context=+44>",
+        "<tel:79460018;phone-context=+44-20>",
+        "<sip:2079460018;phone-context=+44@pbx.example.com;user=phone>",
+        "<sip:2079460018;phone-context=+44@pbx.example.com>",
+        "<sip:2079460018;phone-context=%2B44@pbx.example.com>",
+    ],
+)
+def test_the_context_of_a_local_number_goes_before_the_country_of_the_trunk(caller: str) -> None:
+    read = read_invite(invite(caller=caller), USUAL, country="US")
+
+    assert read.origin == tn("442079460018")
 
 
 @pytest.mark.parametrize(
