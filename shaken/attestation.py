@@ -118,7 +118,7 @@ class AttestPolicy:
     foreign: ForeignAttest
 
     def lowered(self, wanted: Attest | None) -> Attest:
-        """Return the level for a request that may ask for less than the trunk gives, not more."""
+        """Return the level for an INVITE, which may ask for less than the trunk gives, not more."""
         return self.default if wanted is None else max(self.default, wanted)
 
 

@@ -8,8 +8,10 @@ lenient about order and white space, since a signature is over the bytes receive
 import binascii
 import json
 import re
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -19,7 +21,9 @@ from jwt.algorithms import ECAlgorithm
 from jwt.utils import base64url_encode
 
 from shaken.strictjson import JsonError, parse_object
+from sip.number import MAX_NUMBER_LENGTH, canonical_number
 from sip.stages import Stages, at_once
+from sip.uri import TelUri, canonical_uri, parse_uri, phone_context, service_urn, telephone_number
 
 MAX_TOKEN = 16 * 1024
 """Characters of a token that `decode` reads; with rich call data one has under 4 KiB."""
@@ -27,6 +31,8 @@ MAX_TOKEN = 16 * 1024
 MAX_KEPT_HEADER = 512
 """Characters of a header segment that is kept once it was read; strangers write them."""
 
+_TELEPHONE_TEXT = re.compile(r"[+0-9*#().-]+")
+_GLOBAL_NUMBER = re.compile(rf"\+[().-]*(?:[0-9][().-]*){{1,{MAX_NUMBER_LENGTH}}}")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _SEGMENT = re.compile(rb"[A-Za-z0-9_-]+")
 _NO_TOKEN = "a token is three base64url segments joined by dots"  # noqa: S105 - words
@@ -60,6 +66,35 @@ class Party(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def __str__(self) -> str:
         return str(self.uri if self.tn is msgspec.UNSET else self.tn)
+
+
+def party_of_uri(uri: str, *, country: str | None) -> Party:
+    """Read whom a SIP or tel URI, or the URN of a service, names (RFC 8224 §8.3, §8.5).
+
+    `country` reads national numbers. A telephone number is what a tel URI holds, and the user part
+    of a SIP URI with `user=phone`, or with `+` and no more digits than numbers have; its characters
+    may be escaped. Raises NumberError and UriError.
+    """
+    urn = service_urn(uri)
+    if urn is not None:
+        return Party(uri=urn)
+    number = _number_in(uri)
+    if number is not None:
+        return Party(tn=canonical_number(number, country=country, context=phone_context(uri)))
+    return Party(uri=canonical_uri(uri))
+
+
+def _number_in(uri: str) -> str | None:
+    parsed = parse_uri(uri)
+    if isinstance(parsed, TelUri) or parsed.user is None:
+        return telephone_number(uri)
+    escaped, semicolon, parameters = parsed.user.partition(";")
+    user = unquote(escaped)
+    if _GLOBAL_NUMBER.fullmatch(user) is not None:
+        return user
+    if _TELEPHONE_TEXT.fullmatch(user) is None:
+        return None
+    return telephone_number(str(replace(parsed, user=f"{user}{semicolon}{parameters}")))
 
 
 class Parties(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -7,6 +7,7 @@ A line that begins with `error:` is one; nothing else does, so that it can be to
 where the client does not show the status.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -32,6 +33,9 @@ PARAMETERS: Mapping[str, Sequence[str]] = {
 """What each of the routes takes."""
 
 _SEVERAL = frozenset({"dest", "identity"})
+_PARTIES = frozenset({"orig", "dest", "target"})
+_LOST_PLUS = re.compile(r" (?=[0-9])")
+"""What a `+` in front of a number becomes where a dial plan does not escape it."""
 _NUMBERS = {"iat", "time"}
 _NAMES_HERE = {"'from'": "'orig'", "'to'": "'dest'", "'callId'": "'call_id'"}
 _MAX_LINE = 2000
@@ -117,7 +121,8 @@ def _gathered(path: str, pairs: Sequence[tuple[str, str]]) -> dict[str, list[str
             known = ", ".join(PARAMETERS[path])
             raise DialplanError(400, f"there is no parameter {ascii_only(name)}; there are {known}")
         withheld = ANONYMOUS_URI if (path, name) == (VERIFY_PATH, "orig") else ""
-        if used := value.strip() or withheld:
+        plus = "+" if name in _PARTIES and _LOST_PLUS.match(value) else ""
+        if used := plus + value.strip() or withheld:
             given.setdefault(name, []).append(used)
     for name, values in given.items():
         if len(values) > 1 and name not in _SEVERAL:

@@ -9,9 +9,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from shaken.api.stir_errors import StirError, StirFault
-from shaken.passport import Party
+from shaken.passport import Party, party_of_uri
 from sip.number import NumberError, canonical_number
-from sip.uri import UriError, canonical_uri, phone_context, service_urn, telephone_number
+from sip.uri import UriError
 
 MAX_DESTINATIONS = 64
 """Destinations of one call; a call list of a conference bridge has some dozen."""
@@ -43,16 +43,13 @@ def read_origin(member: str, orig: OrigMessage, country: str | None) -> Party:
     try:
         if isinstance(orig.tn, str):
             return Party(tn=canonical_number(orig.tn, country=country))
-        return _party(str(orig.uri), country)
+        return party_of_uri(str(orig.uri), country=country)
     except (NumberError, UriError) as error:
         raise invalid(member, str(error)) from error
 
 
 def read_destinations(member: str, dest: DestMessage, country: str | None) -> list[Party]:
-    """Read the called in a member; `country` reads national numbers. Raises StirError.
-
-    Emergency calls are to the URN of a service (RFC 5031).
-    """
+    """Read the called in a member; `country` reads national numbers. Raises StirError."""
     numbers = (dest.tn,) if isinstance(dest.tn, str) else dest.tn or ()
     uris = (dest.uri,) if isinstance(dest.uri, str) else dest.uri or ()
     if not numbers and not uris:
@@ -61,12 +58,9 @@ def read_destinations(member: str, dest: DestMessage, country: str | None) -> li
         raise invalid(member, f"more than {MAX_DESTINATIONS} destinations")
     try:
         called = [Party(tn=canonical_number(text, country=country)) for text in numbers]
-        for text in uris:
-            urn = service_urn(text)
-            called.append(_party(text, country) if urn is None else Party(uri=urn))
+        return called + [party_of_uri(text, country=country) for text in uris]
     except (NumberError, UriError) as error:
         raise invalid(member, str(error)) from error
-    return called
 
 
 def missing(member: str, detail: str = "") -> StirError:
@@ -93,11 +87,3 @@ def fault_of(error: msgspec.ValidationError, whole: str) -> StirError:
     if "missing required field" in text:
         return missing(text.split("`")[1])
     return invalid(members[0] if members else whole, text.replace("`", ""))
-
-
-def _party(text: str, country: str | None) -> Party:
-    """Read a URI; one that holds a telephone number is that number (RFC 8224 §8.3)."""
-    number = telephone_number(text)
-    if number is None:
-        return Party(uri=canonical_uri(text))
-    return Party(tn=canonical_number(number, country=country, context=phone_context(text)))

@@ -21,6 +21,7 @@ from shaken.acceptance import DEFAULT_POLICY, REASONS, Replays, Revocation
 from shaken.addresses import Address, FetchSettings
 from shaken.cli.offline import READABLE, assembled, pem_of, text_of
 from shaken.inbound import LISTS, NAME_SHARE
+from shaken.passport import party_of_uri
 from shaken.replay import ReplayMemory, shared_memory
 from shaken.signatories import CertificateSource, Signatories
 from shaken.verifier import InboundCall, Judged, Outcome, Verifier, VerifierSettings
@@ -32,7 +33,7 @@ from shaken.x5u.names import SystemResolver
 from shaken.x5u.repository import Fetched, Repository
 from sip.identity import pasted_values
 from sip.number import NumberError, canonical_number
-from sip.uri import UriError, canonical_uri, phone_context, telephone_number
+from sip.uri import UriError
 from trust.bundle import installed_bundle
 from trust.certificate import Certificate, subject_of
 
@@ -42,29 +43,29 @@ WAIT_SECONDS = 10.0
 Tell = Callable[[str], None]
 
 
-class Party(click.ParamType[str]):
-    """A telephone number or a SIP or tel URI, made canonical (RFC 8224 §8)."""
+class PartyType(click.ParamType[str]):
+    """A telephone number, a SIP or tel URI or a service's URN, made canonical (RFC 8224 §8)."""
 
     name = "TN"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Read it, or end with what is wrong."""
         try:
-            if ":" not in value:
-                return canonical_number(value, country=None)
-            number = telephone_number(value)
-            if number is None:
-                return str(canonical_uri(value))
-            return canonical_number(number, country=None, context=phone_context(value))
+            if ":" in value:
+                return str(party_of_uri(value, country=None))
+            return canonical_number(value, country=None)
         except (NumberError, UriError) as error:
             self.fail(str(error), param, ctx)
 
 
 @click.command()
-@click.option("--orig", type=Party(), required=True, help="The number the call came from.")
-@click.option("--dest", type=Party(), required=True, multiple=True, help="The number called.")
+@click.option("--orig", type=PartyType(), required=True, help="The number the call came from.")
+@click.option("--dest", type=PartyType(), required=True, multiple=True, help="The number called.")
 @click.option(
-    "--target", type=Party(), multiple=True, help="Of a diverted call: the number it goes to now."
+    "--target",
+    type=PartyType(),
+    multiple=True,
+    help="Of a diverted call: the number it goes to now.",
 )
 @click.option(
     "--protected",

@@ -39,6 +39,10 @@ ANONYMOUS = Address("Anonymous", ANONYMOUS_URI)
 _AGENT = "shaken"
 _NOT_PRINTABLE = re.compile(r"[^ -~]")
 _URI_SAFE = "-_.!~*'()"  # RFC 3261 §25.1: mark
+_USER_SAFE = f"{_URI_SAFE}&=+$,;?/#%"
+"""Characters of a tel URI that a user part takes as they are (RFC 3261 §25.1), `%` of escapes."""
+_WAY_TO_HOST = frozenset({"maddr", "transport", "ttl", "lr"})
+"""Parameters of a SIP URI that say how its host is reached (RFC 3261 §19.1.1)."""
 _MAX_REASON = 200
 """Characters of a sentence in a header field: some PBXs cut lines off, or drop them."""
 
@@ -178,8 +182,11 @@ def _contact(called: str, contact: str) -> SipUri | TelUri | str:
     if not isinstance(host, SipUri):
         raise TypeError("a sip URI is parsed as one")
     if isinstance(uri, TelUri):
-        return replace(host, user=uri.number, parameters=(("user", "phone"),))
-    return replace(uri, host=host.host, port=host.port)
+        # RFC 3261 §19.1.6: the user part has all of it, also where a ported number is routed.
+        user = escape(str(uri).removeprefix("tel:"), safe=_USER_SAFE)
+        return replace(host, user=user, parameters=(("user", "phone"),))
+    kept = tuple(each for each in uri.parameters if each[0] not in _WAY_TO_HOST)
+    return replace(uri, host=host.host, port=host.port, parameters=kept)
 
 
 def _short(words: str) -> str:

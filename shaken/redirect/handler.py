@@ -140,7 +140,9 @@ class Redirect:
         try:
             if request.to.tag is not None:
                 raise _Refused(481, "there are no dialogs here")
-            invite = read_invite(request, trunk.sip, country=trunk.country)
+            invite = read_invite(
+                request, trunk.sip, country=trunk.country, verifies=work is Direction.VERIFY
+            )
             call_id = request.call_id
         except UnsupportedSchemeError as error:
             raise _Refused(416, str(error)) from error

@@ -15,7 +15,7 @@ import msgspec
 
 from shaken.attestation import Attest
 from shaken.identities import MAX_IDENTITIES
-from shaken.passport import Parties, Party
+from shaken.passport import Parties, Party, party_of_uri
 from shaken.redirection import DestinationFrom, OriginFrom, Redirection
 from sip.address import Address
 from sip.grammar import HeaderError, find_parameter
@@ -30,7 +30,6 @@ from sip.uri import (
     parse_uri,
     phone_context,
     service_urn,
-    telephone_number,
 )
 
 WANTED_HEADERS = ("Attestation", "P-Attestation-Indicator")
@@ -56,7 +55,7 @@ class Invite(msgspec.Struct, frozen=True):
 
     `caller` is the address that names who calls. `target` is where the Request-URI leads, None: to
     nothing that a PASSporT could name. `diverted` is from whom the call came here last, None: it
-    was not diverted.
+    was not diverted, or by nobody who is named. A call to be verified has no `wanted`, `diverted`.
     """
 
     caller: Address
@@ -74,29 +73,31 @@ class UnsupportedSchemeError(InviteError):
     """The Request-URI is of a scheme that leads to no telephone (416)."""
 
 
-def read_invite(request: Request, settings: Redirection, *, country: str | None) -> Invite:
+def read_invite(
+    request: Request, settings: Redirection, *, country: str | None, verifies: bool = False
+) -> Invite:
     """Read an INVITE by the settings of its trunk; `country` reads national numbers.
 
-    Raises InviteError.
+    `verifies`: the call is to be verified. A stranger wrote it, so what only signing needs is not
+    looked at, and a number that is none is left to the verdict. Raises InviteError.
     """
     if _SCHEME.match(request.uri) is None:
         raise UnsupportedSchemeError("the Request-URI is no sip, sips or tel URI, nor of a service")
     try:
-        caller = _caller(request, settings.origin)
+        caller = _caller(request, settings.origin, country)
         called = request.to.uri if settings.destination is DestinationFrom.TO else request.uri
-        anonymous = is_anonymous(caller.uri)
         return Invite(
             caller=caller,
-            origin=None if anonymous else _party(caller.uri, country, "the caller"),
-            destination=_party(called, country, "who is called"),
+            origin=_origin(caller.uri, country, verifies=verifies),
+            destination=_destination(called, country, verifies=verifies),
             target=_party_or_none(request.uri, country),
             identities=_identities(request),
             protected=tuple(
                 [f"{name}: {value}" for name, value in request.fields(*PROTECTED_HEADERS)]
             ),
-            wanted=_wanted(request),
+            wanted=None if verifies else _wanted(request),
             date=_date(request.header("Date")),
-            diverted=_diverted(request, country) if settings.divert else None,
+            diverted=_diverted(request, country) if settings.divert and not verifies else None,
         )
     except HeaderError as error:
         raise InviteError(str(error)) from error
@@ -115,34 +116,40 @@ def parties_of(party: Party) -> Parties:
     return Parties(uri=(str(party.uri),))
 
 
-def _caller(request: Request, origin: OriginFrom) -> Address:
+def _caller(request: Request, origin: OriginFrom, country: str | None) -> Address:
     """Find the address that names who calls: of several asserted ones, one with a number."""
     if origin is OriginFrom.ASSERTED:
         asserted = request.addresses("P-Asserted-Identity")
         if len(asserted) == 1:
             return asserted[0]
         if asserted:
-            return next((each for each in asserted if _number(each.uri) is not None), asserted[0])
+            parties = [(each, _party_or_none(each.uri, country)) for each in asserted]
+            return next((each for each, party in parties if party and party.tn), asserted[0])
     return request.from_
 
 
-def _number(uri: str) -> str | None:
-    """Return the telephone number that a URI names as PBXs write it, None: it names none.
+def _origin(uri: str, country: str | None, *, verifies: bool) -> Party | None:
+    """Return who calls, None: nobody is named. Raises InviteError."""
+    if is_anonymous(uri):
+        return None
+    return _heard(uri, country) if verifies else _party(uri, country, "the caller")
 
-    Many leave `user=phone` out; a user part of digits is a number whatever they say (RFC 8224 §8.3
-    leaves it to local policy), also with its `+` or `#` escaped.
-    """
+
+def _destination(uri: str, country: str | None, *, verifies: bool) -> Party:
+    """Return who is called. Raises InviteError."""
+    if verifies:
+        return _heard(uri, country) or Party(uri=uri)
+    return _party(uri, country, "who is called")
+
+
+def _heard(uri: str, country: str | None) -> Party | None:
+    """Return whom a stranger's URI names: the URI, where its number is none. None: it is no URI."""
     try:
-        number = telephone_number(uri)
-        if number is not None:
-            return number
-        parsed = parse_uri(uri)
+        return _named(uri, country)
+    except NumberError:
+        return Party(uri=canonical_uri(uri))
     except UriError:
         return None
-    if not isinstance(parsed, SipUri) or parsed.user is None:
-        return None
-    user = unquote(parsed.user.partition(";")[0])
-    return user if _DIGITS.fullmatch(user) else None
 
 
 def _party(uri: str, country: str | None, who: str) -> Party:
@@ -154,10 +161,27 @@ def _party(uri: str, country: str | None, who: str) -> Party:
 
 @lru_cache(maxsize=KEPT_URIS)
 def _named(uri: str, country: str | None) -> Party:
-    number = _number(uri)
-    if number is not None:
-        return Party(tn=canonical_number(number, country=country, context=phone_context(uri)))
-    return Party(uri=service_urn(uri) or canonical_uri(uri))
+    """Return whom a URI names as PBXs write it. Raises NumberError and UriError.
+
+    Many leave out `user=phone`, and the `+`; a user part of digits is a number whatever they say
+    (RFC 8224 §8.3 leaves it to local policy).
+    """
+    party = party_of_uri(uri, country=country)
+    digits = None if party.tn else _digits(uri)
+    if digits is None:
+        return party
+    return Party(tn=canonical_number(digits, country=country, context=phone_context(uri)))
+
+
+def _digits(uri: str) -> str | None:
+    """Return the user part of a SIP URI where it is nothing but a number as dialled."""
+    if service_urn(uri) is not None:
+        return None
+    parsed = parse_uri(uri)
+    if not isinstance(parsed, SipUri) or parsed.user is None:
+        return None
+    user = unquote(parsed.user.partition(";")[0])
+    return user if _DIGITS.fullmatch(user) else None
 
 
 def _party_or_none(uri: str, country: str | None) -> Party | None:
@@ -172,7 +196,7 @@ def _wanted(request: Request) -> Attest | None:
     asked = []
     for name in WANTED_HEADERS:
         value = request.header(name)
-        if value is None:
+        if value is None or not value.strip():
             continue
         try:
             asked.append(Attest(value.strip().upper()))
@@ -198,10 +222,13 @@ def _date(value: str | None) -> int | None:
 def _diverted(request: Request, country: str | None) -> Party | None:
     """Return from whom the call was diverted last (RFC 5806 §3, RFC 7044 §5).
 
-    Entries that name where the call goes now are passed over: it was not diverted to itself.
+    Entries that name where the call goes now are passed over: it was not diverted to itself. So are
+    those that name nobody, as privacy has it.
     """
     now = _party_or_none(request.uri, country)
     for uri in _diverting(request):
+        if is_anonymous(uri):
+            continue
         party = _party(uri, country, "who diverted the call")
         if party != now:
             return party

@@ -65,6 +65,30 @@ def test_a_value_arrives_as_it_is_by_url_and_by_form(identity: str, orig: str) -
     assert asked["identity"] == [identity.encode(errors="replace").decode().strip()]
 
 
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [("orig=+12155550100&dest=+4722551234", b""), ("orig=1", b"dest=+4722551234")],
+)
+def test_a_plus_that_was_not_escaped_is_still_one(query: str, body: bytes) -> None:
+    asked = json.loads(read_parameters(SIGN_PATH, "POST", query, body, FORM_TYPE).body)
+
+    assert asked["signingRequest"]["dest"] == {"tn": ["+4722551234"]}
+
+
+def test_the_plus_of_each_party_of_a_call_that_comes_in_is_kept() -> None:
+    query = "orig=+12155550100&dest=+1 215 5550199&dest=2&target=+4722551234&call_id=+1"
+
+    asked = json.loads(read_parameters(VERIFY_PATH, "GET", query, b"", "").body)
+
+    assert asked["verificationRequest"] == {
+        "from": {"tn": "+12155550100"},
+        "to": {"tn": ["+1 215 5550199", "2"]},
+        "dest": {"tn": "+4722551234"},
+        "identity": [],
+        "callId": "1",
+    }
+
+
 @given(words=st.text())
 def test_no_words_make_an_error_of_two_lines(words: str) -> None:
     assert len(error_line(words).splitlines()) == 1

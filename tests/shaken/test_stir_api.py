@@ -223,6 +223,8 @@ def test_a_heartbeat_of_an_sbc_is_signed_like_any_call(stir: Stir) -> None:
         ({"tn": ["*31#"]}, {"tn": ["*31#"]}),
         ({"uri": "sip:Bob@Example.COM;user=phone"}, {"uri": ["sip:Bob@example.com"]}),
         ({"uri": ["sips:bob@example.com:5061"]}, {"uri": ["sips:bob@example.com:5061"]}),
+        ({"uri": "sip:*31%23@example.com;user=phone"}, {"tn": ["*31#"]}),
+        ({"uri": "URN:Service:SOS"}, {"uri": ["urn:service:sos"]}),
         (
             {"tn": ["1", "2"], "uri": ["sip:a@b.example"]},
             {"tn": ["1", "2"], "uri": ["sip:a@b.example"]},
@@ -248,6 +250,21 @@ def test_destinations_are_signed_canonically(
         ({"uri": "tel:+1-215-555-0100;verstat=x"}, {"tn": "12155550100"}),
         ({"uri": "tel:215-555-0100;phone-context=+1"}, {"tn": "12155550100"}),
         ({"uri": "sip:+12155550100@pbx.example.com;user=phone"}, {"tn": "12155550100"}),
+        ({"uri": "sip:+12155550100@pbx.example.com"}, {"tn": "12155550100"}),
+        ({"uri": "sip:%2b12155550100@pbx.example.com;user=phone"}, {"tn": "12155550100"}),
+        ({"uri": "sip:+1-215-555-0100;npdi@pbx.example.com"}, {"tn": "12155550100"}),
+        (
+            {"uri": "sip:+1215555010012345@pbx.example.com"},
+            {"uri": "sip:+1215555010012345@pbx.example.com"},
+        ),
+        (
+            {"uri": "sip:++12155550100@pbx.example.com;user=phone"},
+            {"uri": "sip:++12155550100@pbx.example.com"},
+        ),
+        (
+            {"uri": "sip:12155550100@pbx.example.com"},
+            {"uri": "sip:12155550100@pbx.example.com"},
+        ),
     ],
 )
 def test_callers_are_signed_canonically(

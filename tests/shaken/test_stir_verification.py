@@ -605,6 +605,20 @@ async def test_an_emergency_call_is_to_the_urn_of_a_service(
     assert verdict["verstat"] == "TN-Validation-Passed"
 
 
+async def test_a_number_with_its_country_in_a_sip_uri_is_the_number(
+    stir: Stir, issued: Issued
+) -> None:
+    header = identity(issued, stir.now)
+    call = {
+        "from": {"uri": f"sip:+{ORIG}@pbx.example.com"},
+        "to": {"uri": f"sip:%2B{DEST}@sip.example.com"},
+    }
+
+    verdict = await stir.ask(header, **call)
+
+    assert verdict["verstat"] == "TN-Validation-Passed"
+
+
 # Replays, and old copies
 
 

@@ -92,6 +92,23 @@ def test_a_header_that_does_not_hold_ends_with_one_and_says_why(
     assert verdict == f"TN-Validation-Failed: {expected}"
 
 
+@pytest.mark.parametrize(
+    ("dest", "claimed"),
+    [
+        ("URN:Service:SOS", {"uri": ["urn:service:sos"]}),
+        ("sip:+12155550199@sip.example.com", {"tn": ["12155550199"]}),
+    ],
+)
+def test_parties_are_read_as_the_service_reads_them(
+    carrier: Carrier, tmp_path: Path, dest: str, claimed: dict[str, list[str]]
+) -> None:
+    (tmp_path / "sti.pem").write_text(carrier.issued.chain_pem)
+    header = signed_by(carrier.issued, X5U, dest=claimed)
+    call = ("--orig", ORIG, "--dest", dest, "--certificate", "sti.pem")
+
+    assert shaken(tmp_path, "verify", *call, header) == "TN-Validation-Passed\n"
+
+
 def test_a_header_signed_some_minutes_ago_is_stale_unless_more_is_allowed(lab: Path) -> None:
     call = ("--orig", ORIG, "--dest", DEST, "--certificate", "lab/sti.pem")
     minutes_ago = str(int(time.time()) - 200)

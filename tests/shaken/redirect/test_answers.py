@@ -69,6 +69,26 @@ def headers_of(response: Response) -> dict[str, str]:
         (f"tel:+{DEST}", {"contact": "carrier:5080"}, f"sip:+{DEST}@carrier:5080;user=phone"),
         (f"sip:+{DEST}@a?Subject=x", {}, f"sip:+{DEST}@a"),
         ("urn:service:sos", {"contact": "carrier:5080"}, "urn:service:sos"),
+        (
+            f"tel:+{DEST};npdi;rn=+12155550000;isub=a:[%5b]",
+            {"contact": "carrier"},
+            f"sip:+{DEST};npdi;rn=+12155550000;isub=a%3A%5B%5b%5D@carrier;user=phone",
+        ),
+        (
+            "tel:5559999;phone-context=+1215",
+            {"contact": "carrier"},
+            "sip:5559999;phone-context=+1215@carrier;user=phone",
+        ),
+        (
+            f"sip:+{DEST};npdi@a;user=phone;maddr=192.0.2.1;transport=tcp;ttl=1;lr;x=y",
+            {"contact": "carrier"},
+            f"sip:+{DEST};npdi@carrier;user=phone;x=y",
+        ),
+        (
+            f"sip:+{DEST}@a;maddr=192.0.2.1;transport=tcp",
+            {},
+            f"sip:+{DEST}@a;maddr=192.0.2.1;transport=tcp",
+        ),
     ],
 )
 @pytest.mark.parametrize(

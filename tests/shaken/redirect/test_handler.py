@@ -12,6 +12,7 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey
 
+from shaken.acceptance import Reaction, VerificationPolicy
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
 from shaken.audit import SYSTEM
 from shaken.importing import Upload, import_certificate
@@ -353,6 +354,16 @@ def test_nobody_says_of_a_foreign_number_that_it_diverts(bench: Bench) -> None:
     assert bench.records == []
 
 
+def test_a_call_that_a_nameless_party_diverted_is_signed_for_whom_it_goes_to(bench: Bench) -> None:
+    bench.sip(divert=True)
+    private = ("Diversion", "<sip:anonymous@anonymous.invalid>;reason=unconditional;privacy=full")
+
+    answer = bench.ask(invite(private))
+
+    assert bench.claims(answer)["dest"] == {"tn": [DEST]}
+    assert len(answer.lines("Identity")) == 1
+
+
 def test_a_diversion_is_not_signed_unless_the_trunk_asks_for_it(bench: Bench) -> None:
     answer = bench.ask(invite(diverted_by(FOREIGN)))
 
@@ -436,6 +447,40 @@ def test_the_verifier_is_told_what_the_invite_says(
             protected=("Resource-Priority: ets.0",),
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("policy", "status"),
+    [(VerificationPolicy(), 302), (VerificationPolicy(invalid=Reaction.REJECT), 438)],
+)
+def test_the_policy_decides_about_a_caller_whose_number_is_none(
+    bench: Bench, policy: VerificationPolicy, status: int
+) -> None:
+    bench.have(verification=policy)
+    bench.desk.publish(bench.issued)
+    strange = "1215555010012345"
+
+    checked = bench.ask(calling(strange, ("Identity", identity(bench.issued, bench.now))))
+
+    assert (checked.status, checked.header("Reason")) == (
+        status,
+        'STIR;cause=438;text="Invalid Identity Header"',
+    )
+    (record,) = bench.records
+    assert (record.orig, record.verstat) == (
+        f"sip:+{strange}@pbx.example.com",
+        "TN-Validation-Failed",
+    )
+
+
+@pytest.mark.parametrize("caller", ["<tel:anonymous>", "<sip:+1215555010012345@pbx;user=phone>"])
+def test_a_caller_who_cannot_be_told_is_not_validated(bench: Bench, caller: str) -> None:
+    bench.have(direction=Direction.VERIFY)
+
+    checked = bench.ask(invite(("P-Attestation-Indicator", "Full"), caller=caller))
+
+    assert checked.status == 302
+    assert "verstat=No-TN-Validation" in str(checked.header("P-Asserted-Identity"))
 
 
 def test_a_stale_message_is_found_by_its_date(bench: Bench) -> None:

@@ -1,6 +1,7 @@
 """What an INVITE says of its call, by the settings of its trunk."""
 
 import re
+import string
 
 import pytest
 from hypothesis import given
@@ -133,12 +134,73 @@ def test_a_scheme_that_leads_to_no_telephone_is_not_supported(uri: str) -> None:
         (invite(called="<sip:1234567890123456@example.com>"), "at most 15 digits"),
         (invite(("P-Asserted-Identity", "nobody")), "no URI"),
         (invite(("Attestation", "D")), "Attestation is A, B or C, not 'D'"),
-        (invite(("P-Attestation-Indicator", "")), "P-Attestation-Indicator is A, B or C"),
+        (invite(("P-Attestation-Indicator", "AB")), "P-Attestation-Indicator is A, B or C"),
     ],
 )
 def test_what_cannot_be_understood_is_said(request_: object, words: str) -> None:
     with pytest.raises(InviteError, match=re.escape(words)):
         read_invite(request_, USUAL, country=None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("Attestation", "No-TN-Validation"),
+        ("P-Attestation-Indicator", "Full"),
+        ("Diversion", "<mailto:alice@example.com>"),
+    ],
+    ids=" ".join,
+)
+def test_what_matters_to_signing_only_does_not_stop_a_call_that_comes_in(
+    more: tuple[str, str],
+) -> None:
+    read = read_invite(invite(more), DIVERTING, country=None, verifies=True)
+
+    assert (read.origin, read.wanted, read.diverted) == (tn(ORIG), None, None)
+
+
+LONG = "1234567890123456"
+
+
+@pytest.mark.parametrize(
+    ("caller", "origin"),
+    [
+        (f"<sip:+{LONG}@Example.COM;user=phone>", Party(uri=f"sip:+{LONG}@example.com")),
+        (f"<sip:{LONG}@example.com:5070>", Party(uri=f"sip:{LONG}@example.com:5070")),
+        (f"<tel:+{LONG};verstat=x>", Party(uri=f"tel:+{LONG}")),
+        ("<sip:(-)@example.com>", Party(uri="sip:(-)@example.com")),
+        ("<tel:anonymous>", None),
+        ("<mailto:alice@example.com>", None),
+    ],
+)
+def test_a_caller_of_a_call_that_comes_in_need_not_be_readable(
+    caller: str, origin: Party | None
+) -> None:
+    read = read_invite(invite(caller=caller), USUAL, country="US", verifies=True)
+
+    assert read.origin == origin
+
+
+@pytest.mark.parametrize(
+    ("called", "destination"),
+    [
+        (f"<sip:{LONG}@Example.COM;user=phone>", f"sip:{LONG}@example.com"),
+        ("<tel:anonymous>", "tel:anonymous"),
+        ("<mailto:alice@example.com>", "mailto:alice@example.com"),
+    ],
+)
+def test_who_is_called_by_a_call_that_comes_in_need_not_be_readable(
+    called: str, destination: str
+) -> None:
+    read = read_invite(invite(called=called), USUAL, country=None, verifies=True)
+
+    assert read.destination == Party(uri=destination)
+
+
+def test_of_several_asserted_callers_one_whose_number_can_be_read_counts() -> None:
+    request = invite(("P-Asserted-Identity", f"<sip:+{LONG}@pbx;user=phone>, <tel:+{ANOTHER}>"))
+
+    assert read_invite(request, USUAL, country=None).origin == tn(ANOTHER)
 
 
 def asserted(uri: str) -> tuple[str, str]:
@@ -151,6 +213,8 @@ def asserted(uri: str) -> tuple[str, str]:
         ((), None),
         ((("Attestation", "B"),), Attest.B),
         ((("P-Attestation-Indicator", " c "),), Attest.C),
+        ((("P-Attestation-Indicator", ""),), None),
+        ((("P-Attestation-Indicator", " "), ("Attestation", "B")), Attest.B),
         ((("Attestation", "A"), ("P-Attestation-Indicator", "B")), Attest.B),
         ((("Attestation", "C"), ("P-Attestation-Indicator", "A")), Attest.C),
         ((asserted(f"sip:+{ORIG};verstat=TN-Validation-Passed-B@pbx"),), Attest.B),
@@ -266,6 +330,33 @@ def test_the_last_who_diverted_the_call_is_found(
     assert read_invite(invite(*headers), USUAL, country=None).diverted is None
 
 
+PRIVATE = "<sip:anonymous@anonymous.invalid>;reason=unconditional;privacy=full"
+HIDDEN = "<sip:anonymous@anonymous.invalid?Privacy=history>"
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ((("Diversion", PRIVATE),), None),
+        ((("Diversion", PRIVATE), diversion(FIRST)), FIRST),
+        ((("History-Info", f"{HIDDEN};index=1, <tel:+{DEST}>;index=1.1;mp=1"),), None),
+        (
+            (
+                ("History-Info", f"<tel:+{FIRST}>;index=1, {HIDDEN};index=1.1;mp=1"),
+                ("History-Info", f"<tel:+{DEST}>;index=1.1.1;mp=1.1"),
+            ),
+            FIRST,
+        ),
+    ],
+)
+def test_who_diverts_without_a_name_is_passed_over(
+    headers: tuple[tuple[str, str], ...], expected: str | None
+) -> None:
+    found = read_invite(invite(*headers), DIVERTING, country=None).diverted
+
+    assert found == (None if expected is None else tn(expected))
+
+
 @pytest.mark.parametrize("party", [Party(tn="1"), Party(uri="sip:a@b")])
 def test_a_party_is_a_destination(party: Party) -> None:
     assert parties_of(party).all() == (str(party),)
@@ -279,6 +370,23 @@ def test_nothing_but_its_own_error_comes_out(caller: str, called: str) -> None:
         read_invite(request, DIVERTING, country="US")
     except (HeaderError, InviteError):
         pass
+
+
+URIS = st.builds(
+    "{}{}".format,
+    st.sampled_from(["sip:", "sips:+", "tel:", "tel:+", "urn:service:", "mailto:"]),
+    st.text(string.digits + "aA@%;=+.()*#?[]", max_size=40),
+).filter(lambda uri: not uri.endswith(":"))
+
+
+@given(URIS, URIS)
+def test_no_uri_stops_a_call_that_comes_in(caller: str, called: str) -> None:
+    request = invite(caller=f"<{caller}>", called=f"<{called}>")
+
+    read = read_invite(request, DIVERTING, country="US", verifies=True)
+
+    assert read.caller.uri == caller
+    assert str(read.destination)
 
 
 def test_the_usual_call_is_read_as_it_is() -> None:
