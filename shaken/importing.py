@@ -22,7 +22,8 @@ from trust.certificate import (
     Source,
 )
 from trust.chain import Assembled, assemble
-from trust.findings import Finding, findings, is_public, public_keys
+from trust.claim_constraints import constraints_of
+from trust.findings import findings, is_public, public_keys
 from trust.keys import (
     MasterKeyError,
     MasterKeys,
@@ -216,9 +217,9 @@ class Importer:
     def _row(self, readable: "Readable", *, tenant: str | None, now: int) -> StoredCertificate:
         upload, certificate = readable.upload, readable.assembled.certificate
         authorised = certificate.tn_auth_list
-        found: tuple[Finding, ...] = ()
-        if upload.kind is not CertificateKind.STI:
-            found = findings(certificate, known=self.public_keys)
+        is_sti = upload.kind is CertificateKind.STI
+        found = () if is_sti else findings(certificate, known=self.public_keys)
+        constraints = constraints_of(certificate.leaf) if is_sti else ()
         return StoredCertificate(
             id=certificate.fingerprint,
             kind=upload.kind,
@@ -235,6 +236,7 @@ class Importer:
             sealed_key=None,
             stored_at=now,
             findings=found,
+            claim_constraints=tuple(each.encode() for each in constraints),
         )
 
 

@@ -4,7 +4,8 @@ RFC 9027 adds emergency calls (`esnet.1`) and `sph`, which vouches for a call ba
 centre. Whether the PASSporT is to be believed is `shaken.verification`'s.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,9 @@ CALLBACK = "psap-callback"
 """The only value of `sph` (RFC 9027), and that of the Priority header it stands for."""
 
 _SHOWN_LENGTH = 100
+
+_FOLD = re.compile(r"(?:\r\n|\r|\n)[ \t]+")
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,16 @@ class Priority:
         """Return it in words that are safe to print."""
         words = ascii(", ".join(self.auth))[1:-1][:_SHOWN_LENGTH]
         return f"{words} and {CALLBACK}" if self.is_callback else words
+
+
+def lines_of(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the lines of a message's header that several texts hold, each one or more of them.
+
+    Folds are undone (RFC 3261 §7.3.1), empty lines left out.
+    """
+    return tuple(
+        line for text in texts for line in _LINE_END.split(_FOLD.sub(" ", text)) if line.strip()
+    )
 
 
 def examine_priority(claims: Mapping[str, Any], headers: Sequence[str]) -> Priority | str:

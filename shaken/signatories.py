@@ -24,7 +24,7 @@ from shaken.x5u.crls import FetchedCrl
 from shaken.x5u.exchange import FetchError
 from shaken.x5u.repository import Fetched
 from trust.certificate import UNREADABLE, Certificate
-from trust.crl import CrlError, Point, distribution_points, find_revocation
+from trust.crl import CrlError, Point, distribution_points, find_revocation, find_signers
 from trust.sti_path import JudgedPath, StiRefused, judge_path, refuse_revoked
 
 MAX_KEPT = 10_000
@@ -42,6 +42,12 @@ RETRY_SECONDS = 60
 GRACE_SECONDS = 60
 """How long past its time a judgement serves while lists are asked anew, where they are passed over
 if need be: a repository that hangs keeps no call waiting that comes within this time."""
+
+WARNING_SECONDS = 3600
+"""How long the log does not tell again of a revocation list that is not believed."""
+
+MAX_WARNINGS = 100
+"""Lists that the log tells of in that time: holders of many certificates cannot fill it."""
 
 Roots = Sequence[x509.Certificate]
 
@@ -69,10 +75,15 @@ class CrlSource(Protocol):
 
 
 class Known(msgspec.Struct, frozen=True):
-    """A signer, and whether its certificate is an old copy while its repository is down."""
+    """A signer, and whether its certificate is an old copy while its repository is down.
+
+    `unchecked` says in words why nobody knows whether it is revoked, None: it is known, or not
+    asked.
+    """
 
     signer: Signatory
     stale: bool = False
+    unchecked: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,7 @@ class _Judgement:
     signer: Signatory
     until: float
     grace: float = 0
+    unchecked: str | None = None
 
 
 _Edges = tuple[float, ...]
@@ -137,6 +149,7 @@ class Signatories:
         self._judged: dict[str, _Judged] = {}
         self._renewing: dict[str, asyncio.Task[None]] = {}
         self._root_edges: tuple[Roots, _Edges] = ((), ())
+        self._warned: dict[str, float] = {}
 
     def find(self, url: str, roots: Roots, *, at: int) -> Known | Callable[[], Awaitable[Known]]:
         """Find who signs with the certificate at a URL, judged as of `at` (Unix seconds).
@@ -173,7 +186,7 @@ class Signatories:
             return self._judge_anew(fetched, roots, at)
         if now >= kept.until:
             self._renew(fetched, roots, at)
-        return Known(kept.signer, fetched.stale)
+        return Known(kept.signer, fetched.stale, kept.unchecked)
 
     def _judge_anew(
         self, fetched: Fetched, roots: Roots, at: int
@@ -186,14 +199,15 @@ class Signatories:
                 at=datetime.fromtimestamp(at, UTC),
                 intermediates=added,
             )
-            points = self._points(judged)
+            points, unchecked = self._points(judged, fetched.url)
         except StiRefused as refused:
             if refused.slug == "untrusted" and self._intermediates is not None:
                 return partial(self._look_above, self._intermediates, fetched, roots, at, refused)
             return self._refuse(fetched, roots, at, refused)
         if points:
             return partial(self._ask_lists, fetched, roots, at, judged, points)
-        return self._keep(fetched, roots, at, judged, self._clock() + RECHECK_SECONDS)
+        until = self._clock() + RECHECK_SECONDS
+        return self._keep(fetched, roots, at, judged, until, unchecked=unchecked)
 
     async def _look_above(
         self,
@@ -257,26 +271,27 @@ class Signatories:
         until: float,
         *,
         grace: float = 0,
+        unchecked: str | None = None,
     ) -> Known:
         judged = self._judged_of(fetched, roots)
         if len(judged.by_period) >= MAX_PERIODS:
             judged.by_period.clear()
-        judged.by_period[judged.period(at)] = _Judgement(signer, until, grace)
-        return Known(signer, fetched.stale)
+        judged.by_period[judged.period(at)] = _Judgement(signer, until, grace, unchecked)
+        return Known(signer, fetched.stale, unchecked)
 
     def _refuse(self, fetched: Fetched, roots: Roots, at: int, refused: StiRefused) -> Known:
         signer = Unfit(437, refused.detail)
         return self._keep(fetched, roots, at, signer, self._clock() + RETRY_SECONDS)
 
-    def _points(self, judged: JudgedPath) -> tuple[Point, ...]:
-        """Return whose lists are to be asked. Raises StiRefused."""
+    def _points(self, judged: JudgedPath, url: str) -> tuple[tuple[Point, ...], str | None]:
+        """Return whose lists are to be asked, or none and why. Raises StiRefused."""
         if self._revocation is Revocation.OFF:
-            return ()
+            return (), None
         try:
-            return distribution_points(judged.path)
+            return distribution_points(judged.path), None
         except CrlError as error:
-            self._without_list(error.detail)
-            return ()
+            self._warn(f"where {url} has its revocation lists", error)
+            return (), self._pass_over(error.detail)
 
     async def _ask_lists(
         self,
@@ -287,42 +302,76 @@ class Signatories:
         points: Sequence[Point],
     ) -> Known:
         until = self._clock() + RECHECK_SECONDS
+        above = () if self._intermediates is None else await self._intermediates(fetched.chain)
+        known = [each for each in (*above, *fetched.chain[1:]) if each not in judged.path]
         # All lists together: a path may name many that do not answer.
         deadline = asyncio.get_running_loop().time() + self._seconds
+        unchecked = []
         try:
             for point in points:
-                until = min(until, await self._ask(point, judged, roots, deadline))
+                held, why = await self._ask(point, judged, roots, known, deadline)
+                until = min(until, held)
+                if why is not None:
+                    unchecked.append(why)
         except StiRefused as refused:
             return self._refuse(fetched, roots, at, refused)
         grace = GRACE_SECONDS if self._revocation is Revocation.SOFT else 0
-        return self._keep(fetched, roots, at, judged, until, grace=grace)
+        words = "; ".join(unchecked) or None
+        return self._keep(fetched, roots, at, judged, until, grace=grace, unchecked=words)
 
-    async def _ask(self, point: Point, judged: JudgedPath, roots: Roots, deadline: float) -> float:
-        """Ask the list of a point; return until when that holds. Raises StiRefused."""
+    async def _ask(
+        self,
+        point: Point,
+        judged: JudgedPath,
+        roots: Roots,
+        known: Sequence[x509.Certificate],
+        deadline: float,
+    ) -> tuple[float, str | None]:
+        """Ask the list of a point; return until when that holds, and why it could not be asked.
+
+        Raises StiRefused.
+        """
         why = "its distribution point has no URL that is fetched from"
         for url in point.urls:
             try:
                 async with asyncio.timeout_at(deadline):
                     fetched = await self._lists.get(url, now=self._clock())
+                now = datetime.fromtimestamp(self._clock(), UTC)
+                signers = find_signers(fetched.index, known, roots=roots, at=now)
                 revocation = find_revocation(
                     point.certificate,
                     fetched.index,
-                    crl_signers=(*judged.path[1:], *roots),
-                    at=datetime.fromtimestamp(self._clock(), UTC),
+                    crl_signers=(*judged.path[1:], *roots, *signers),
+                    at=now,
                 )
             except TimeoutError:
                 why = f"{url} did not answer in time"
-            except (FetchError, CrlError) as error:
+            except FetchError as error:
                 why = f"{url}: {error.detail}"
+            except CrlError as error:
+                why = f"{url}: {error.detail}"
+                self._warn(f"the revocation list {url}", error)
             else:
                 refuse_revoked(point.certificate, revocation)
-                return fetched.expires_at
-        return self._without_list(why)
+                return fetched.expires_at, None
+        return self._clock() + RETRY_SECONDS, self._pass_over(why)
 
-    def _without_list(self, why: str) -> float:
+    def _pass_over(self, why: str) -> str:
+        """Return why a list is passed over. Raises StiRefused where one is needed."""
+        words = why.removesuffix(".")
         if self._revocation is Revocation.HARD:
-            raise StiRefused("revoked", f"Whether it is revoked cannot be found out: {why}.")
-        return self._clock() + RETRY_SECONDS
+            raise StiRefused("revoked", f"Whether it is revoked cannot be found out: {words}.")
+        return words
+
+    def _warn(self, what: str, error: CrlError) -> None:
+        """Tell the log that a list was had and says nothing, of each now and then."""
+        now = self._clock()
+        self._warned = {e: at for e, at in self._warned.items() if now - at < WARNING_SECONDS}
+        if what in self._warned or len(self._warned) >= MAX_WARNINGS:
+            return
+        self._warned[what] = now
+        todo = "; add the certificate of its signer to the sti roots" * (error.reason == "issuer")
+        _log.warning("%s is not believed: %s%s", what, error.detail.removesuffix("."), todo)
 
 
 def _edges(certificates: Sequence[x509.Certificate]) -> _Edges:

@@ -30,6 +30,7 @@ from sip.stages import Stages
 from trust.certificate import CertificateKind
 from trust.keys import MasterKeys, SealError, unseal_private_key
 from trust.selection import Appraisal, Choice, Chosen, Fallback, StiCandidate
+from trust.sti_path import Mandate
 from trust.store.certificates import StoredCertificate
 
 CHAIN_PATH = "/certificates/{fingerprint}.pem"
@@ -65,6 +66,16 @@ class InvalidClaim(SigningError):  # noqa: N818 - named for what is wrong with t
 
 class NotAllowed(SigningError):  # noqa: N818 - named for what is wrong with the call
     """The trunk's policy refuses this call."""
+
+
+class BeyondCertificate(NotAllowed):
+    """The certificate does not let its holder sign this call; verifiers would refuse it."""
+
+    def __init__(self, certificate: str, objection: str) -> None:
+        super().__init__(
+            f"certificate {certificate} may not sign this call: {objection} Send a call that it"
+            " may sign, or import a certificate for the tenant that may sign it"
+        )
 
 
 class NotConfigured(SigningError):  # noqa: N818 - named for what is wrong with the service
@@ -109,13 +120,26 @@ class SigningPolicy:
 
 @dataclass(frozen=True, slots=True)
 class _Pen:
-    """A certificate ready to sign: its key parsed, what is the same in each token made once."""
+    """A certificate ready to sign: its key parsed, what is the same in each token made once.
+
+    `mandate` None: it may sign all calls, as a provider's certificate does.
+    """
 
     row: StoredCertificate
     key: ec.EllipticCurvePrivateKey = field(repr=False)
     x5u: str
     header: str
     parameters: str
+    mandate: Mandate | None
+
+    def check(self, speaker: Party, claims: ShakenClaims | DivClaims) -> None:
+        """Raise BeyondCertificate unless these claims may be signed, where `speaker` signs."""
+        if self.mandate is None:
+            return
+        number = speaker.tn if isinstance(speaker.tn, str) else None
+        objection = self.mandate.objection(number=number, claims=msgspec.to_builtins(claims))
+        if objection is not None:
+            raise BeyondCertificate(self.row.id, objection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +192,7 @@ class Signer:
         claims = ShakenClaims(
             attest=attest.value, dest=call.dest, iat=iat, orig=call.orig, origid=origid
         )
+        pen.check(call.orig, claims)
         token = yield from sign_in_stages(pen.header, claims, pen.key)
         return Signed(token + pen.parameters, claims, pen.row.id, hand.chosen)
 
@@ -192,6 +217,7 @@ class Signer:
         pen, number = hand.pen, diverted.tn
         if hand.numbers and not (isinstance(number, str) and hand.numbers.covers(number)):
             raise NotAllowed(f"{diverted}, who diverts the call, is none of the tenant's numbers")
+        pen.check(diverted, claims)
         header = header_segment(x5u=pen.x5u, ppt="div")
         token = yield from sign_in_stages(header, claims, pen.key)
         return SignedDiversion(token + _parameters(pen.x5u, "div"), claims, pen.row.id)
@@ -308,7 +334,11 @@ class Signer:
             raise NotConfigured(_NO_X5U)
         # A leaf has one key, however it is sealed: a row written anew brings no other.
         key = self._open(row.id, row.sealed_key) if pen is None else pen.key
-        pen = _Pen(row, key, x5u, header_segment(x5u=x5u, ppt="shaken"), _parameters(x5u, "shaken"))
+        header, parameters = header_segment(x5u=x5u, ppt="shaken"), _parameters(x5u, "shaken")
+        mandate = Mandate.read(
+            row.subject, tn_auth_list=row.tn_auth_list, constraints=row.claim_constraints
+        )
+        pen = _Pen(row, key, x5u, header, parameters, None if mandate.is_general else mandate)
         self._pens[row.id] = pen
         return pen
 

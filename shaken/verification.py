@@ -146,10 +146,12 @@ def signed_at(passport: Passport, *, now: int) -> int:
     return iat if type(iat) is int and 0 <= iat < _LATEST else now
 
 
-def judge_in_stages(opened: Opened, signer: Signatory, expectation: Expectation) -> Stages[Verdict]:
+def judge_in_stages(
+    opened: Opened, signer: Signatory, expectation: Expectation, *, unchecked: str | None = None
+) -> Stages[Verdict]:
     """Check an opened header against a call and its signer's certificate.
 
-    The signature is a stage of its own.
+    `unchecked` says why nobody knows whether that is revoked. The signature is a stage of its own.
     """
     passport = opened.passport
     if passport is None:
@@ -158,6 +160,8 @@ def judge_in_stages(opened: Opened, signer: Signatory, expectation: Expectation)
         return Verdict((*opened.steps, Step(signer.detail, signer.code)), passport)
     claims = passport.claims
     steps = [*opened.steps, Step(f"the certificate leads to the root {signer.names.root}")]
+    if unchecked is not None:
+        steps.append(Step(f"whether it is revoked is not known, and passed over: {unchecked}"))
     steps.append(_authority(claims, opened.rules, signer))
     if steps[-1].code is None:
         steps.append(_freshness(claims, expectation))

@@ -227,7 +227,9 @@ _NOBODY = Known(Unfit(438, "the header cannot be read"))
 
 
 def _judge(opened: Opened, known: Known, expectation: Expectation) -> Stages[Judged]:
-    verdict = yield from judge_in_stages(opened, known.signer, expectation)
+    verdict = yield from judge_in_stages(
+        opened, known.signer, expectation, unchecked=known.unchecked
+    )
     return Judged(opened.rules.ppt, verdict, opened.identity, known.stale)
 
 

@@ -22,10 +22,22 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
-from trust.certificate import UNREADABLE, is_ca, name_shown, subject_of
+from trust.certificate import (
+    UNREADABLE,
+    Certificate,
+    is_ca,
+    name_shown,
+    read_tn_auth_list,
+    subject_of,
+)
+from trust.path import PathError, validate_path
+from trust.tnauthlist import TnAuthListError
 
 MAX_URLS = 8
 """URLs of one certificate's distribution points; more is nobody's practice and many fetches."""
+
+MAX_SIGNERS = 4
+"""Certificates of one name that are tried as signers of a list; each needs a path of its own."""
 
 Reason: TypeAlias = Literal[
     "malformed", "issuer", "signature", "expired", "not-yet", "unknown-critical", "scope", "delta"
@@ -149,8 +161,8 @@ def find_revocation(
     """Return how the list revokes `certificate`, None: it does not.
 
     `crl_signers` are the certificates that the caller trusts to sign lists: the rest of the
-    validated path, the trusted roots, and whatever `trust.path` leads from to one of these. `at`
-    (aware) is the moment the question is asked, not the `iat` of a call.
+    validated path, the trusted roots, and what `find_signers` finds. `at` (aware) is the moment
+    the question is asked, not the `iat` of a call.
 
     Raises CrlError when the list cannot tell (RFC 5280 §6.3.3).
     """
@@ -166,6 +178,35 @@ def find_revocation(
     if revocation is None and index.point is not None and index.point.only_some_reasons:
         raise CrlError("scope", "The list tells of some reasons to revoke only.")
     return revocation
+
+
+def find_signers(
+    index: CrlIndex,
+    known: Sequence[x509.Certificate],
+    *,
+    roots: Sequence[x509.Certificate],
+    at: datetime,
+) -> tuple[x509.Certificate, ...]:
+    """Return who of `known` may sign this list: has its name, and a path to one of `roots`.
+
+    `known` are certificates at hand that nobody has validated; they serve as intermediates too.
+    """
+    named = [one for one in known if _may_sign(one, index, at)][:MAX_SIGNERS]
+    return tuple(one for one in named if _is_trusted(one, known, roots, at))
+
+
+def _is_trusted(
+    signer: x509.Certificate,
+    known: Sequence[x509.Certificate],
+    roots: Sequence[x509.Certificate],
+    at: datetime,
+) -> bool:
+    try:
+        path = validate_path(Certificate((signer, *known)), roots=roots, at=at)
+        # Who was given numbers may make certificates of any name (RFC 9060 §4): not lists of all.
+        return all(read_tn_auth_list(one) is None for one in path[:-1])
+    except (PathError, TnAuthListError, *UNREADABLE):
+        return False
 
 
 def _check_issuer(certificate: x509.Certificate, issuer: _NameKey, index: CrlIndex) -> None:

@@ -13,9 +13,12 @@ from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
 from cryptography import x509
+from cryptography.x509.oid import ExtensionOID
 from OpenSSL import crypto
 
-from trust.certificate import Certificate, subject_of, weak_signature
+from trust.certificate import UNREADABLE, Certificate, subject_of, weak_signature
+from trust.claim_constraints import ENHANCED_JWT_CLAIM_CONSTRAINTS_OID, JWT_CLAIM_CONSTRAINTS_OID
+from trust.tnauthlist import TN_AUTH_LIST_OID
 
 Reason: TypeAlias = Literal["untrusted", "expired", "not-yet-valid", "bad-chain"]
 """Why a path is refused, stable and for programs.
@@ -32,6 +35,27 @@ _REASONS: dict[int, Reason] = {
     20: "untrusted",  # unable to get local issuer certificate
 }
 """The X509_V_ERR numbers of OpenSSL (x509_vfy.h) that are not `bad-chain`."""
+
+_UNHANDLED_CRITICAL = 34
+
+_PROCESSED = {
+    # By OpenSSL.
+    ExtensionOID.BASIC_CONSTRAINTS,
+    ExtensionOID.KEY_USAGE,
+    ExtensionOID.EXTENDED_KEY_USAGE,
+    ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+    ExtensionOID.NAME_CONSTRAINTS,
+    ExtensionOID.CERTIFICATE_POLICIES,
+    ExtensionOID.POLICY_MAPPINGS,
+    ExtensionOID.POLICY_CONSTRAINTS,
+    ExtensionOID.INHIBIT_ANY_POLICY,
+    ExtensionOID.CRL_DISTRIBUTION_POINTS,
+    # By `trust.delegation` and `trust.claim_constraints`, for each call.
+    TN_AUTH_LIST_OID,
+    JWT_CLAIM_CONSTRAINTS_OID,
+    ENHANCED_JWT_CLAIM_CONSTRAINTS_OID,
+}
+"""Extensions that may be critical."""
 
 
 class PathError(Exception):
@@ -60,11 +84,9 @@ class Anchors:
             leaf = crypto.X509.from_cryptography(certificate.leaf)
         except crypto.Error:
             raise PathError("bad-chain", "OpenSSL cannot read the certificate") from None
-        context = crypto.X509StoreContext(
-            self._store(at), leaf, [*_readable(certificate.chain[1:])]
-        )
+        rest = [*_readable(certificate.chain[1:])]
         try:
-            path = tuple(one.to_cryptography() for one in context.get_verified_chain())
+            path = self._verified(leaf, rest, at)
         except crypto.X509StoreContextError as error:
             code, _, message = error.errors
             culprit = subject_of(_culprit(error) or certificate.leaf)
@@ -75,11 +97,28 @@ class Anchors:
                 raise PathError("bad-chain", f'"{subject_of(one)}": signed with {algorithm}')
         return path
 
-    def _store(self, at: datetime) -> crypto.X509Store:
+    def _verified(
+        self, leaf: crypto.X509, rest: Sequence[crypto.X509], at: datetime
+    ) -> tuple[x509.Certificate, ...]:
+        """Have OpenSSL find the path, and look ourselves at critical extensions it does not know.
+
+        Raises X509StoreContextError, PathError.
+        """
+        try:
+            return _found(self._store(at), leaf, rest)
+        except crypto.X509StoreContextError as error:
+            if error.errors[0] != _UNHANDLED_CRITICAL:
+                raise
+        path = _found(self._store(at, crypto.X509StoreFlags.IGNORE_CRITICAL), leaf, rest)
+        for one in path:
+            _check_critical(one)
+        return path
+
+    def _store(self, at: datetime, flags: int = 0) -> crypto.X509Store:
         """Make the store for one path: OpenSSL lets the time of a store be set only once."""
         store = crypto.X509Store()
         # Whatever the operator trusts is an anchor (RFC 5280 §6.1.1 d), an intermediate CA as well.
-        store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
+        store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN | flags)
         store.set_time(at.astimezone(UTC))
         for root in self._roots:
             store.add_cert(root)
@@ -91,6 +130,28 @@ def validate_path(
 ) -> tuple[x509.Certificate, ...]:
     """Return the path from the leaf to one of `roots`, as `Anchors.path` does."""
     return Anchors(roots).path(certificate, at=at)
+
+
+def _found(
+    store: crypto.X509Store, leaf: crypto.X509, rest: Sequence[crypto.X509]
+) -> tuple[x509.Certificate, ...]:
+    chain = crypto.X509StoreContext(store, leaf, rest).get_verified_chain()
+    return tuple(one.to_cryptography() for one in chain)
+
+
+def _check_critical(certificate: x509.Certificate) -> None:
+    """RFC 5280 §4.2: what is critical and not processed is a reason to refuse the certificate."""
+    try:
+        unknown = [
+            one.oid.dotted_string
+            for one in certificate.extensions
+            if one.critical and one.oid not in _PROCESSED
+        ]
+    except UNREADABLE:
+        unknown = ["that cannot be read"]
+    if unknown:
+        words = f"unhandled critical extension {unknown[0]}"
+        raise PathError("bad-chain", f'"{subject_of(certificate)}": {words}')
 
 
 def _readable(certificates: Iterable[x509.Certificate]) -> Iterator[crypto.X509]:

@@ -2,12 +2,13 @@
 
 `judge_path` is what holds for all calls of a certificate (ATIS-1000080 §6.4, RFC 5280, RFC 8226,
 RFC 9060) and may be kept while it is valid; `check_call` is what one call adds: its number and
-its claims. Revocation is `trust.crl`'s, freshness and signature are those of who reads PASSporTs.
+its claims. `Mandate` says the same to who signs. Revocation is `trust.crl`'s, freshness and
+signature are those of who reads PASSporTs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -28,7 +29,7 @@ from trust.crl import Revocation
 from trust.delegation import Ground, Scope, find_excess, may_speak_for
 from trust.path import PathError, validate_path
 from trust.profiles import check_sti
-from trust.tnauthlist import TnAuthListError
+from trust.tnauthlist import TnAuthList, TnAuthListError
 
 Slug: TypeAlias = Literal[
     "untrusted",
@@ -165,20 +166,59 @@ def check_call(judged: JudgedPath, *, number: str | None, claims: Mapping[str, o
     leaf = judged.path[0]
     ground = may_speak_for(judged.scope, number)
     if ground is None:
-        told = "a URI, for which only a provider may speak" if number is None else number
-        raise StiRefused(
-            "tnauthlist-not-covering",
-            f'The TNAuthList of "{subject_of(leaf)}" does not cover {told}.',
-            certificate=leaf,
-        )
+        words = _not_covering(subject_of(leaf), number)
+        raise StiRefused("tnauthlist-not-covering", words, certificate=leaf)
     for certificate, constraints in judged.constraints:
         if violation := constraints.check(claims):
-            raise StiRefused(
-                "constraints",
-                f'"{subject_of(certificate)}" constrains what is signed: {violation}.',
-                certificate=certificate,
-            )
+            words = _constraining(subject_of(certificate), violation)
+            raise StiRefused("constraints", words, certificate=certificate)
     return ground
+
+
+@dataclass(frozen=True)
+class Mandate:
+    """What a leaf lets its holder sign; `subject` is the leaf's.
+
+    Authorities above it may demand more: that is for `judge_path` and `check_call` to say.
+    """
+
+    subject: str
+    scope: Scope
+    constraints: tuple[ClaimConstraints, ...]
+
+    @classmethod
+    def read(
+        cls, subject: str, *, tn_auth_list: bytes | None, constraints: Iterable[bytes]
+    ) -> Mandate:
+        """Read it from the DER of the leaf's extensions.
+
+        Raises TnAuthListError, ClaimConstraintsError.
+        """
+        entries = None if tn_auth_list is None else TnAuthList.decode(tn_auth_list)
+        return cls(subject, Scope.of(entries), tuple(map(ClaimConstraints.decode, constraints)))
+
+    @property
+    def is_general(self) -> bool:
+        """Whether all calls may be signed."""
+        return bool(self.scope.spcs) and not self.constraints
+
+    def objection(self, *, number: str | None, claims: Mapping[str, object]) -> str | None:
+        """Say in a sentence why a call is not to be signed, as `check_call` would; None: it is."""
+        if may_speak_for(self.scope, number) is None:
+            return _not_covering(self.subject, number)
+        for constraints in self.constraints:
+            if violation := constraints.check(claims):
+                return _constraining(self.subject, violation)
+        return None
+
+
+def _not_covering(subject: str, number: str | None) -> str:
+    told = "a URI, for which only a provider may speak" if number is None else number
+    return f'The TNAuthList of "{subject}" does not cover {told}.'
+
+
+def _constraining(subject: str, violation: str) -> str:
+    return f'"{subject}" constrains what is signed: {violation}.'
 
 
 def refuse_revoked(certificate: x509.Certificate, revocation: Revocation | None) -> None:

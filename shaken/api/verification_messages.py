@@ -15,11 +15,13 @@ from shaken.api.stir_parties import (
     RequestId,
     Text,
     fault_of,
+    invalid,
     read_destinations,
     read_origin,
 )
 from shaken.identities import MAX_IDENTITIES
 from shaken.passport import Parties, Party
+from shaken.priority import lines_of
 from sip.uri import is_anonymous
 
 MAX_PROTECTED = 64
@@ -36,8 +38,8 @@ class VerificationMessage(msgspec.Struct, frozen=True, rename="camel"):
     Its Identity headers are in `identity` (ATIS: one value or a list), `identityHeader` and
     `identityHeaders` (3GPP). `time` is that of its Date header (Unix seconds). `to` is of its To
     header, `dest` of its Request-URI, where the call goes after diversions. `protectedHeaders` are
-    lines of its header that PASSporTs vouch for. `callId`, of our own, tells calls apart for the
-    detection of replays.
+    lines of its header that PASSporTs vouch for, one or several in a text. `callId`, of our own,
+    tells calls apart for the detection of replays.
     """
 
     from_: OrigMessage = msgspec.field(name="from")
@@ -212,8 +214,11 @@ def target(dest: DestMessage, *, country: str | None) -> tuple[str, ...]:
 
 
 def protected(message: VerificationMessage) -> tuple[str, ...]:
-    """List the lines of the message that PASSporTs vouch for."""
-    lines = message.protected_headers
-    if lines is UNSET:
+    """List the lines of the message that PASSporTs vouch for. Raises StirError."""
+    texts = message.protected_headers
+    if texts is UNSET:
         return ()
-    return (lines,) if isinstance(lines, str) else tuple(lines)
+    lines = lines_of((texts,) if isinstance(texts, str) else texts)
+    if len(lines) > MAX_PROTECTED:
+        raise invalid("protectedHeaders", f"more than {MAX_PROTECTED} lines")
+    return lines

@@ -22,6 +22,7 @@ from shaken.addresses import Address, FetchSettings
 from shaken.cli.offline import READABLE, assembled, pem_of, text_of
 from shaken.inbound import LISTS, NAME_SHARE
 from shaken.passport import party_of_uri
+from shaken.priority import lines_of
 from shaken.replay import ReplayMemory, shared_memory
 from shaken.signatories import CertificateSource, Signatories
 from shaken.verifier import InboundCall, Judged, Outcome, Verifier, VerifierSettings
@@ -153,7 +154,7 @@ def verify(
         time=date,
         name="",
         target=target,
-        protected=protected,
+        protected=lines_of(protected),
     )
     trusted = chain.chain[-1:] if roots is None and chain else _certificates(roots)
     outcome = asyncio.run(_verify(call, trusted, way))

@@ -24,7 +24,7 @@ from shaken.audit import Action
 from shaken.call_records import TEST_REQUEST
 from shaken.credentials import Credential, Role
 from shaken.passport import decode
-from shaken.signing import NotAllowed, NotConfigured, Signed
+from shaken.signing import BeyondCertificate, NotAllowed, NotConfigured, Signed
 from shaken.strictjson import parse_object
 from shaken.tenants import Tenant, Trunk
 from shaken.web import signing_words as words
@@ -296,6 +296,9 @@ def _place(trial: Trial, error: StirError) -> tuple[str, str]:
     cause = error.__cause__
     if isinstance(cause, NotConfigured):
         return _place_unconfigured(trial)
+    if isinstance(cause, BeyondCertificate):
+        certificate = trial.stages[-2].title
+        return certificate, "Sign another call, or import a certificate that covers this one."
     if isinstance(cause, NotAllowed):
         return attestation, (
             "Add the number to the numbers of the tenant, or let the trunk attest others at most"

@@ -23,7 +23,9 @@ MAX_VALIDATOR = 256
 MAX_DIRECTIVES = 1024
 """Characters of a Cache-Control that are looked at; servers send some fifty."""
 
-_SECONDS = re.compile(r"[0-9]{1,10}")
+_SECONDS = re.compile(r"[0-9]+")
+_GREATEST = 2**31
+"""What stands for more seconds than fit into ten digits (RFC 9111 §1.2.2)."""
 
 
 def lifetime(headers: Mapping[str, str], *, now: float) -> float:
@@ -68,7 +70,9 @@ def _directives(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _seconds(text: str) -> int:
     digits = text.strip()
-    return int(digits) if _SECONDS.fullmatch(digits) else 0
+    if not _SECONDS.fullmatch(digits):
+        return 0
+    return int(digits) if len(digits) <= 10 else _GREATEST
 
 
 def _moment(text: str) -> float | None:

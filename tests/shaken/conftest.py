@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -101,15 +102,22 @@ def signer(master: MasterKey) -> Signer:
 def add_certificate(
     database: Database, master: MasterKey, lab_ca: Authority, now: int
 ) -> Callable[..., StoredCertificate]:
-    """Issue an STI certificate and import it: for a tenant or nobody, with an x5u or none."""
+    """Issue an STI certificate and import it: for a tenant or nobody, with an x5u or none.
+
+    It is a provider's, unless `speaks_for` says otherwise, in the words of `issue_sti`.
+    """
 
     def add(
-        *, tenant: str | None = None, x5u: str | None = None, not_before: int = now - 3600
+        *,
+        tenant: str | None = None,
+        x5u: str | None = None,
+        not_before: int = now - 3600,
+        **speaks_for: Any,
     ) -> StoredCertificate:
         issued = lab_ca.issue_sti(
-            spc="1234",
             now=datetime.fromtimestamp(now, UTC),
             not_before=datetime.fromtimestamp(not_before, UTC),
+            **(speaks_for or {"spc": "1234"}),
         )
         upload = Upload(
             kind=CertificateKind.STI,

@@ -546,7 +546,7 @@ NEXT_MIGRATION = """
 from alembic import op
 
 revision = "9999"
-down_revision = "0007"
+down_revision = "0008"
 
 def upgrade() -> None:
     op.execute("CREATE TABLE of_the_next_version (id INTEGER)")

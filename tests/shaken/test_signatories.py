@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -11,15 +12,22 @@ from cryptography import x509
 import shaken.signatories
 from shaken.acceptance import Revocation
 from shaken.addresses import UrlPolicy
-from shaken.signatories import GRACE_SECONDS, RECHECK_SECONDS, RETRY_SECONDS, Known
+from shaken.signatories import (
+    GRACE_SECONDS,
+    RECHECK_SECONDS,
+    RETRY_SECONDS,
+    WARNING_SECONDS,
+    Known,
+)
 from shaken.verification import Unfit
 from shaken.x5u.cache import Bounds
+from shaken.x5u.crls import FetchedCrl
 from shaken.x5u.exchange import FetchError, Reason, Request, Response
 from shaken.x5u.repository import Repository
-from tests.verification import SECONDS, X5U, Desk, at, fetched, fetched_crl
+from tests.verification import SECONDS, X5U, Desk, at, fetched, fetched_crl, identity
 from trust.authority import Authority, Issued
 from trust.certificate import Certificate
-from trust.lab_crl import issue_crl
+from trust.lab_crl import issue_crl, issue_indirect_crl
 from trust.sti_path import JudgedPath, judge_path
 
 CRL, SECOND_CRL = "https://crl.example.com/list.crl", "https://crl.example.com/second.crl"
@@ -514,7 +522,7 @@ async def test_many_lists_that_are_silent_take_no_longer_than_one(
     assert loop.time() - started < SECONDS * len(silent) / 2
 
 
-# Intermediates of the store
+# Who signs the list of all authorities
 
 
 class Above:
@@ -536,6 +544,128 @@ def above(desk: Desk, lab_ca: Authority) -> Above:
     made = Above(lab_ca.certificate)
     desk.signers._intermediates = made
     return made
+
+
+@dataclass
+class PolicyAdministrator:
+    """An STI-PA: its root, who signs its list below that, and a certificate that it revoked."""
+
+    root: Authority
+    signer: Authority
+    listed: Issued
+    crl: FetchedCrl
+
+
+@pytest.fixture(scope="module")
+def sti_pa(lab_ca: Authority, now: int) -> PolicyAdministrator:
+    root = Authority.create("STI-PA root", now=at(now))
+    signer = root.intermediate("STI-PA CRL", now=at(now))
+    listed = lab_ca.issue_sti(
+        spc="1234", now=at(now), crl_url=CRL, crl_issuer=signer.certificate.subject
+    )
+    der = issue_indirect_crl(signer, [listed.certificate.leaf], now=at(now))
+    crl = fetched_crl(der, url=CRL, expires_at=now + 600)
+    return PolicyAdministrator(root, signer, listed, crl)
+
+
+@pytest.mark.parametrize("trusted", ["root", "signer"])
+async def test_a_list_counts_when_its_signer_is_trusted_or_leads_to_who_is(
+    lab_ca: Authority, sti_pa: PolicyAdministrator, now: int, trusted: str
+) -> None:
+    anchor = sti_pa.root if trusted == "root" else sti_pa.signer
+    desk = Desk(now, [lab_ca.root, anchor.certificate])
+    listed = sti_pa.listed
+    chain = (*listed.certificate.chain, sti_pa.signer.certificate)
+    desk.publish(Issued(Certificate(chain), listed.key) if trusted == "root" else listed)
+    desk.lists.held[CRL] = sti_pa.crl
+
+    assert "was revoked" in why(await find(desk))
+
+
+async def test_a_signer_of_lists_is_found_among_the_intermediates_of_the_store(
+    desk: Desk, now: int, above: Above
+) -> None:
+    """The authority has a new key by now, and signs its lists with that."""
+    root = Authority.create("Turning root", now=at(now))
+    before, by_now = (root.intermediate("Turning STI-CA", now=at(now)) for _ in range(2))
+    desk.roots = (root.certificate,)
+    name = before.certificate.subject
+    listed = before.issue_sti(spc="1234", now=at(now), crl_url=CRL, crl_issuer=name)
+    der = issue_crl(by_now, [listed.certificate.leaf], now=at(now))
+    desk.lists.held[CRL] = fetched_crl(der, url=CRL, expires_at=now + 600)
+    desk.publish(listed)
+    above.found = (by_now.certificate,)
+
+    assert "was revoked" in why(await find(desk))
+
+
+async def test_a_list_that_is_not_believed_is_told_with_each_verdict(
+    desk: Desk, sti_pa: PolicyAdministrator
+) -> None:
+    desk.publish(sti_pa.listed)
+    desk.lists.held[CRL] = sti_pa.crl
+
+    for _ in range(2):
+        outcome = await desk.verify(identity(sti_pa.listed, desk.now))
+
+        assert outcome.best is not None
+        assert outcome.best.verdict.code is None
+        (told,) = [each.words for each in outcome.best.verdict.steps if CRL in each.words]
+        assert told.startswith("whether it is revoked is not known, and passed over: ")
+        assert '"CN=STI-PA CRL,O=SHAKEN lab", who signed the list' in told
+
+
+async def test_a_list_that_is_not_believed_is_in_the_log_once_an_hour(
+    desk: Desk, sti_pa: PolicyAdministrator, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.publish(sti_pa.listed)
+    desk.lists.held[CRL] = sti_pa.crl
+
+    for hour in range(2):
+        for _ in range(3):
+            await find(desk)
+            desk.now += RETRY_SECONDS + GRACE_SECONDS
+        assert caplog.text.count(f"the revocation list {CRL} is not believed") == hour + 1
+        desk.now += WARNING_SECONDS
+    assert "add the certificate of its signer to the sti roots" in caplog.text
+
+
+async def test_lists_of_strangers_do_not_fill_the_log(
+    desk: Desk,
+    lab_ca: Authority,
+    sti_pa: PolicyAdministrator,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(shaken.signatories, "MAX_WARNINGS", 3)
+    for number in range(5):
+        url = f"{CRL}?{number}"
+        desk.publish(
+            lab_ca.issue_sti(
+                spc="1234",
+                now=at(desk.now),
+                crl_url=url,
+                crl_issuer=sti_pa.signer.certificate.subject,
+            )
+        )
+        desk.lists.held[url] = sti_pa.crl
+        await find(desk)
+
+    assert caplog.text.count("is not believed") == 3
+
+
+async def test_a_list_that_cannot_be_had_is_told_and_not_logged(
+    desk: Desk, listed: Issued, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.publish(listed)
+    desk.lists.held[CRL] = FetchError(Reason.CONNECTION, "nobody is there")
+
+    assert (await find(desk)).unchecked == f"{CRL}: nobody is there"
+    assert known(desk).unchecked == f"{CRL}: nobody is there"
+    assert caplog.text == ""
+
+
+# Intermediates of the store
 
 
 def alone(issued: Issued) -> Issued:

@@ -29,9 +29,11 @@ from shaken.snapshot import take_snapshot
 from shaken.store.tenants import replace_tenant
 from shaken.tenants import Tenant, Trunk
 from sip.identity import parse_identities
+from sip.stages import at_once
 from tests.signing import signed_by
 from trust.authority import Authority
 from trust.certificate import CertificateKind
+from trust.claim_constraints import ClaimConstraints, PermittedValues
 from trust.keys import MasterKey
 from trust.selection import Chosen, Fallback
 from trust.store import certificates as certificate_store
@@ -387,6 +389,110 @@ def test_an_expired_certificate_signs_no_more(sign: Sign, certificate: StoredCer
     assert sign(call(), now=certificate.not_after).certificate == certificate.id
     with pytest.raises(NotConfigured):
         sign(call(), now=certificate.not_after + 1)
+
+
+# What the certificate may sign
+
+
+PERMITS_B = ClaimConstraints(permitted_values=(PermittedValues("attest", ("B",)),))
+NUMBERS = ("12155550100", "12155550101")
+
+
+@pytest.mark.parametrize(
+    ("speaks_for", "made"),
+    [
+        ({"numbers": NUMBERS}, call()),
+        ({"numbers": ["13125550000"], "spc": "1234"}, call()),
+        ({"spc": "1234", "constraints": PERMITS_B}, call(attest=Attest.B)),
+        ({"spc": "1234"}, call(orig=Party(uri="sip:alice@example.com"))),
+    ],
+    ids=["its number", "a provider", "what it permits", "a URI, by a provider"],
+)
+def test_a_certificate_signs_what_it_may(
+    sign: Sign,
+    tenant: Tenant,
+    add_certificate: AddCertificate,
+    speaks_for: dict[str, Any],
+    made: OutboundCall,
+) -> None:
+    own = add_certificate(tenant=tenant.address, **speaks_for)
+
+    assert sign(made).certificate == own.id
+
+
+@pytest.mark.parametrize(
+    ("speaks_for", "made", "words"),
+    [
+        (
+            {"numbers": NUMBERS},
+            call(orig=Party(tn="12155550102")),
+            'The TNAuthList of "CN=SHAKEN,O=SHAKEN lab" does not cover 12155550102.',
+        ),
+        (
+            {"numbers": NUMBERS},
+            call(orig=Party(uri="sip:alice@example.com")),
+            "does not cover a URI, for which only a provider may speak.",
+        ),
+        (
+            {"spc": "1234", "constraints": PERMITS_B},
+            call(),
+            "constrains what is signed: the claim 'attest' is 'A'; the certificate permits 'B'.",
+        ),
+        (
+            {"spc": "1234", "constraints": ClaimConstraints(must_include=("rcd",))},
+            call(),
+            "the claim 'rcd' is missing, which the certificate demands.",
+        ),
+        (
+            {"spc": "1234", "constraints": ClaimConstraints(must_exclude=("origid",))},
+            call(),
+            "the claim 'origid' is present, which the certificate forbids.",
+        ),
+    ],
+    ids=["another number", "a URI", "another attest", "a claim missing", "a claim too many"],
+)
+def test_what_every_verifier_would_refuse_is_not_signed(
+    sign: Sign,
+    tenant: Tenant,
+    add_certificate: AddCertificate,
+    *,
+    speaks_for: dict[str, Any],
+    made: OutboundCall,
+    words: str,
+) -> None:
+    own = add_certificate(tenant=tenant.address, **speaks_for)
+
+    with pytest.raises(NotAllowed) as refused:
+        sign(made)
+
+    said = str(refused.value)
+    assert said.startswith(f"certificate {own.id} may not sign this call: ")
+    assert words in said
+    assert said.endswith("import a certificate for the tenant that may sign it")
+
+
+def test_a_diversion_is_signed_by_whom_the_certificate_covers(
+    signer: Signer, database: Database, add_certificate: AddCertificate, now: int
+) -> None:
+    """Whose call it is that is diverted is no matter."""
+    add_certificate(numbers=NUMBERS)
+
+    def divert(diverted: str) -> str:
+        orig, dest = Party(tn="442071838750"), Parties(tn=("12155559999",))
+        signing = signer.sign_diversion_in_stages(
+            orig,
+            Party(tn=diverted),
+            dest,
+            iat=None,
+            snapshot=take_snapshot(database),
+            tenant=None,
+            now=now,
+        )
+        return at_once(signing).identity
+
+    assert divert(NUMBERS[0])
+    with pytest.raises(NotAllowed, match="does not cover 442071838750"):
+        divert("442071838750")
 
 
 # The URL of the certificate

@@ -2,12 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import text
 
+from trust.authority import Authority
 from trust.certificate import CertificateKind, Source
+from trust.claim_constraints import ClaimConstraints
 from trust.store import certificates
 from trust.store.certificates import AlreadyStored, Filter, StoredCertificate
 from trust.store.database import HISTORY, Database
@@ -27,6 +33,7 @@ ALICE = StoredCertificate(
     source=Source.UPLOADED,
     sealed_key=b"\x01sealed",
     stored_at=1_500,
+    claim_constraints=(bytes.fromhex("3009a0073005160372 6364"),),
 )
 BARE = replace(
     ALICE, id="b2", names=(), tenant=None, tn_auth_list=None, x5u=None, sealed_key=None, not_after=9
@@ -153,3 +160,44 @@ def test_the_certificates_of_a_tenant_are_those_assigned_to_it(database: Databas
 
 def test_no_repr_shows_the_sealed_key() -> None:
     assert "sealed" not in repr(ALICE)
+
+
+OLD_ROW = """
+INSERT INTO certificates (id, kind, names, subject, issuer, serial, not_before, not_after, source,
+    chain, stored_at, revision)
+VALUES (:id, :kind, '[]', '', '', '', 0, 0, 'uploaded', :chain, 0, 0)
+"""
+
+
+def test_a_store_from_before_learns_from_its_chains_which_claims_may_be_signed(
+    tmp_path: Path,
+) -> None:
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    ca = Authority.create("Lab root", now=now)
+    bound = ClaimConstraints(must_include=("rcd",))
+    chains = {
+        "bound": ca.issue_sti(spc="1", constraints=bound, now=now).chain_pem,
+        "free": ca.issue_sti(spc="1", now=now).chain_pem,
+        "odd": "no chain",
+    }
+    old = Database(f"sqlite:///{tmp_path}/old.sqlite")
+    with old.recording() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(HISTORY.folder))
+        config.set_main_option("path_separator", "os")
+        config.attributes.update(connection=connection, version_table=HISTORY.version_table)
+        command.upgrade(config, "0007")
+        for name, chain in chains.items():
+            row = {"id": name, "kind": "sti", "chain": chain}
+            connection.execute(text(OLD_ROW), row)
+
+    old.migrate([HISTORY])
+
+    with old.reading() as connection:
+        rows = certificates.find(connection, Filter())
+    assert {row.id: row.claim_constraints for row in rows} == {
+        "bound": (bound.encode(),),
+        "free": (),
+        "odd": (),
+    }
+    old.close()

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 from trust.authority import Authority
 from trust.certificate import Certificate
+from trust.claim_constraints import ClaimConstraints
 from trust.path import PathError, Reason, validate_path
+from trust.tnauthlist import TN_AUTH_LIST_OID, TnAuthList
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -143,18 +145,49 @@ def issued_by_a_leaf() -> Certificate:
     return Certificate((issued.leaf, leaf.certificate.leaf, STI_CA.certificate))
 
 
-def with_unknown_critical_extension() -> Certificate:
+UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.55555.1"), b"\x05\x00")
+
+
+def with_critical(*extensions: x509.ExtensionType) -> Certificate:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "SHAKEN 1234")])
-    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.55555.1"), b"\x05\x00")
-    leaf = (
-        x509.CertificateBuilder(
-            ROOT.certificate.subject, name, key.public_key(), 1, NOW - DAY, NOW + DAY
-        )
-        .add_extension(unknown, critical=True)
-        .sign(ROOT.private_key, hashes.SHA256())
+    builder = x509.CertificateBuilder(
+        ROOT.certificate.subject, name, key.public_key(), 1, NOW - DAY, NOW + DAY
     )
-    return Certificate((leaf,))
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=True)
+    return Certificate((builder.sign(ROOT.private_key, hashes.SHA256()),))
+
+
+TN_AUTH_LIST = x509.UnrecognizedExtension(TN_AUTH_LIST_OID, TnAuthList.of(spcs=["1234"]).encode())
+CONSTRAINTS = [
+    x509.UnrecognizedExtension(one.oid, one.encode())
+    for one in (ClaimConstraints(must_include=("rcd",)), ClaimConstraints(must_exclude=("rcd",)))
+]
+
+
+@pytest.mark.parametrize(
+    "extension", [TN_AUTH_LIST, *CONSTRAINTS], ids=lambda each: each.oid.dotted_string
+)
+def test_what_is_processed_elsewhere_may_be_critical(extension: x509.ExtensionType) -> None:
+    certificate = with_critical(extension, x509.BasicConstraints(ca=False, path_length=None))
+
+    assert validate_path(certificate, roots=ROOTS, at=NOW) == (certificate.leaf, ROOT.certificate)
+    refused = refusal(certificate, at=NOW + 2 * DAY)
+    assert refused.reason == "expired", "all other rules hold"
+
+
+def test_what_nobody_processes_is_named_beside_what_is() -> None:
+    refused = refusal(with_critical(TN_AUTH_LIST, UNKNOWN))
+
+    assert refused.reason == "bad-chain"
+    assert refused.detail.endswith("unhandled critical extension 1.3.6.1.4.1.55555.1")
+
+
+def test_critical_extensions_that_cannot_be_read_are_not_passed_over() -> None:
+    broken = x509.UnrecognizedExtension(x509.CertificatePolicies.oid, b"\x30\x03\x06\x01\x80")
+
+    assert refusal(with_critical(TN_AUTH_LIST, broken)).reason == "bad-chain"
 
 
 def with_altered_signature() -> Certificate:
@@ -167,7 +200,7 @@ def with_altered_signature() -> Certificate:
     ("certificate", "told"),
     [
         (issued_by_a_leaf(), "invalid CA certificate"),
-        (with_unknown_critical_extension(), "unhandled critical extension"),
+        (with_critical(UNKNOWN), "unhandled critical extension"),
         (with_altered_signature(), "signature failure"),
     ],
     ids=["issuer is no CA", "unknown critical extension", "altered signature"],

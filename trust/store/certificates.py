@@ -29,8 +29,8 @@ class AlreadyStored(Exception):  # noqa: N818 - an outcome the caller expects
 class StoredCertificate:
     """A certificate's row. `id` is the leaf's SHA-256 fingerprint; times are Unix seconds.
 
-    `tn_auth_list` is the extension's DER. `sealed_key` opens under the master key for the
-    record `id` only.
+    `tn_auth_list` is the extension's DER, as is each of the leaf's `claim_constraints`.
+    `sealed_key` opens under the master key for the record `id` only.
     """
 
     id: str
@@ -48,6 +48,7 @@ class StoredCertificate:
     sealed_key: bytes | None = field(repr=False)
     stored_at: int
     findings: tuple[Finding, ...] = ()
+    claim_constraints: tuple[bytes, ...] = ()
     sequence: int = 0
 
 
@@ -179,6 +180,7 @@ def read_row(row: Row[tuple[object, ...]]) -> StoredCertificate:
         sealed_key=row.sealed_key,
         stored_at=row.stored_at,
         findings=tuple(Finding(slug, detail) for slug, detail in row.findings),
+        claim_constraints=tuple(map(bytes.fromhex, row.claim_constraints)),
         sequence=row.sequence,
     )
 
@@ -202,4 +204,5 @@ def _values(change: Change, certificate: StoredCertificate, *, chain: str) -> di
         "stored_at": certificate.stored_at,
         "revision": change.revision,
         "findings": [[found.slug, found.detail] for found in certificate.findings],
+        "claim_constraints": [der.hex() for der in certificate.claim_constraints],
     }

@@ -58,6 +58,7 @@ certificates = Table(
     Column("stored_at", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("findings", JSON, nullable=False, server_default="[]"),
+    Column("claim_constraints", JSON, nullable=False, server_default="[]"),
     sqlite_autoincrement=True,
 )
 
