@@ -13,6 +13,7 @@ from shaken.audit import Action, AuditedChange
 from shaken.snapshot import Snapshot, sti_candidate
 from shaken.tenants import Tenant
 from trust.certificate import CertificateKind
+from trust.findings import NOT_PRESENTABLE
 from trust.selection import Fallback, StiIndex
 from trust.store import acme_orders
 from trust.store import certificates as stored
@@ -97,12 +98,12 @@ def remove(
     scope: str | None,
     fallback: Fallback,
     force: bool,
-) -> None:
-    """Remove certificates and their keys, with their audit; those that are managed come anew.
+) -> Collection[StoredCertificate]:
+    """Remove certificates and their keys, with their audit, and return them.
 
-    `known` is any earlier state of the store: what changed since is read under the lock of this
-    change. `scope` is the one tenant whose certificates there are, None: those of all. `fallback`
-    is the service's. `force` removes also what is missed.
+    Those that are managed come anew. `known` is any earlier state of the store: what changed since
+    is read under the lock of this change. `scope` is the one tenant whose certificates there are,
+    None: those of all. `fallback` is the service's. `force` removes also what is missed.
 
     Raises NoSuchCertificate, Missed; then nothing is removed.
     """
@@ -120,6 +121,17 @@ def remove(
         stored.remove(change, row.id)
         acme_orders.lose(change.connection, row.id, now=change.at)
         change.audit(Action.CERTIFICATE_DELETE, row.id, tenant=row.tenant, before=facts_of(row))
+    return rows.values()
+
+
+def can_be_presented(rows: Iterable[StoredCertificate]) -> bool:
+    """Say whether one of these is a system certificate that listeners can present."""
+    return any(
+        row.kind is CertificateKind.SYSTEM
+        and row.sealed_key is not None
+        and all(found.slug != NOT_PRESENTABLE for found in row.findings)
+        for row in rows
+    )
 
 
 def hold_in_place(
@@ -160,7 +172,8 @@ def dependents(
     `instead` are what comes in their place: the same ones for another tenant.
 
     That is each tenant that signs with one of them as its own and has no other; calls that the
-    fallback signs, once nothing is left to sign them; clients of the default TLS certificate.
+    fallback signs, once nothing is left to sign them; clients of the default TLS certificate, and
+    of any, once nothing is left to present to them.
     """
     before = {row.id for row in removed}
     gone = before - {row.id for row in instead}
@@ -183,6 +196,10 @@ def dependents(
     if default is not None and not default.built_in and default.id in gone:
         detail = "it is presented to all clients that ask for no other name"
         yield Dependent(default.id, detail)
+    elif not can_be_presented(row for row in state.certificates.values() if row.id not in gone):
+        for row in removed:
+            if can_be_presented((row,)):
+                yield Dependent(row.id, "it is the last one that can be presented to TLS clients")
 
 
 def _owners(removed: Iterable[StoredCertificate], state: Snapshot) -> Iterable[Tenant]:

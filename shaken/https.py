@@ -12,17 +12,17 @@ import ssl
 import sys
 import time
 from asyncio import AbstractServer, BaseProtocol
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from shaken.snapshot import Snapshot
 from shaken.store.credentials import client_certificates
 from trust.clients import ClientRoots
-from trust.keys import MasterKeys, SealError, private_key_pem, unseal_private_key
+from trust.keys import MasterKeys
 from trust.store import certificates as stored
 from trust.store.database import Database, StoreError
-from trust.tls import Material, Presentable, PresentError, TlsContexts
+from trust.tls import Material, Presentable, PresentError, TlsContexts, open_material
 
 CLIENT_ROOTS = "client-certificates"
 """The folder of registered client certificates, in the data folder."""
@@ -89,13 +89,11 @@ class Presenter:
         """Present no more."""
         self._database.close()
 
-    def choose(self, server_name: str | None) -> Presentable | None:
-        """Choose by the rules of every TLS listener."""
-        choice = self._snapshot.tls.for_server_name(server_name, now=int(time.time()))
-        if choice is None:
-            return None
-        name = choice.candidate.id
-        return Presentable(name, self._snapshot.certificate_rows.revisions[name])
+    def choose(self, server_name: str | None) -> Iterator[Presentable]:
+        """Choose by the rules of every TLS listener, the best first."""
+        revisions = self._snapshot.certificate_rows.revisions
+        for choice in self._snapshot.tls.in_turn(server_name, now=int(time.time())):
+            yield Presentable(choice.candidate.id, revisions[choice.candidate.id])
 
     def load(self, certificate_id: str) -> Material:
         """Read chain and key from the store. Raises PresentError."""
@@ -107,11 +105,7 @@ class Presenter:
             raise PresentError(str(error)) from error
         if chain is None or row.sealed_key is None:
             raise PresentError("it has just been deleted")
-        try:
-            key = unseal_private_key(self._master, row.sealed_key, record=certificate_id)
-        except SealError as error:
-            raise PresentError(str(error)) from error
-        return Material(chain, private_key_pem(key))
+        return open_material(self._master, chain, row.sealed_key, record=certificate_id)
 
     def _register(self, snapshot: Snapshot) -> bool:
         """Make the client certificates of new credentials trust anchors; say whether any came.

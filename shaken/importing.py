@@ -23,7 +23,7 @@ from trust.certificate import (
 )
 from trust.chain import Assembled, assemble
 from trust.claim_constraints import constraints_of
-from trust.findings import findings, is_public, public_keys
+from trust.findings import Finding, findings, is_public, not_presentable, public_keys
 from trust.keys import (
     MasterKeyError,
     MasterKeys,
@@ -40,6 +40,7 @@ from trust.store import certificates as stored
 from trust.store import master_key
 from trust.store.certificates import AlreadyStored, Filter, StoredCertificate
 from trust.store.database import Change, Database
+from trust.tls import PresentError, check_presentable, open_material
 
 MAX_NAMES = 1000
 """Host names of one certificate: public CAs stop at some hundreds, and lists show them all."""
@@ -161,12 +162,15 @@ class Importer:
             master = master_key.bound_to(change.connection, self.master)
             row = replace(row, sealed_key=seal_private_key(master, key, record=row.id))
         chain = certificate.pem()
-        if before is None:
-            stored.add(change, row, chain=chain)
-        else:
+        if before is not None:
             row = _merged(before, row)
             chain, noted = self._chain(change, row, chain, now=now)
             put_right = (*put_right, *noted)
+        if upload.kind is not CertificateKind.STI:
+            row = replace(row, findings=(*row.findings, *self._presenting(row, chain)))
+        if before is None:
+            stored.add(change, row, chain=chain)
+        else:
             stored.replace(change, row, chain=chain)
         change.audit(
             Action.CERTIFICATE_IMPORT,
@@ -238,6 +242,16 @@ class Importer:
             findings=found,
             claim_constraints=tuple(each.encode() for each in constraints),
         )
+
+    def _presenting(self, row: StoredCertificate, chain: str) -> tuple[Finding, ...]:
+        """Try whether a listener could present it, with the chain and key that are stored."""
+        if row.sealed_key is None:
+            return ()
+        try:
+            check_presentable(open_material(self.master, chain, row.sealed_key, record=row.id))
+        except PresentError as error:
+            return (not_presentable(str(error)),)
+        return ()
 
 
 @dataclass(frozen=True)

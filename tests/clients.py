@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -19,6 +19,9 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from trust.authority import Issued
+from trust.certificate import Certificate
 
 DAY = timedelta(days=1)
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
@@ -95,6 +98,18 @@ def authority(name: str = "Trunk CA") -> ClientId:
     return client_id(
         name, usages=(), extensions=(x509.BasicConstraints(ca=True, path_length=None),)
     )
+
+
+def under_a_short_key(name: str) -> Issued:
+    """Make a server certificate that OpenSSL refuses to present: its intermediate has RSA-1024."""
+    short = rsa.generate_private_key(65537, 1024)  # noqa: S505 - that it is weak is the point
+    root, alternative = authority("Root"), x509.SubjectAlternativeName([x509.DNSName(name)])
+    may_issue = x509.BasicConstraints(ca=True, path_length=None)
+    issuer = client_id(
+        "Short CA", key=short, usages=(), extensions=[may_issue], ends=400 * DAY, issuer=root
+    )
+    made = client_id(name, usages=[SERVER], extensions=[alternative], ends=365 * DAY, issuer=issuer)
+    return Issued(Certificate((made.certificate, issuer.certificate)), made.key)
 
 
 def tls_client() -> ssl.SSLContext:

@@ -18,6 +18,9 @@ from trust.names import DnsNameError, dns_name
 MIN_RSA_BITS = 2048
 """Shorter RSA keys can be broken, and no authority certifies them (CA/Browser Forum BR §6.1.5)."""
 
+NOT_PRESENTABLE = "not-presentable"
+"""The slug of a certificate that no listener of this service could present."""
+
 MAX_SHOWN = 80
 """Characters of a name that a finding shows."""
 
@@ -48,6 +51,12 @@ def findings(certificate: Certificate, *, known: Container[str]) -> tuple[Findin
         detail = "it is an X.509 version 1 certificate, which many clients refuse"
         found.append(Finding("v1", detail))
     return tuple(found)
+
+
+def not_presentable(reason: str) -> Finding:
+    """Say that OpenSSL refuses chain or key, and why (`trust.tls.check_presentable`)."""
+    detail = f"it cannot be presented ({reason}), so that clients get another one in its place"
+    return Finding(NOT_PRESENTABLE, f"{detail}; have it issued anew, or import a better chain")
 
 
 def root_findings(root: x509.Certificate, *, known: Container[str]) -> tuple[Finding, ...]:

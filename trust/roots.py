@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from cryptography import x509
+from OpenSSL import crypto
 
 from trust.certificate import Certificate, CertificateKind, CertificateRefused, is_ca, issued
 from trust.pem import read_pem, split_blocks
@@ -137,8 +138,9 @@ class Plan:
 def root_of(certificate: x509.Certificate, purpose: Purpose, *, shipped: Shipper | None) -> Root:
     """Make a root of a certificate; unless it is shipped, an administrator adds it.
 
-    Raises CertificateRefused, `not-a-ca`, unless basicConstraints says cA (RFC 5280 §4.2.1.9) or
-    the certificate is a self-signed one of X.509 version 1, which knows no extensions.
+    Raises CertificateRefused: `not-a-ca`, unless basicConstraints says cA (RFC 5280 §4.2.1.9) or
+    the certificate is a self-signed one of X.509 version 1, which knows no extensions; `bad-pem`
+    where OpenSSL cannot read it.
     """
     is_old_root = certificate.version is x509.Version.v1 and issued(certificate, certificate)
     if not is_ca(certificate) and not is_old_root:
@@ -147,6 +149,7 @@ def root_of(certificate: x509.Certificate, purpose: Purpose, *, shipped: Shipper
             "The certificate is not that of a certification authority: its basicConstraints do "
             "not say CA:TRUE. Add the certificate of the authority that issued it.",
         )
+    _check_readable(certificate)
     chain = Certificate((certificate,))
     return Root(
         id=chain.fingerprint,
@@ -158,6 +161,19 @@ def root_of(certificate: x509.Certificate, purpose: Purpose, *, shipped: Shipper
         shipped=shipped,
         added=shipped is None,
     )
+
+
+def _check_readable(certificate: x509.Certificate) -> None:
+    # In a list that TLS clients trust, one that OpenSSL cannot read hides all the others.
+    try:
+        crypto.X509.from_cryptography(certificate)
+    except crypto.Error:
+        raise CertificateRefused(
+            "bad-pem",
+            "OpenSSL cannot read the certificate, so no connection and no signature could be "
+            "checked with it. Look with `openssl x509 -in root.pem -noout -text` and get it from "
+            "the authority anew.",
+        ) from None
 
 
 def read_roots(text: str, purpose: Purpose) -> tuple[Root | CertificateRefused, ...]:

@@ -6,7 +6,7 @@ state of the store, so that ten thousand tenants are looked up as fast as one.
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -243,26 +243,39 @@ class TlsIndex:
         with the exact name, with a wildcard for it (one label), the default one. None only where
         there is no system certificate at all.
         """
+        return next(self.in_turn(name, now=now), None)
+
+    def in_turn(self, name: str | None, *, now: int) -> Iterator[TlsChoice]:
+        """Yield what `for_server_name` chooses, then what it would choose were that not there.
+
+        And so on to the last system certificate. One may come again, by a later rule.
+        """
         if name is not None:
-            if own := self._domain.get(name):
-                return TlsChoice(_best(own, now), Presented.DOMAIN)
-            if exact := self._system.get(name):
-                return TlsChoice(_best(exact, now), Presented.SYSTEM)
-            if wildcard := self._system.get("*." + name.partition(".")[2]):
-                return TlsChoice(_best(wildcard, now), Presented.WILDCARD)
-        default = self.default(now=now)
-        return None if default is None else TlsChoice(default, Presented.SYSTEM)
+            for one in _best_first(self._domain.get(name, ()), now):
+                yield TlsChoice(one, Presented.DOMAIN)
+            for one in _best_first(self._system.get(name, ()), now):
+                yield TlsChoice(one, Presented.SYSTEM)
+            for one in _best_first(self._system.get("*." + name.partition(".")[2], ()), now):
+                yield TlsChoice(one, Presented.WILDCARD)
+        for one in _best_first(self._defaults, now):
+            yield TlsChoice(one, Presented.SYSTEM)
 
     def default(self, *, now: int) -> TlsCandidate | None:
         """Return the system certificate for clients that ask for no name or an unknown one."""
-        return _best(self._defaults, now) if self._defaults else None
+        return next(_best_first(self._defaults, now), None)
 
 
-def _best(candidates: Sequence[TlsCandidate], now: int) -> TlsCandidate:
-    """Of several: one that is valid now, made by others than the service, with the latest end."""
-    if len(candidates) == 1:
-        return candidates[0]
-    return max(
-        candidates,
-        key=lambda one: (one.not_before <= now <= one.not_after, not one.built_in, one.not_after),
-    )
+def _best_first(candidates: Sequence[TlsCandidate], now: int) -> Iterator[TlsCandidate]:
+    """Yield first those that are valid now, made by others than the service, with the latest end.
+
+    The best one is all that is asked for as a rule, so that the others are ordered after it only.
+    """
+
+    def rank(one: TlsCandidate) -> tuple[bool, bool, int]:
+        return one.not_before <= now <= one.not_after, not one.built_in, one.not_after
+
+    if not candidates:
+        return
+    best = max(candidates, key=rank)
+    yield best
+    yield from sorted((one for one in candidates if one is not best), key=rank, reverse=True)

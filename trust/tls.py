@@ -11,7 +11,7 @@ import os
 import ssl
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Protocol
 from cryptography import x509
 
 from trust.certificate import UNREADABLE, Certificate
+from trust.keys import MasterKeys, SealError, private_key_pem, unseal_private_key
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """TLS 1.2 with forward secrecy and authenticated encryption only (RFC 9325 §4.2)."""
@@ -31,6 +32,10 @@ MAX_CONTEXTS = 10_240
 
 RETRY_SECONDS = 5.0
 """How long a certificate that could not be loaded is passed over before it is tried again."""
+
+MAX_TRIES = 16
+"""Certificates that one handshake tries to load, each in some 1.5 ms, before one succeeds; those
+that follow are left to the next handshakes, unless they are loaded already."""
 
 MAX_FAILED = 1024
 """Certificates remembered as failing; beyond it all of them are tried again."""
@@ -61,11 +66,23 @@ class Material:
     key: str = field(repr=False)
 
 
+def open_material(master: MasterKeys, chain: str, sealed_key: bytes, *, record: str) -> Material:
+    """Open the sealed key of a stored chain. Raises PresentError."""
+    try:
+        key = unseal_private_key(master, sealed_key, record=record)
+    except SealError as error:
+        raise PresentError(str(error)) from error
+    return Material(chain, private_key_pem(key))
+
+
 class CertificateSource(Protocol):
     """Where certificates come from. Both are called within handshakes, and must be quick."""
 
-    def choose(self, server_name: str | None) -> Presentable | None:
-        """Choose for a name in lower case, without trailing dot; None: the default one."""
+    def choose(self, server_name: str | None) -> Iterator[Presentable]:
+        """Choose for a name in lower case, without trailing dot (None: no name), the best first.
+
+        Those that follow are for where the ones before cannot be loaded.
+        """
 
     def load(self, certificate_id: str) -> Material:
         """Read a certificate that was chosen. Raises PresentError."""
@@ -110,7 +127,7 @@ class TlsContexts:
         """
         for name in [n for n, (version, _) in self._ready.items() if versions.get(n) != version]:
             del self._ready[name]
-        # The default one stands in where another fails, so it is there before it is needed.
+        # It stands in where another one fails, so it is there before it is needed.
         self._context_for(None)
 
     def forget(self) -> None:
@@ -126,26 +143,32 @@ class TlsContexts:
         """Choose within a handshake; OpenSSL sends the alert that is returned."""
         name = None if server_name is None else server_name.lower().removesuffix(".")
         context = self._context_for(name)
-        if context is None and name is not None:
-            context = self._context_for(None)
         if context is None:
             return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
         connection.context = context
         return None
 
     def _context_for(self, name: str | None) -> ssl.SSLContext | None:
-        """Return the context for a name; None, and a line in the log, where there can be none."""
-        wanted = self._source.choose(name)
-        if wanted is None:
-            return None
-        version, context = self._ready.get(wanted.id, (None, None))
-        if context is not None and version == wanted.version:
-            self._ready.move_to_end(wanted.id)
-            return context
-        if self._clock() < self._failed.get(wanted, 0.0):
-            return None
+        """Return the context of the best that can be loaded for a name; None: there is none."""
+        tries = 0
+        for wanted in self._source.choose(name):
+            version, context = self._ready.get(wanted.id, (None, None))
+            if context is not None and version == wanted.version:
+                self._ready.move_to_end(wanted.id)
+                return context
+            if tries == MAX_TRIES or self._clock() < self._failed.get(wanted, 0.0):
+                continue
+            context = self._loaded(wanted)
+            if context is not None:
+                return context
+            tries += 1
+        return None
+
+    def _loaded(self, wanted: Presentable) -> ssl.SSLContext | None:
+        """Make a certificate's context and keep it; None, and a line in the log, where it fails."""
         try:
-            context = self._filled(self._source.load(wanted.id))
+            context = self._blank()
+            _fill(context, self._source.load(wanted.id))
         except (PresentError, ssl.SSLError, OSError) as error:
             self._failing(wanted, error)
             return None
@@ -183,16 +206,25 @@ class TlsContexts:
             context.load_verify_locations(capath=str(self._client_roots))
         return context
 
-    def _filled(self, material: Material) -> ssl.SSLContext:
-        """Make the context of a certificate. Raises ssl.SSLError, OSError."""
-        context = self._blank()
-        # Python's ssl takes a key by file name only. An anonymous file in memory is on no disk,
-        # has no name that others could open, and needs no passphrase, whose hashing takes longer
-        # than a handshake may.
-        with os.fdopen(os.memfd_create("tls", os.MFD_CLOEXEC), "wb", buffering=0) as file:
-            file.write(f"{material.key}{material.chain}".encode("ascii"))
-            context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
-        return context
+
+def check_presentable(material: Material) -> None:
+    """Raise PresentError, with OpenSSL's reason, where no listener here could present this."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers(CIPHERS)
+    try:
+        _fill(context, material)
+    except ssl.SSLError as error:
+        raise PresentError((error.reason or str(error)).replace("_", " ").lower()) from error
+
+
+def _fill(context: ssl.SSLContext, material: Material) -> None:
+    """Give a context what it presents. Raises ssl.SSLError, OSError."""
+    # Python's ssl takes a key by file name only. An anonymous file in memory is on no disk, has no
+    # name that others could open, and needs no passphrase, whose hashing takes longer than a
+    # handshake may.
+    with os.fdopen(os.memfd_create("tls", os.MFD_CLOEXEC), "wb", buffering=0) as file:
+        file.write(f"{material.key}{material.chain}".encode("ascii"))
+        context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
 
 
 def client_spki(connection: ssl.SSLObject) -> str | None:

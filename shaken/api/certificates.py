@@ -32,6 +32,7 @@ from shaken.api.routes import (
     read_time,
 )
 from shaken.assignment import UnknownTenant
+from shaken.builtin import make_up_for
 from shaken.credentials import Role
 from shaken.importing import Importer, StoredForOthers, Upload
 from trust.certificate import Certificate, CertificateKind, CertificateRefused
@@ -218,7 +219,7 @@ def _remove(call: ApiCall, ids: Iterable[str]) -> None:
     fallback = call.resources.config.signing.fallback
     try:
         with call.changing() as change:
-            certificates.remove(
+            removed = certificates.remove(
                 change,
                 ids,
                 known=call.snapshot,
@@ -226,6 +227,7 @@ def _remove(call: ApiCall, ids: Iterable[str]) -> None:
                 fallback=fallback,
                 force=force,
             )
+            make_up_for(change, removed, master=call.resources.master)
     except certificates.NoSuchCertificate as error:
         raise not_found("certificate") from error
     except certificates.Missed as error:
@@ -235,6 +237,8 @@ def _remove(call: ApiCall, ids: Iterable[str]) -> None:
             f"{error}; import another first, or delete it all the same with ?force=true",
             id=error.dependent.certificate,
         ) from error
+    except MasterKeyError as error:
+        raise master_key_missing(error) from error
 
 
 def _visible(call: ApiCall, connection: Connection, identity: str) -> StoredCertificate:

@@ -68,6 +68,10 @@ _TOLD: Mapping[str, tuple[str, str]] = {
         "Everybody knows its private key",
         "Make a new key now, have a certificate issued for it, and delete this one.",
     ),
+    "not-presentable": (
+        "It cannot be presented",
+        "Have it issued anew; each key and signature in its chain must be strong.",
+    ),
     "weak-key": ("Its key is weak", "Make a larger key, and have a certificate issued for it."),
     "weak-hash": (
         "Its signature is weak",
@@ -87,7 +91,7 @@ _TOLD: Mapping[str, tuple[str, str]] = {
 }
 """What a warning is called, and what to do about it, by its slug."""
 
-_SERIOUS = frozenset({"expired", "public-key"})
+_SERIOUS = frozenset({"expired", "not-presentable", "public-key"})
 """Warnings that cannot wait."""
 
 _FOR_PROGRAMS = " and ?replace=true"

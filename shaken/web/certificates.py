@@ -11,8 +11,9 @@ from urllib.parse import urlencode
 
 from shaken import certificates
 from shaken.api.certificate_records import records
-from shaken.api.problems import Problem
+from shaken.api.problems import Problem, master_key_missing
 from shaken.api.routes import read_id
+from shaken.builtin import make_up_for
 from shaken.certificates import Dependent, Status, dependents, status_of
 from shaken.credentials import Role
 from shaken.web.certificate_words import KINDS, common_name, title_of
@@ -20,6 +21,7 @@ from shaken.web.routes import BASE, Answer, Page, PageCall, Redirect, View
 from shaken.web.words import plural
 from trust.acme.order import Order
 from trust.certificate import CertificateKind
+from trust.keys import MasterKeyError
 from trust.store import acme_orders, requests
 from trust.store.certificates import StoredCertificate
 
@@ -243,7 +245,7 @@ def _orders(call: PageCall, rows: Sequence[StoredCertificate]) -> Sequence[Order
 def _remove(call: PageCall, rows: Sequence[StoredCertificate], *, force: bool) -> None:
     try:
         with call.changing() as change:
-            certificates.remove(
+            removed = certificates.remove(
                 change,
                 [row.id for row in rows],
                 known=call.snapshot,
@@ -251,8 +253,11 @@ def _remove(call: PageCall, rows: Sequence[StoredCertificate], *, force: bool) -
                 fallback=call.resources.config.signing.fallback,
                 force=force,
             )
+            make_up_for(change, removed, master=call.resources.master)
     except certificates.NoSuchCertificate as error:
         raise _gone() from error
+    except MasterKeyError as error:
+        raise master_key_missing(error) from error
 
 
 def _gone() -> Problem:

@@ -320,6 +320,7 @@ def test_a_backup_from_before_there_were_requests_is_restored(
             connection.execute(f"DROP TABLE {table}")
         connection.execute("DROP TABLE service_keys")
         connection.execute("DROP TABLE certificate_requests")
+        connection.execute("ALTER TABLE certificates DROP COLUMN claim_constraints")
         connection.execute("UPDATE trust_version SET version_num = '0003'")
         connection.commit()
 

@@ -88,5 +88,5 @@ def test_the_corpus_has_each_file_once_and_holds_every_warning() -> None:
     assert warned == {
         *("expires-soon", "expired", "weak-key", "weak-hash", "no-san", "cn-only", "v1"),
         *("public-key", "chain-incomplete", "name-of-no-tenant", "untrusted"),
-        *("bad-name", "put-right"),
+        *("bad-name", "not-presentable", "put-right"),
     }

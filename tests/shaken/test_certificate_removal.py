@@ -1,24 +1,29 @@
 """Certificates are removed together or not at all, and not while something would miss them."""
 
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from shaken.audit import SYSTEM, changing
+from shaken.builtin import ensure_builtin
 from shaken.certificates import Missed, NoSuchCertificate, remove
 from shaken.importing import Upload, import_certificate
 from shaken.snapshot import Snapshot, take_snapshot
 from shaken.store.audit import AuditFilter, find_entries
 from shaken.store.tenants import add_tenant
 from shaken.tenants import Tenant
-from trust.authority import Authority
+from tests.clients import under_a_short_key
+from tests.shaken.world import World
+from trust.authority import Authority, self_signed
 from trust.certificate import CertificateKind
 from trust.keys import MasterKey
 from trust.selection import Fallback
 from trust.store.certificates import StoredCertificate
 from trust.store.database import Database
 
+BASE = "/api/v1/certificates"
 NAMED = "sip.example.com"
 """An alias of the tenant."""
 
@@ -150,6 +155,49 @@ def test_what_is_missed_goes_all_the_same_where_that_is_asked_for(
     delete(keep(name=NAMED), force=True)
 
     assert kept(database) == set()
+
+
+def test_the_built_in_one_is_missed_where_it_is_the_last_that_can_be_presented(
+    delete: Remove, database: Database, master: MasterKey, now: int
+) -> None:
+    ensure_builtin(database, master, now=now)
+    (built_in,) = take_snapshot(database).certificates.values()
+    bad = under_a_short_key("sip.example.com")
+    upload = Upload(CertificateKind.SYSTEM, bad.chain_pem, bad.key_pem)
+    import_certificate(database, master, upload, actor=SYSTEM, now=now, lab=False)
+
+    error = missed(delete, built_in)
+
+    assert str(error) == "it is the last one that can be presented to TLS clients"
+    good = self_signed(
+        ["sip.example.com"], now=datetime.fromtimestamp(now, UTC), lifetime=timedelta(days=9)
+    )
+    upload = Upload(CertificateKind.SYSTEM, good.chain_pem, good.key_pem)
+    import_certificate(database, master, upload, actor=SYSTEM, now=now, lab=False)
+    delete(built_in)
+    assert built_in.id not in kept(database)
+
+
+@pytest.mark.parametrize("path", ["/{id}?force=true", "/delete?force=true"])
+async def test_where_the_last_system_certificate_goes_a_built_in_one_is_made(
+    world: World, path: str
+) -> None:
+    ensure_builtin(world.database, world.template.master, now=int(time.time()))
+    (before,) = (await world.admin("GET", f"{BASE}?kind=system")).json()["items"]
+    refused = await world.admin("DELETE", f"{BASE}/{before['id']}")
+    assert (refused.status, refused.json()["type"]) == (409, "in-use")
+
+    one_by_one = "{id}" in path
+    done = await world.admin(
+        "DELETE" if one_by_one else "POST",
+        BASE + path.format(id=before["id"]),
+        None if one_by_one else {"ids": [before["id"]]},
+    )
+
+    assert done.status == 204
+    (made,) = (await world.admin("GET", f"{BASE}?kind=system")).json()["items"]
+    assert (made["source"], made["names"]) == ("built-in", before["names"])
+    assert made["id"] != before["id"]
 
 
 @pytest.mark.usefixtures("tenant")

@@ -8,6 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +47,13 @@ def self_signed_server() -> str:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sbc.example")])
     builder = x509.CertificateBuilder(name, name, key.public_key(), 1, NOW, NOW.replace(year=2027))
     return Certificate((builder.sign(key, hashes.SHA256()),)).pem()
+
+
+def unreadable_root() -> str:
+    """Return a root that OpenSSL cannot read: a text of its name has a tag that texts have not."""
+    der = ROOT.certificate.public_bytes(Encoding.DER)
+    damaged = der.replace(b"\x0c\x08Lab root", b"\x00\x08Lab root")
+    return Certificate((x509.load_der_x509_certificate(damaged),)).pem()
 
 
 # What may be a root
@@ -89,6 +97,7 @@ def test_the_certificate_of_an_authority_may_be_a_root(pem: str) -> None:
             "BEGIN CERTIFICATE",
             id="something else",
         ),
+        pytest.param(unreadable_root(), "bad-pem", "authority anew", id="what OpenSSL cannot read"),
         pytest.param("trust me", "not-pem", "no PEM block", id="no PEM"),
     ],
 )

@@ -4,6 +4,7 @@ import logging
 import os
 import ssl
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,11 +12,12 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from tests.clients import SERVER, client_id, handshake, tls_client
+from tests.clients import SERVER, client_id, handshake, tls_client, under_a_short_key
 from trust.authority import Authority, Issued, self_signed
 from trust.certificate import Certificate
 from trust.selection import TlsCandidate, TlsIndex
 from trust.tls import (
+    MAX_TRIES,
     RETRY_SECONDS,
     Material,
     Presentable,
@@ -52,12 +54,10 @@ class Shelf:
         """Remove a certificate."""
         del self.certificates[certificate], self.versions[certificate]
 
-    def choose(self, server_name: str | None) -> Presentable | None:
+    def choose(self, server_name: str | None) -> Iterator[Presentable]:
         index = TlsIndex((candidate for candidate, _ in self.certificates.values()), OWNERS)
-        choice = index.for_server_name(server_name, now=int(time.time()))
-        if choice is None:
-            return None
-        return Presentable(choice.candidate.id, self.versions[choice.candidate.id])
+        for choice in index.in_turn(server_name, now=int(time.time())):
+            yield Presentable(choice.candidate.id, self.versions[choice.candidate.id])
 
     def load(self, certificate_id: str) -> Material:
         self.loaded.append(certificate_id)
@@ -245,6 +245,58 @@ def test_a_key_that_does_not_fit_gives_way_to_the_default(
 
     assert len(caplog.messages) == 1
     assert "PRIVATE" not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["sip.example.com", "other.example.com", None])
+def test_presents_the_next_best_certificate_when_openssl_refuses_the_best(
+    shelf: Shelf, contexts: TlsContexts, caplog: pytest.LogCaptureFixture, name: str | None
+) -> None:
+    good = shelf.put(server("sip.example.com"))
+    refused = shelf.put(under_a_short_key("sip.example.com"))
+
+    shown = [presented(contexts, name) for _ in range(3)]
+
+    assert shown == [good] * 3
+    (line,) = caplog.messages
+    assert f"{refused} cannot be presented" in line
+    assert "CA_KEY_TOO_SMALL" in line
+
+
+def test_presents_the_built_in_certificate_when_no_other_can_be_loaded(
+    shelf: Shelf, contexts: TlsContexts
+) -> None:
+    (built_in,) = shelf.certificates
+    shelf.broken |= {shelf.put(server(f"{number}.example.com")) for number in range(5)}
+    shelf.broken.add(shelf.put(server("a.example"), tenant="a.example"))
+
+    assert presented(contexts, "a.example") == built_in
+    assert presented(contexts, None) == built_in
+
+
+def test_a_tenants_other_certificate_stands_in_before_the_default(
+    shelf: Shelf, contexts: TlsContexts
+) -> None:
+    shelf.put(server("default.example.org"))
+    other = shelf.put(server("a.example"), tenant="a.example")
+    shelf.broken.add(shelf.put(server("a.example", ends=timedelta(days=365)), tenant="a.example"))
+
+    assert presented(contexts, "a.example") == other
+
+
+def test_a_handshake_tries_no_more_certificates_than_it_has_time_for(shelf: Shelf) -> None:
+    contexts = TlsContexts(shelf, clock=lambda: 100.0)
+    (built_in,) = shelf.certificates
+    bad = {shelf.put(server(f"{number}.example.com")) for number in range(MAX_TRIES + 1)}
+    shelf.broken |= bad
+
+    with pytest.raises(ssl.SSLError):
+        presented(contexts, None)
+    tried = len(shelf.loaded)
+    shown = [presented(contexts, None) for _ in range(3)]
+
+    assert tried == MAX_TRIES
+    assert shown == [built_in] * 3
+    assert sorted(shelf.loaded) == sorted({*bad, built_in})
 
 
 def test_without_any_certificate_the_handshake_is_refused_and_the_next_is_not() -> None:

@@ -127,5 +127,22 @@ def test_presents_by_the_rules(case: Case) -> None:
     assert (choice.candidate.id, choice.chosen) == (case.presented, case.chosen)
 
 
+def test_names_what_is_presented_next_where_the_best_cannot_be() -> None:
+    index = TlsIndex(
+        (
+            BUILT_IN,
+            certificate("wild", "*.a.example", ends=DAY),
+            certificate("exact", "sip.a.example", ends=2 * DAY),
+            certificate("expired", "sip.a.example", tenant="a.example", ends=-1),
+            certificate("own", "sip.a.example", tenant="a.example"),
+        ),
+        {"sip.a.example": "a.example"},
+    )
+
+    turns = [choice.candidate.id for choice in index.in_turn("sip.a.example", now=NOW)]
+
+    assert [*dict.fromkeys(turns)] == ["own", "expired", "exact", "wild", "built-in"]
+
+
 def test_presents_nothing_where_there_is_nothing() -> None:
     assert TlsIndex((), {}).for_server_name("a.example", now=NOW) is None

@@ -184,6 +184,27 @@ async def test_what_depends_on_certificates_is_said_and_must_be_accepted(
     assert both[0][1] not in service.snapshots.current.certificates
 
 
+async def test_the_built_in_certificate_is_made_anew_where_the_last_of_the_system_is_deleted(
+    service: Service,
+) -> None:
+    visitor = await signed_in(service, ALICE)
+    ids = [
+        ("id", row.id)
+        for row in service.snapshots.current.certificates.values()
+        if row.kind is CertificateKind.SYSTEM
+    ]
+
+    sure = [*ids, ("sure", "yes")]
+    assert (await visitor.post("/admin/certificates/delete", sure)).status == 409
+    sure = [*sure, ("force", "yes")]
+    assert (await visitor.post("/admin/certificates/delete", sure)).status == 303
+
+    left = service.snapshots.current.tls.default(now=int(service.clock()))
+    assert left is not None
+    assert left.built_in
+    assert left.id not in dict(ids).values()
+
+
 async def test_of_several_all_are_deleted_or_none(service: Service) -> None:
     visitor = await signed_in(service, BOUND)
     ids = [("id", service.scenery.certificates[name]) for name in ("domain", GLOBEX)]
@@ -314,6 +335,7 @@ async def test_an_empty_list_teaches_what_to_do(service: Service) -> None:
     [
         ("expired", "It has expired", "bad"),
         ("weak-key", "Its key is weak", "warn"),
+        ("not-presentable", "It cannot be presented", "bad"),
         ("of-tomorrow", "Look at this", "warn"),
     ],
 )

@@ -234,7 +234,9 @@ def weak_chain() -> Case:
     made = openssl("x509", "-req", *sign, "-set_serial", "1", stdin=request, files=files).decode()
     now = x509.load_pem_x509_certificate(made.encode()).not_valid_before_utc + DAY
     text = made + CA.pem + key_pem(key)
-    return Case("weak-hash-chain", "system", text, ["weak-hash", "untrusted"], now=now)
+    return Case(
+        "weak-hash-chain", "system", text, ["weak-hash", "not-presentable", "untrusted"], now=now
+    )
 
 
 def weak_hash(digest: str, kind: str, key: Any, extension: str) -> Case:
