@@ -303,7 +303,7 @@ class Signatories:
     ) -> Known:
         until = self._clock() + RECHECK_SECONDS
         above = () if self._intermediates is None else await self._intermediates(fetched.chain)
-        known = [each for each in (*above, *fetched.chain[1:]) if each not in judged.path]
+        known = (*above, *fetched.chain[1:])
         # All lists together: a path may name many that do not answer.
         deadline = asyncio.get_running_loop().time() + self._seconds
         unchecked = []
@@ -370,7 +370,8 @@ class Signatories:
         if what in self._warned or len(self._warned) >= MAX_WARNINGS:
             return
         self._warned[what] = now
-        todo = "; add the certificate of its signer to the sti roots" * (error.reason == "issuer")
+        is_stranger = error.reason == "issuer"
+        todo = "; add the certificate of its signer to the sti roots" if is_stranger else ""
         _log.warning("%s is not believed: %s%s", what, error.detail.removesuffix("."), todo)
 
 

@@ -65,7 +65,7 @@ class InvalidClaim(SigningError):  # noqa: N818 - named for what is wrong with t
 
 
 class NotAllowed(SigningError):  # noqa: N818 - named for what is wrong with the call
-    """The trunk's policy refuses this call."""
+    """This call is refused, by the trunk's policy or since the certificate may not sign it."""
 
 
 class BeyondCertificate(NotAllowed):

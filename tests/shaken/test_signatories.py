@@ -582,6 +582,20 @@ async def test_a_list_counts_when_its_signer_is_trusted_or_leads_to_who_is(
     assert "was revoked" in why(await find(desk))
 
 
+async def test_a_signer_of_lists_counts_below_the_authority_of_the_certificate(
+    desk: Desk, lab_ca: Authority, now: int
+) -> None:
+    signer = lab_ca.intermediate("Lab STI-CA CRL", now=at(now))
+    name = signer.certificate.subject
+    listed = lab_ca.issue_sti(spc="1234", now=at(now), crl_url=CRL, crl_issuer=name)
+    chain = (*listed.certificate.chain, signer.certificate)
+    desk.publish(Issued(Certificate(chain), listed.key))
+    der = issue_indirect_crl(signer, [listed.certificate.leaf], now=at(now))
+    desk.lists.held[CRL] = fetched_crl(der, url=CRL, expires_at=now + 600)
+
+    assert "was revoked" in why(await find(desk))
+
+
 async def test_a_signer_of_lists_is_found_among_the_intermediates_of_the_store(
     desk: Desk, now: int, above: Above
 ) -> None:

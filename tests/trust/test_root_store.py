@@ -271,7 +271,8 @@ def test_a_store_of_the_version_before_gets_the_tables(database: Database) -> No
             tables.leases,
         ):
             table.drop(connection)
-        connection.execute(text("ALTER TABLE certificates DROP COLUMN findings"))
+        for column in ("findings", "claim_constraints"):
+            connection.execute(text(f"ALTER TABLE certificates DROP COLUMN {column}"))
         connection.execute(text("UPDATE trust_version SET version_num = '0001'"))
 
     database.migrate([HISTORY])

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from cryptography import x509
@@ -21,7 +21,15 @@ from trust.claim_constraints import (
     PermittedValues,
 )
 from trust.crl import Revocation
-from trust.sti_path import Slug, StiRefused, check_call, judge_path, refuse_revoked
+from trust.sti_path import (
+    JudgedPath,
+    Mandate,
+    Slug,
+    StiRefused,
+    check_call,
+    judge_path,
+    refuse_revoked,
+)
 from trust.tnauthlist import TN_AUTH_LIST_OID, TnAuthList, TnRange
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -117,6 +125,33 @@ def test_the_claims_obey_the_constraints_of_every_certificate() -> None:
         assert refused.value.slug == "constraints"
         assert told in refused.value.detail
         assert refused.value.certificate == at_fault
+
+
+def why_not(judged: JudgedPath, **call: Any) -> str | None:
+    try:
+        check_call(judged, **call)
+    except StiRefused as refused:
+        return refused.detail
+    return None
+
+
+@pytest.mark.parametrize("number", ["12155550150", "12155550151", None])
+@pytest.mark.parametrize("attest", ["A", "B"])
+def test_who_signs_is_told_what_verifiers_would_say(number: str | None, attest: str) -> None:
+    bound = ClaimConstraints(permitted_values=(PermittedValues("attest", ("A",)),))
+    for wanted in ({"numbers": ["12155550150"]}, {"spc": "1234"}):
+        issued = under(STI_CA, **wanted, constraints=bound)
+        listed, claims = issued.tn_auth_list, {"attest": attest}
+        assert listed is not None
+        mandate = Mandate.read(
+            issued.subject, tn_auth_list=listed.encode(), constraints=[bound.encode()]
+        )
+
+        said = mandate.objection(number=number, claims=claims)
+
+        assert not mandate.is_general
+        judged = judge_path(issued, roots=ROOTS, at=NOW)
+        assert said == why_not(judged, number=number, claims=claims)
 
 
 KEY = ec.generate_private_key(ec.SECP256R1())

@@ -3,8 +3,10 @@
 import json
 import re
 import shlex
+import time
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from html import unescape
 from itertools import pairwise
 from threading import current_thread, main_thread
@@ -16,6 +18,7 @@ from shaken.api.stir import SIGNING_PATH
 from shaken.attestation import AttestPolicy, ForeignAttest
 from shaken.audit import Action, AuditedChange
 from shaken.credentials import Credential, Role, digest_of, new_secret
+from shaken.importing import Importer, Upload
 from shaken.passport import decode
 from shaken.store.audit import AuditEntry, AuditFilter, find_entries
 from shaken.store.calls import add_calls
@@ -24,6 +27,7 @@ from shaken.store.tenants import replace_trunk
 from shaken.tenants import Direction
 from tests.web.scenery import ACME, ALICE, BOUND, GLOBEX, UMBRELLA, VICTOR, Service
 from tests.web.visitor import Seen, signed_in
+from trust.certificate import CertificateKind
 from trust.store.database import StoreError
 
 PAGE = "/admin/try/sign"
@@ -208,6 +212,30 @@ async def test_a_call_that_is_refused_shows_the_step_and_what_to_do(service: Ser
     assert words.startswith("Attestation")
     assert "Add the number to the numbers of the tenant" in words
     assert (service.records, audited(service)) == ([], [])
+
+
+async def test_a_call_that_the_certificate_may_not_sign_is_refused_there(service: Service) -> None:
+    delegate = service.scenery.authority.issue_sti(numbers=["12155550101"], now=datetime.now(UTC))
+    upload = Upload(
+        CertificateKind.STI, delegate.chain_pem, private_key=delegate.key_pem, tenant=ACME
+    )
+
+    def bring(change: AuditedChange) -> None:
+        importer = Importer(service.prepared.master, lab=True)
+        now = int(time.time())
+        importer.add(change, importer.read(upload, now=now), scope=None, now=now)
+
+    await service.change(bring)
+    visitor = await signed_in(service, ALICE)
+
+    seen = await visitor.post(PAGE, CALL)
+
+    assert seen.status == 422
+    tone, words = steps_of(seen)[-1]
+    assert (tone, words.partition(" ")[0]) == ("bad", "Certificate")
+    assert "does not cover 12155550100" in words
+    assert "import a certificate that covers this one" in words
+    assert service.records == []
 
 
 async def test_a_trunk_that_verifies_signs_nothing(service: Service) -> None:
