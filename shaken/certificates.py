@@ -13,7 +13,6 @@ from shaken.audit import Action, AuditedChange
 from shaken.snapshot import Snapshot, sti_candidate
 from shaken.tenants import Tenant
 from trust.certificate import CertificateKind
-from trust.findings import NOT_PRESENTABLE
 from trust.selection import Fallback, StiIndex
 from trust.store import acme_orders
 from trust.store import certificates as stored
@@ -127,9 +126,7 @@ def remove(
 def can_be_presented(rows: Iterable[StoredCertificate]) -> bool:
     """Say whether one of these is a system certificate that listeners can present."""
     return any(
-        row.kind is CertificateKind.SYSTEM
-        and row.sealed_key is not None
-        and all(found.slug != NOT_PRESENTABLE for found in row.findings)
+        row.kind is CertificateKind.SYSTEM and row.sealed_key is not None and row.presentable
         for row in rows
     )
 

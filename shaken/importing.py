@@ -210,6 +210,9 @@ class Importer:
         )
         if taken is not None:
             return _FoundKey(taken.private_key, taken.answered.request.tenant, taken.answered)
+        if readable.upload.source is Source.ACME:
+            # Whoever ended the attempt may have meant that its key is used no more.
+            raise _no_key()
         row = _of_same_key(change, readable, tenant=tenant, scope=scope)
         try:
             key = unseal_private_key(self.master, row.sealed_key or b"", record=row.id)
@@ -344,15 +347,19 @@ def _of_same_key(
     rows = [row for row in kept if tenant is None or row.tenant in {None, tenant}]
     found = stored.with_key(change.connection, rows, readable.assembled.certificate.spki_sha256)
     if found is None:
-        raise CertificateRefused(
-            "no-key",
-            "A certificate that is used here needs its private key: paste it too, or send it as"
-            " private_key. Only the certificate of a request that was made here (`shaken"
-            " certificates request`) comes without, and no request waits for this one, nor is its"
-            " key stored with another certificate of this kind and tenant.",
-            field="private_key",
-        )
+        raise _no_key()
     return found
+
+
+def _no_key() -> CertificateRefused:
+    return CertificateRefused(
+        "no-key",
+        "A certificate that is used here needs its private key: paste it too, or send it as"
+        " private_key. Only the certificate of a request that was made here (`shaken"
+        " certificates request`) comes without, and no request waits for this one, nor is its"
+        " key stored with another certificate of this kind and tenant.",
+        field="private_key",
+    )
 
 
 def _hold_replacement(before: StoredCertificate, upload: Upload, scope: str | None) -> None:

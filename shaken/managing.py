@@ -24,6 +24,9 @@ from trust.store import acme_orders, acme_revocations
 from trust.store.acme_revocations import Pending
 from trust.store.certificates import chain_pem
 
+PAGE = 100
+"""Orders of a tenant that are read together."""
+
 MAX_NAMES = 100
 """Names of one order, as at Let's Encrypt."""
 
@@ -131,12 +134,20 @@ def _word(reason: Reason) -> str:
     return reason.name.lower().replace("_", "-")
 
 
-def follow_tenant(change: AuditedChange, before: Tenant | None, after: Tenant | None) -> None:
+def stop_all_of(change: AuditedChange, tenant: str) -> None:
+    """Stop every order of a tenant that goes: nothing could be stored for it any more."""
+    all_managed = acme_orders.Filter(tenant=tenant, managed=True)
+    while page := acme_orders.find(change.connection, all_managed, after="", limit=PAGE):
+        for order in page:
+            stop(change, order)
+
+
+def follow_tenant(change: AuditedChange, before: Tenant | None, after: Tenant) -> None:
     """Let the orders of a managed tenant follow its addresses: one for each.
 
     So an alias that does not lead here yet keeps no other name from its certificate.
     """
-    wanted = after.addresses if after is not None and after.managed else ()
+    wanted = after.addresses if after.managed else ()
     had = before.addresses if before is not None and before.managed else ()
     for name in had:
         if name not in wanted:
@@ -145,7 +156,7 @@ def follow_tenant(change: AuditedChange, before: Tenant | None, after: Tenant | 
             if known is not None and known.managed:
                 stop(change, known)
     for name in wanted:
-        if name not in had and after is not None:
+        if name not in had:
             _add(
                 change,
                 new_order(CertificateKind.DOMAIN, (name,), tenant=after.address, now=change.at),

@@ -135,6 +135,7 @@ def tls_candidate(row: certificates.StoredCertificate) -> TlsCandidate:
         not_before=row.not_before,
         not_after=row.not_after,
         built_in=row.source is Source.BUILT_IN,
+        presentable=row.presentable,
     )
 
 

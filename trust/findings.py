@@ -55,7 +55,7 @@ def findings(certificate: Certificate, *, known: Container[str]) -> tuple[Findin
 
 def not_presentable(reason: str) -> Finding:
     """Say that OpenSSL refuses chain or key, and why (`trust.tls.check_presentable`)."""
-    detail = f"it cannot be presented ({reason}), so that clients get another one in its place"
+    detail = f"it cannot be presented ({reason}), so that clients get another one, if any"
     return Finding(NOT_PRESENTABLE, f"{detail}; have it issued anew, or import a better chain")
 
 

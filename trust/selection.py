@@ -197,7 +197,8 @@ class TlsCandidate:
     """A TLS certificate with its key, as the rules see it.
 
     `tenant` is the owner of a domain certificate, None: it is a system certificate. `built_in`
-    says that the service made it itself. Names and times are as in `StiCandidate`.
+    says that the service made it itself, `presentable` False that OpenSSL refused it when it came.
+    Names and times are as in `StiCandidate`.
     """
 
     id: str
@@ -206,6 +207,7 @@ class TlsCandidate:
     not_before: int
     not_after: int
     built_in: bool
+    presentable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,13 +268,14 @@ class TlsIndex:
 
 
 def _best_first(candidates: Sequence[TlsCandidate], now: int) -> Iterator[TlsCandidate]:
-    """Yield first those that are valid now, made by others than the service, with the latest end.
+    """Yield first those that OpenSSL presents, valid now, made by others, with the latest end.
 
     The best one is all that is asked for as a rule, so that the others are ordered after it only.
     """
 
-    def rank(one: TlsCandidate) -> tuple[bool, bool, int]:
-        return one.not_before <= now <= one.not_after, not one.built_in, one.not_after
+    def rank(one: TlsCandidate) -> tuple[bool, bool, bool, int]:
+        is_valid = one.not_before <= now <= one.not_after
+        return one.presentable, is_valid, not one.built_in, one.not_after
 
     if not candidates:
         return

@@ -12,7 +12,7 @@ from shaken.attestation import NumberRuleError, parse_number_rule
 from shaken.audit import Action
 from shaken.credentials import Role
 from shaken.facts import TenantRecord, tenant_record
-from shaken.managing import follow_tenant
+from shaken.managing import follow_tenant, stop_all_of
 from shaken.store import tenants as stored
 from shaken.store.credentials import find_credentials
 from shaken.tenants import Tenant
@@ -117,7 +117,7 @@ def remove(call: ApiCall) -> Reply:
             raise _in_use(connection, tenant, held)
         stored.remove_tenant(change, address)
         change.audit(Action.TENANT_DELETE, address, tenant=address, before=tenant_record(tenant))
-        follow_tenant(change, tenant, None)
+        stop_all_of(change, address)
     return Reply()
 
 

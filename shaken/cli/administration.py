@@ -213,7 +213,7 @@ def delete_certificates(
 ) -> None:
     """Delete certificates and their keys, all of them or none.
 
-    For one that the service keeps renewed, another is ordered at once. If you want none, `shaken
+    For one that the service keeps renewed, another is ordered. If you want none, `shaken
     acme stop ORDER` first.
     """
     query, base = "?force=true" if force else "", "/api/v1/certificates"

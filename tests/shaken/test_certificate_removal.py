@@ -178,6 +178,31 @@ def test_the_built_in_one_is_missed_where_it_is_the_last_that_can_be_presented(
     assert built_in.id not in kept(database)
 
 
+def test_the_default_one_is_missed_though_one_that_cannot_be_presented_ends_later(
+    delete: Remove, database: Database, master: MasterKey, now: int
+) -> None:
+    ensure_builtin(database, master, now=now)
+    good, bad = (
+        import_certificate(
+            database,
+            master,
+            Upload(CertificateKind.SYSTEM, issued.chain_pem, issued.key_pem),
+            actor=SYSTEM,
+            now=now,
+            lab=False,
+        ).certificate
+        for issued in (
+            self_signed([NAMED], now=datetime.fromtimestamp(now, UTC), lifetime=timedelta(days=9)),
+            under_a_short_key(NAMED),
+        )
+    )
+
+    assert "presented to all clients" in str(missed(delete, good))
+    assert good.not_after < bad.not_after
+    delete(bad)
+    assert bad.id not in kept(database)
+
+
 @pytest.mark.parametrize("path", ["/{id}?force=true", "/delete?force=true"])
 async def test_where_the_last_system_certificate_goes_a_built_in_one_is_made(
     world: World, path: str

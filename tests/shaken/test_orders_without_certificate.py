@@ -165,3 +165,14 @@ async def test_what_holds_a_tenant_is_named(world: World) -> None:
         await world.admin("DELETE", f"/api/v1/credentials/{credential}")
 
     assert await refusal_to_delete_own(world) == f"trunks belong to {OWN}; remove them first"
+
+
+async def test_the_orders_of_a_tenant_that_is_deleted_are_stopped(world: World) -> None:
+    address = "gone.example.com"
+    assert (await world.admin("POST", "/api/v1/tenants", {"address": address})).status == 201
+    placed = (await world.admin("POST", ORDERS, {"names": [address]})).json()
+
+    done = await world.admin("DELETE", f"/api/v1/tenants/{address}")
+
+    assert (placed["managed"], done.status) == (True, 204)
+    assert not (await world.admin("GET", f"{ORDERS}/{placed['id']}")).json()["managed"]

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from shaken.audit import SYSTEM
+from shaken.importing import Upload, import_certificate
 from shaken.renewing import Keeper, Schedule, caa_check, plan_of, self_check
 from shaken.store.tenants import add_tenant
 from shaken.tenants import Tenant
@@ -19,7 +21,8 @@ from trust.acme.renewal import Cause, Demand, Urgency
 from trust.acme.settings import DIRECTORIES, AcmeSettings
 from trust.authority import Authority
 from trust.certificate import CertificateKind
-from trust.keys import MasterKey
+from trust.keys import MasterKey, private_key_pem
+from trust.request import KeyType, Subject, new_key, tls_request
 from trust.selection import Fallback
 from trust.store.database import Change, Database
 
@@ -247,6 +250,25 @@ def test_a_certificate_whose_key_does_not_wait_here_is_not_kept(
         add_tenant(change, Tenant(NAME, (), (), Fallback.FIRST))
 
     assert "key" in refused(keeper)
+
+
+def test_a_key_that_is_stored_with_another_certificate_does_not_wait(
+    keeper: Keeper, database: Database
+) -> None:
+    # It may be the one that is to be revoked, for which an administrator ended the attempt.
+    with database.changing() as change:
+        add_tenant(change, Tenant(NAME, (), (), Fallback.FIRST))
+    authority = Authority.create("CA", now=datetime.now(UTC))
+    request = tls_request(key := new_key(KeyType.P256), (NAME,), Subject())
+    former = authority.certify(request.csr, now=datetime.now(UTC))
+    upload = Upload(
+        CertificateKind.DOMAIN, former.pem(), private_key=private_key_pem(key), tenant=NAME
+    )
+    now = int(datetime.now(UTC).timestamp())
+    import_certificate(database, keeper.master, upload, actor=SYSTEM, now=now, lab=False)
+    again = authority.certify(request.csr, now=datetime.now(UTC))
+
+    assert "no request waits for this one" in refused(keeper, chain=again.pem())
 
 
 def test_what_is_no_certificate_is_not_kept(keeper: Keeper) -> None:

@@ -78,7 +78,7 @@ def test_a_wrong_filter_is_explained(service: Service, secret: str) -> None:
     run = run_shaken("audit", "list", "--action", "x", folder=service.data, **settings)
 
     assert run.returncode == 1
-    assert run.stderr.startswith("Error: one of certificate.import, ")
+    assert run.stderr.startswith("Error: action: one of certificate.import, ")
 
 
 def test_a_change_that_a_kill_cuts_off_is_there_with_its_audit_or_not_at_all(

@@ -18,8 +18,9 @@ def certificate(
     starts: int = -DAY,
     ends: int = 90 * DAY,
     built_in: bool = False,
+    presentable: bool = True,
 ) -> TlsCandidate:
-    return TlsCandidate(name, names, tenant, NOW + starts, NOW + ends, built_in)
+    return TlsCandidate(name, names, tenant, NOW + starts, NOW + ends, built_in, presentable)
 
 
 BUILT_IN = certificate("built-in", "localhost", "127.0.0.1", built_in=True)
@@ -110,6 +111,15 @@ CASES = {
         "uploaded",
         Presented.SYSTEM,
         (certificate("uploaded", "localhost", ends=DAY),),
+    ),
+    "one that OpenSSL presents, though another ends later": Case(
+        None,
+        "good",
+        Presented.SYSTEM,
+        (
+            certificate("good", "x.example", ends=DAY),
+            certificate("bad", "y.example", presentable=False),
+        ),
     ),
     "the built-in where all others have expired": Case(
         None, "built-in", Presented.SYSTEM, (certificate("expired", "x.example", ends=-1),)

@@ -19,12 +19,14 @@ from trust.store.requests import StoredRequest
 
 def begin(means: Means, order: Order, *, account: str) -> Order:
     """Keep a key and a request for a new attempt."""
-    key = _former_key(means, order) if means.settings.key_reuse else None
-    key = key or new_key(means.settings.key_type)
-    request = tls_request(key, order.names, Subject())
-    attempt = Attempt(means.settings.directory_url, account, request.id, means.now)
-    prepared = replace(order, state=State.PREPARED, attempt=attempt)
+    fresh = new_key(means.settings.key_type)
     with means.fence.changing() as change:
+        # Under its lock: nobody asks meanwhile that the former key be used no more.
+        former = _former_key(means, change, order) if means.settings.key_reuse else None
+        key = former or fresh
+        request = tls_request(key, order.names, Subject())
+        attempt = Attempt(means.settings.directory_url, account, request.id, means.now)
+        prepared = replace(order, state=State.PREPARED, attempt=attempt)
         # A key that is used again may wait already, for an order that was lost.
         requests.remove(change, request.id)
         requests.add(change, _row(means, change, order, request, key))
@@ -50,14 +52,13 @@ def lose(means: Means, order: Order, *, state: State) -> Order:
     return means.save(replace(order, state=state, attempt=None))
 
 
-def _former_key(means: Means, order: Order) -> RequestKey | None:
+def _former_key(means: Means, change: Change, order: Order) -> RequestKey | None:
     """Return the key of the certificate in service; None: there is none, or it is to be revoked."""
     if order.certified is None:
         return None
-    with means.fence.database.reading() as connection:
-        if acme_revocations.is_pending(connection, order.certified.certificate):
-            return None
-        row = certificates.get(connection, order.certified.certificate)
+    if acme_revocations.is_pending(change.connection, order.certified.certificate):
+        return None
+    row = certificates.get(change.connection, order.certified.certificate)
     if row is None or row.sealed_key is None:
         return None
     try:

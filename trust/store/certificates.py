@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from trust.certificate import Certificate, CertificateKind, Source
-from trust.findings import Finding
+from trust.findings import NOT_PRESENTABLE, Finding
 from trust.store.database import Change
 from trust.store.mirror import CHUNK
 from trust.store.tables import certificates
@@ -50,6 +50,11 @@ class StoredCertificate:
     findings: tuple[Finding, ...] = ()
     claim_constraints: tuple[bytes, ...] = ()
     sequence: int = 0
+
+    @property
+    def presentable(self) -> bool:
+        """Whether OpenSSL would present it, as far as was found when it came."""
+        return all(found.slug != NOT_PRESENTABLE for found in self.findings)
 
 
 @dataclass(frozen=True)
