@@ -92,6 +92,8 @@ def _number_in(uri: str) -> str | None:
     user = unquote(escaped)
     if _GLOBAL_NUMBER.fullmatch(user) is not None:
         return user
+    if user == escaped:
+        return telephone_number(uri)
     if _TELEPHONE_TEXT.fullmatch(user) is None:
         return None
     return telephone_number(str(replace(parsed, user=f"{user}{semicolon}{parameters}")))

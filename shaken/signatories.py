@@ -24,7 +24,14 @@ from shaken.x5u.crls import FetchedCrl
 from shaken.x5u.exchange import FetchError
 from shaken.x5u.repository import Fetched
 from trust.certificate import UNREADABLE, Certificate
-from trust.crl import CrlError, Point, distribution_points, find_revocation, find_signers
+from trust.crl import (
+    CrlError,
+    CrlIndex,
+    Point,
+    distribution_points,
+    find_revocation,
+    find_signers,
+)
 from trust.sti_path import JudgedPath, StiRefused, judge_path, refuse_revoked
 
 MAX_KEPT = 10_000
@@ -302,14 +309,12 @@ class Signatories:
         points: Sequence[Point],
     ) -> Known:
         until = self._clock() + RECHECK_SECONDS
-        above = () if self._intermediates is None else await self._intermediates(fetched.chain)
-        known = (*above, *fetched.chain[1:])
         # All lists together: a path may name many that do not answer.
         deadline = asyncio.get_running_loop().time() + self._seconds
         unchecked = []
         try:
             for point in points:
-                held, why = await self._ask(point, judged, roots, known, deadline)
+                held, why = await self._ask(point, judged, roots, fetched.chain, deadline)
                 until = min(until, held)
                 if why is not None:
                     unchecked.append(why)
@@ -324,7 +329,7 @@ class Signatories:
         point: Point,
         judged: JudgedPath,
         roots: Roots,
-        known: Sequence[x509.Certificate],
+        chain: tuple[x509.Certificate, ...],
         deadline: float,
     ) -> tuple[float, str | None]:
         """Ask the list of a point; return until when that holds, and why it could not be asked.
@@ -336,14 +341,7 @@ class Signatories:
             try:
                 async with asyncio.timeout_at(deadline):
                     fetched = await self._lists.get(url, now=self._clock())
-                now = datetime.fromtimestamp(self._clock(), UTC)
-                signers = find_signers(fetched.index, known, roots=roots, at=now)
-                revocation = find_revocation(
-                    point.certificate,
-                    fetched.index,
-                    crl_signers=(*judged.path[1:], *roots, *signers),
-                    at=now,
-                )
+                    await self._check_list(point, fetched.index, judged, roots, chain)
             except TimeoutError:
                 why = f"{url} did not answer in time"
             except FetchError as error:
@@ -352,9 +350,33 @@ class Signatories:
                 why = f"{url}: {error.detail}"
                 self._warn(f"the revocation list {url}", error)
             else:
-                refuse_revoked(point.certificate, revocation)
                 return fetched.expires_at, None
         return self._clock() + RETRY_SECONDS, self._pass_over(why)
+
+    async def _check_list(
+        self,
+        point: Point,
+        index: CrlIndex,
+        judged: JudgedPath,
+        roots: Roots,
+        chain: tuple[x509.Certificate, ...],
+    ) -> None:
+        """Look into a list, signed by whom the path knows or else by who is at hand.
+
+        Raises StiRefused where it revokes, CrlError where it cannot tell.
+        """
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        signers = (*judged.path[1:], *roots)
+        try:
+            revoked = find_revocation(point.certificate, index, crl_signers=signers, at=now)
+        except CrlError as error:
+            # An authority may have signed with another key than it certified with.
+            if error.reason not in {"unknown-signer", "signature"}:
+                raise
+            above = () if self._intermediates is None else await self._intermediates(chain)
+            signers += find_signers(index, (*above, *chain[1:]), roots=roots, at=now)
+            revoked = find_revocation(point.certificate, index, crl_signers=signers, at=now)
+        refuse_revoked(point.certificate, revoked)
 
     def _pass_over(self, why: str) -> str:
         """Return why a list is passed over. Raises StiRefused where one is needed."""
@@ -370,7 +392,7 @@ class Signatories:
         if what in self._warned or len(self._warned) >= MAX_WARNINGS:
             return
         self._warned[what] = now
-        is_stranger = error.reason == "issuer"
+        is_stranger = error.reason == "unknown-signer"
         todo = "; add the certificate of its signer to the sti roots" if is_stranger else ""
         _log.warning("%s is not believed: %s%s", what, error.detail.removesuffix("."), todo)
 

@@ -36,6 +36,7 @@ class StreamConnection(asyncio.Protocol):
         self._resume: asyncio.TimerHandle | None = None
         # When the last message ended, or the one that is on its way began.
         self._since = self._loop.time()
+        self._begun = self._since
         self._has_spoken = False
         self.source = Source("TCP", "", 0)
 
@@ -80,9 +81,12 @@ class StreamConnection(asyncio.Protocol):
     def close_if_idle(self, now: float, *, is_known: bool) -> None:
         """Close the connection when its peer has been silent for too long."""
         limits = self._limits
-        is_due = self._framer.is_waiting or not (is_known or self._has_spoken)
-        allowed = limits.partial_seconds if is_due else limits.idle_seconds
-        if self._resume is None and now - self._since > allowed:
+        since, allowed = self._since, limits.idle_seconds
+        if self._framer.is_waiting:
+            allowed = limits.partial_seconds
+        if not (is_known or self._has_spoken):  # a keep-alive says nothing of who it is
+            since, allowed = self._begun, limits.partial_seconds
+        if self._resume is None and now - since > allowed:
             self.close()
 
     def close(self) -> None:
@@ -101,12 +105,12 @@ class StreamConnection(asyncio.Protocol):
                 if event is None:
                     break
                 self._since = self._loop.time()
-                self._has_spoken = True
                 if isinstance(event, KeepAlive):
                     side_by_side(came)
                     came.clear()
                     self.send(PONG)
                 else:
+                    self._has_spoken = True
                     came.append(self._reception.receive(event.data, self))
                 if not self._rate.take(self._since):
                     self._pause()

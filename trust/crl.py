@@ -40,7 +40,15 @@ MAX_SIGNERS = 4
 """Certificates of one name that are tried as signers of a list; each needs a path of its own."""
 
 Reason: TypeAlias = Literal[
-    "malformed", "issuer", "signature", "expired", "not-yet", "unknown-critical", "scope", "delta"
+    "malformed",
+    "issuer",
+    "unknown-signer",
+    "signature",
+    "expired",
+    "not-yet",
+    "unknown-critical",
+    "scope",
+    "delta",
 ]
 """Why a list says nothing about a certificate, stable and for programs.
 
@@ -231,7 +239,7 @@ def _check_signature(index: CrlIndex, signers: Sequence[x509.Certificate], at: d
     named = [one for one in signers if _may_sign(one, index, at)]
     if not named:
         raise CrlError(
-            "issuer",
+            "unknown-signer",
             "There is no trusted and valid certificate with keyUsage cRLSign for "
             f'"{name_shown(index.crl.issuer)}", who signed the list.',
         )

@@ -128,9 +128,7 @@ def with_verstat(uri: str, verstat: str, form: VerstatForm) -> str:
     others = tuple(each for each in parsed.parameters if each[0] != "verstat")
     if isinstance(parsed, TelUri):
         return str(replace(parsed, parameters=(*others, ("verstat", verstat))))
-    if parsed.user is None:
-        return str(replace(parsed, parameters=(*others, ("verstat", verstat)), headers=()))
-    user, *parameters = parsed.user.split(";")
+    user, *parameters = (parsed.user or "").split(";")
     kept = [each for each in parameters if each.partition("=")[0].lower() != "verstat"]
     if form is VerstatForm.NUMBER:
         kept.append(f"verstat={verstat}")

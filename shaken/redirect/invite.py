@@ -38,6 +38,9 @@ WANTED_HEADERS = ("Attestation", "P-Attestation-Indicator")
 PROTECTED_HEADERS = ("Resource-Priority", "Priority")
 """Header fields that PASSporTs vouch for (RFC 8443 §4, RFC 9027 §4)."""
 
+MAX_ASSERTED = 16
+"""Asserted callers that are looked at: RFC 3325 §9.1 has two."""
+
 _DIGITS = re.compile(r"\+?[0-9*#(][0-9*#()-]{0,31}")
 _SCHEME = re.compile(r"(?i)(?:sips?|tel|urn:service):")
 _VERSTAT_LEVEL = re.compile(r"(?i);verstat=TN-Validation-Passed-([ABC])(?![\w-])")
@@ -123,8 +126,11 @@ def _caller(request: Request, origin: OriginFrom, country: str | None) -> Addres
         if len(asserted) == 1:
             return asserted[0]
         if asserted:
-            parties = [(each, _party_or_none(each.uri, country)) for each in asserted]
-            return next((each for each, party in parties if party and party.tn), asserted[0])
+            for each in asserted[:MAX_ASSERTED]:
+                party = _party_or_none(each.uri, country)
+                if party is not None and party.tn:
+                    return each
+            return asserted[0]
     return request.from_
 
 
@@ -166,10 +172,9 @@ def _named(uri: str, country: str | None) -> Party:
     Many leave out `user=phone`, and the `+`; a user part of digits is a number whatever they say
     (RFC 8224 §8.3 leaves it to local policy).
     """
-    party = party_of_uri(uri, country=country)
-    digits = None if party.tn else _digits(uri)
+    digits = _digits(uri)
     if digits is None:
-        return party
+        return party_of_uri(uri, country=country)
     return Party(tn=canonical_number(digits, country=country, context=phone_context(uri)))
 
 

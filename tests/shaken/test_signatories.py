@@ -644,6 +644,18 @@ async def test_a_list_that_is_not_believed_is_in_the_log_once_an_hour(
     assert "add the certificate of its signer to the sti roots" in caplog.text
 
 
+async def test_a_list_of_whom_the_certificate_does_not_name_is_no_reason_to_trust_its_signer(
+    desk: Desk, lab_ca: Authority, sti_pa: PolicyAdministrator, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.publish(lab_ca.issue_sti(spc="1234", crl_url=CRL, now=at(desk.now)))
+    desk.lists.held[CRL] = sti_pa.crl
+
+    await find(desk)
+
+    assert f"the revocation list {CRL} is not believed" in caplog.text
+    assert "sti roots" not in caplog.text
+
+
 async def test_lists_of_strangers_do_not_fill_the_log(
     desk: Desk,
     lab_ca: Authority,

@@ -160,12 +160,15 @@ async def test_a_stranger_has_little_time_to_say_something() -> None:
         Redirect(), limits=Limits(partial_seconds=0.01), is_known=lambda _source: False
     ) as endpoint:
         speaking = await asyncio.open_connection(*endpoint)
+        speaking[1].write(request("OPTIONS", transport="TCP").serialise())
+        await _read_message(speaking[0])
+        silent, pinging = [await asyncio.open_connection(*endpoint) for _ in range(2)]
+        while await _is_served(*pinging):  # which says nothing of who it is
+            pass
+        assert await _is_closed(silent[0])
         assert await _is_served(*speaking)
-        reader, writer = await asyncio.open_connection(*endpoint)
-        assert await _is_closed(reader)
-        assert await _is_served(*speaking)
-        writer.close()
-        speaking[1].close()
+        for _, writer in (speaking, silent, pinging):
+            writer.close()
 
 
 @pytest.mark.parametrize(

@@ -338,8 +338,8 @@ ELSEWHERE = [x509.UniformResourceIdentifier("https://elsewhere.example/crl")]
         ("issuer", LEAF, issue_crl(STI_PA, [], now=NOW), TRUSTED),
         ("issuer", LEAF, restricted(point(only_contains_user_certs=True), by=STI_PA), TRUSTED),
         ("issuer", NO_POINT, issue_indirect_crl(STI_PA, [NO_POINT], now=NOW), TRUSTED),
-        ("issuer", LEAF, issue_indirect_crl(STI_PA, [], now=NOW), [ROOT.certificate]),
-        ("issuer", DIRECT_LEAF, restricted(by=RETIRED), [RETIRED.certificate]),
+        ("unknown-signer", LEAF, issue_indirect_crl(STI_PA, [], now=NOW), [ROOT.certificate]),
+        ("unknown-signer", DIRECT_LEAF, restricted(by=RETIRED), [RETIRED.certificate]),
         ("signature", DIRECT_LEAF, issue_crl(IMPOSTOR, [], now=NOW), TRUSTED),
         ("scope", STI_CA.certificate, restricted(point(only_contains_user_certs=True), by=ROOT),
          TRUSTED),
@@ -418,9 +418,9 @@ def test_a_signer_needs_crl_sign() -> None:
 
     data = issue_crl(pretender, [], now=NOW)
 
-    assert why(DIRECT_LEAF, data, signers=[pretender.certificate]) == "issuer"
-    assert why(DIRECT_LEAF, data, signers=[NO_POINT]) == "issuer"
-    assert why(DIRECT_LEAF, data, signers=[with_points(point_at(URL))]) == "issuer"
+    assert why(DIRECT_LEAF, data, signers=[pretender.certificate]) == "unknown-signer"
+    assert why(DIRECT_LEAF, data, signers=[NO_POINT]) == "unknown-signer"
+    assert why(DIRECT_LEAF, data, signers=[with_points(point_at(URL))]) == "unknown-signer"
 
 
 def test_an_altered_list_is_not_believed() -> None:

@@ -11,6 +11,7 @@ from shaken.attestation import Attest
 from shaken.identities import MAX_IDENTITIES
 from shaken.passport import Parties, Party
 from shaken.redirect.invite import (
+    MAX_ASSERTED,
     InviteError,
     UnsupportedSchemeError,
     parties_of,
@@ -201,6 +202,16 @@ def test_of_several_asserted_callers_one_whose_number_can_be_read_counts() -> No
     request = invite(("P-Asserted-Identity", f"<sip:+{LONG}@pbx;user=phone>, <tel:+{ANOTHER}>"))
 
     assert read_invite(request, USUAL, country=None).origin == tn(ANOTHER)
+
+
+def test_no_more_asserted_callers_are_looked_at_than_anybody_has() -> None:
+    names = ", ".join(f"<sip:name{each}@pbx>" for each in range(MAX_ASSERTED))
+
+    read = read_invite(
+        invite(("P-Asserted-Identity", f"{names}, <tel:+{ANOTHER}>")), Redirection(), country=None
+    )
+
+    assert read.caller.uri == "sip:name0@pbx"
 
 
 def asserted(uri: str) -> tuple[str, str]:
