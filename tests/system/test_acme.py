@@ -285,7 +285,7 @@ def test_what_the_service_refuses_is_one_line_and_1(site: Site) -> None:
     done = site.command("acme", "order", "nobodys.example.net", "--kind", "system", "--wait")
 
     assert done.returncode == 1
-    assert done.stderr.startswith("Error: nobodys.example.net is neither a tenant's address")
+    assert done.stderr.startswith("Error: names: nobodys.example.net is neither a tenant's address")
 
 
 def test_settings_that_cannot_be_read_are_not_replaced(site: Site) -> None:
