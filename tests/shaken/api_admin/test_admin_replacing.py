@@ -50,25 +50,19 @@ REPLACED = ["The stored chain was longer, and was replaced."]
 KEPT = ["The stored chain is longer, and was kept."]
 
 
-def test_a_shorter_chain_that_leads_to_a_trusted_root_takes_the_place_of_a_longer_one(
-    admin: Caller, sti_ca: Authority, moment: datetime
+@pytest.mark.parametrize(
+    ("authority", "lasts"), [("sti_ca", DAY), ("unknown_ca", -DAY)], ids=["trusted", "expired"]
+)
+def test_a_longer_chain_gives_way_to_one_that_is_trusted_or_where_one_in_it_has_expired(
+    admin: Caller,
+    request: pytest.FixtureRequest,
+    moment: datetime,
+    authority: str,
+    lasts: timedelta,
 ) -> None:
-    issued = sti_ca.issue_sti(spc="1234", now=moment)
-    longer = lengthened(issued, sti_ca, ends=moment + DAY)
-    new_certificate(admin, issued, certificate=longer)
-    assert chain_of(admin, issued) == longer
-
-    answer = replaced(admin, issued)
-
-    assert notes(answer) == REPLACED
-    assert chain_of(admin, issued) == issued.chain_pem
-
-
-def test_a_longer_chain_in_which_one_has_expired_is_not_kept(
-    admin: Caller, unknown_ca: Authority, moment: datetime
-) -> None:
-    issued = unknown_ca.issue_sti(spc="1234", now=moment)
-    longer = lengthened(issued, unknown_ca, ends=moment - DAY)
+    ca: Authority = request.getfixturevalue(authority)
+    issued = ca.issue_sti(spc="1234", now=moment)
+    longer = lengthened(issued, ca, ends=moment + lasts)
     new_certificate(admin, issued, certificate=longer)
     assert chain_of(admin, issued) == longer
 
