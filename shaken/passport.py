@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from jwt.algorithms import ECAlgorithm
-from jwt.utils import base64url_encode
+from jwt.utils import base64url_encode, der_to_raw_signature
 
 from shaken.strictjson import JsonError, parse_object
 from sip.number import MAX_NUMBER_LENGTH, canonical_number
@@ -37,7 +37,6 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _SEGMENT = re.compile(rb"[A-Za-z0-9_-]+")
 _NO_TOKEN = "a token is three base64url segments joined by dots"  # noqa: S105 - words
 _REFUSED_HEADERS = ("b64", "crit", "jwk", "jku")
-_ES256 = ECAlgorithm(ECAlgorithm.SHA256)
 _ECDSA = ec.ECDSA(hashes.SHA256())
 
 _INTEGER = 32
@@ -52,6 +51,16 @@ _PADDING = (b"", b"===", b"==", b"=")
 _LAST = (b"", b"", b"AQgw", b"AEIMQUYcgkosw048")
 """With which characters a segment may end, by how many there are beyond its fours: those whose
 unused bits are zero (RFC 4648 §3.5). Else a token could be altered and still verify."""
+
+
+class _Es256(ECAlgorithm):
+    """PyJWT's ES256, which describes the algorithm anew for each signature: a tenth of its time."""
+
+    def sign(self, msg: bytes, key: ec.EllipticCurvePrivateKey) -> bytes:
+        return der_to_raw_signature(key.sign(msg, _ECDSA), key.curve)
+
+
+_ES256 = _Es256(ECAlgorithm.SHA256)
 
 
 class PassportError(ValueError):

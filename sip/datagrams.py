@@ -96,7 +96,9 @@ class DatagramListener:
         receive, path_to = self._reception.receive, self._path_to
         self._is_answering = True
         try:
-            side_by_side([receive(data, path_to(address)) for data, address in came])
+            side_by_side(
+                [work for data, address in came if (work := receive(data, path_to(address)))]
+            )
         finally:
             self._is_answering = False
             answers, self._answers = self._answers, []

@@ -45,6 +45,9 @@ IS_URI = re.compile(rf'{SCHEME}[^\s<>"\x00-\x1f\x7f{_UNSENDABLE}]++')
 _CONTROL = re.compile(rf"[\x00-\x08\x0a-\x1f\x7f{_UNSENDABLE}]")
 _STRAY_CONTROL = re.compile(rf"[\r\n{_UNSENDABLE}]|(?<!\\)[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
+# What is left of a text without these is looked at: the quickest way to see that nothing is.
+_PLAIN = bytes(range(0x20, 0x7F)) + b"\t"
+
 # One element of a list: commas between quotes or angle brackets are its own.
 _ELEMENT = re.compile(rf'(?:[^,"<]++|"{QUOTED_TEXT}"|<[^<>]*+>)*', re.DOTALL)
 
@@ -74,7 +77,8 @@ class HeaderError(ValueError):
 
 def has_stray_control(text: str) -> bool:
     """Say whether a value holds a line break, or a control character outside a quoted-pair."""
-    return not text.isprintable() and _STRAY_CONTROL.search(text) is not None
+    strange = text.encode().translate(None, _PLAIN) if text.isascii() else not text.isprintable()
+    return bool(strange) and _STRAY_CONTROL.search(text) is not None
 
 
 def split_list(text: str) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from sip.grammar import (
     has_stray_control,
     split_list,
 )
-from sip.via import Via, parse_via, stamp, stamp_text
+from sip.via import Via, parse_via, stamp_value
 
 MAX_CSEQ = 2**31 - 1
 """Highest sequence number (RFC 3261 §8.1.1.5)."""
@@ -253,22 +253,18 @@ class Request(_Message):
 
         Raises HeaderError when the Via may not stand in a message.
         """
-        via = stamp(self.via, address=address, port=port)
+        index = self._index
+        first, *later = index["Via"]
+        value, via = stamp_value(first, self.via, address=address, port=port)
         if via is self.via:
             return self
-        first, *later = self._index["Via"]
-        topmost, *others = split_list(first)
-        value = stamp_text(topmost, self.via, address=address, port=port)
-        if others:
-            value = ", ".join((value, *others))
-        headers = list(self.headers)
-        headers[headers.index(("Via", first))] = ("Via", value)
+        place = self.headers.index(("Via", first))
         request = object.__new__(Request)
         # What was read of the other header fields is read no second time.
         own = request.__dict__
         own.update(self.__dict__)
-        own["headers"], own["via"] = tuple(headers), via
-        own["_index"] = {**self._index, "Via": (value, *later)}
+        own["headers"] = (*self.headers[:place], ("Via", value), *self.headers[place + 1 :])
+        own["_index"], own["via"] = {**index, "Via": (value, *later)}, via
         return request
 
     def serialise(self) -> bytes:

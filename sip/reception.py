@@ -122,8 +122,17 @@ class Reception:
         self._waiting: dict[asyncio.Task[None], Transaction[Path]] = {}
         self._is_over = False
 
-    def receive(self, data: bytes, path: Path) -> Stages[None]:
-        """Take the bytes of one message, and send what is to be sent at once."""
+    def receive(self, data: bytes, path: Path) -> Stages[None] | None:
+        """Take the bytes of one message; what there is to be done about it, None: nothing more."""
+        via = via_of_ack(data)
+        if via is not None and self._transactions.acknowledge(
+            via, peer=path.source.address, now=self._loop.time()
+        ):
+            return None
+        return self._take(data, path)
+
+    def _take(self, data: bytes, path: Path) -> Stages[None]:
+        """Read a message, and send what is to be sent at once."""
         request = self._read(data, path)
         if request is None:
             return
@@ -145,14 +154,10 @@ class Reception:
 
     def _read(self, data: bytes, path: Path) -> Request | None:
         """Read a message; None: there is nothing more to be done about it."""
-        now = self._loop.time()
         source = path.source
-        if not self._is_known(source) and not self._strangers.take(now):
+        if not self._is_known(source) and not self._strangers.take(self._loop.time()):
             return None
         if is_response(data):
-            return None
-        via = via_of_ack(data)
-        if via is not None and self._transactions.acknowledge(via, peer=source.address, now=now):
             return None
         try:
             request = parse(data)
@@ -224,10 +229,10 @@ class Reception:
             if transaction.request is None:  # a CANCEL that came with it has ended it
                 _give_up(answer)
                 return
-        if isinstance(answer, Awaitable):
-            self._wait(request, answer, transaction)
-        else:
+        if answer is None or isinstance(answer, (Response, Stateless)):
             self._conclude(transaction, answer)
+        else:
+            self._wait(request, answer, transaction)
 
     def _ask(self, request: Request, source: Source) -> AnswerOrWait | Stages[AnswerOrWait]:
         """Ask the handler; of an answer in stages the first one is made: it may be the only one."""

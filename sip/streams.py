@@ -111,7 +111,9 @@ class StreamConnection(asyncio.Protocol):
                     self.send(PONG)
                 else:
                     self._has_spoken = True
-                    came.append(self._reception.receive(event.data, self))
+                    work = self._reception.receive(event.data, self)
+                    if work is not None:
+                        came.append(work)
                 if not self._rate.take(self._since):
                     self._pause()
                     break

@@ -215,7 +215,7 @@ class ServerTransactions(Generic[Destination]):
             data = response.serialise()
         self._bytes += len(data) - len(transaction.response or b"")
         transaction.response = data
-        transaction.to = response.header("To")
+        transaction.to = next((value for name, value in response.headers if name == "To"), None)
         transaction.allowance -= len(data)
         if response.status < 200:
             transaction.state = State.PROCEEDING

@@ -16,9 +16,9 @@ from sip.grammar import (
     TOKEN,
     HeaderError,
     Parameters,
-    find_parameter,
     format_parameters,
     read_parameters,
+    split_list,
 )
 
 # via-parm          = sent-protocol LWS sent-by *( SEMI via-params )
@@ -104,14 +104,19 @@ def _read(value: str) -> Via:
 _kept = lru_cache(maxsize=KEPT_VIAS)(_read)
 
 
-def stamp_text(value: str, via: Via, *, address: str, port: int) -> str:
-    """Note in one value of a Via header field, read as `via`, what `stamp` notes.
+def stamp_value(value: str, via: Via, *, address: str, port: int) -> tuple[str, Via]:
+    """Note in a Via header field, whose topmost value was read as `via`, what `stamp` notes.
 
-    Raises HeaderError when it may not stand in a message.
+    Returns the field's value, and its topmost one as it reads now: `via` itself where there is
+    nothing to note. Raises HeaderError when that may not stand in a message.
     """
+    stamped = stamp(via, address=address, port=port)
+    if stamped is via:
+        return value, via
     if _USUAL.fullmatch(value) is not None:
-        return f"{value.replace(';rport', f';rport={port}')};received={address}"
-    return str(stamp(via, address=address, port=port))
+        return f"{value.replace(';rport', f';rport={port}')};received={address}", stamped
+    _, *others = split_list(value)
+    return ", ".join((str(stamped), *others)), stamped
 
 
 def _port(digits: str | None) -> int | None:
@@ -128,19 +133,17 @@ def stamp(via: Via, *, address: str, port: int) -> Via:
 
     `address` is an IP address without brackets. What the sender itself says in `received` goes.
     """
-    if not via.asks_for_port and via.host.strip("[]") == address:
-        if find_parameter(via.parameters, "received") is None:
-            return via
-        kept = tuple(pair for pair in via.parameters if pair[0] != "received")
-        return Via(via.version, via.transport, via.host, via.port, kept)
-    parameters: list[tuple[str, str | None]] = []
-    for name, value in via.parameters:
-        if name == "rport":
-            parameters.append((name, str(port)))
-        elif name != "received":
-            parameters.append((name, value))
-    parameters.append(("received", address))
-    return Via(via.version, via.transport, via.host, via.port, tuple(parameters))
+    given = via.parameters
+    noted = [
+        (name, str(port) if name == "rport" else value)
+        for name, value in given
+        if name != "received"
+    ]
+    if via.asks_for_port or via.host.strip("[]") != address:
+        noted.append(("received", address))
+    elif len(noted) == len(given):
+        return via
+    return Via(via.version, via.transport, via.host, via.port, tuple(noted))
 
 
 def response_port(via: Via, *, source_port: int) -> int:
