@@ -10,8 +10,8 @@ from benchmarks.load import openssl_rates, serving
 from benchmarks.report import Line, say
 
 MANY = 10_000
-ROUNDS = 3
-SECONDS = 3.0
+ROUNDS = 7
+SECONDS = 2.0
 STRANGERS = 10_000.0
 """INVITEs of strangers a second."""
 

@@ -215,7 +215,7 @@ class ServerTransactions(Generic[Destination]):
             data = response.serialise()
         self._bytes += len(data) - len(transaction.response or b"")
         transaction.response = data
-        transaction.to = next((value for name, value in response.headers if name == "To"), None)
+        transaction.to = _to_of(response)
         transaction.allowance -= len(data)
         if response.status < 200:
             transaction.state = State.PROCEEDING
@@ -377,6 +377,14 @@ def _first(
     queue: OrderedDict[Key, tuple[float, Transaction[Destination]]],
 ) -> tuple[float, Transaction[Destination]]:
     return next(iter(queue.values()))
+
+
+def _to_of(response: Response) -> str | None:
+    """Find the To of a response, whose few fields are not worth an index."""
+    for name, value in response.headers:
+        if name == "To":
+            return value
+    return None
 
 
 def _answered_tag(transaction: Transaction[Destination]) -> str | None:
