@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from shaken.store.call_counts import AT_ONCE, KEPT_SECONDS, add_up, forget_counts, not_added_up
 from shaken.store.calls import CallRecord, add_calls, forget_calls
+from shaken.tally import OF_VERDICT, Count, Tally
 from trust.store.database import Database, StoreError
 
 BATCH = 5_000
@@ -68,16 +69,19 @@ class CallRecorder:
         *,
         capacity: int,
         keep_seconds: int,
+        tally: memoryview | None = None,
         conceal: Callable[[CallRecord], CallRecord] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Hold at most `capacity` records in memory; forget stored ones after `keep_seconds`.
 
-        `conceal` is what is done with each before it is stored.
+        `tally` is where calls and records are counted, `conceal` what is done with each record
+        before it is stored.
         """
         self._database = database
         self._capacity = capacity
         self._keep_seconds = keep_seconds
+        self._tally = Tally().row(0) if tally is None else tally
         self._conceal = conceal
         self._clock = clock
         self._waiting: deque[CallRecord] = deque()
@@ -85,12 +89,18 @@ class CallRecorder:
         self._thread = threading.Thread(target=self._run, name="call-recorder", daemon=True)
         self._added_up = self._cleaned = -math.inf
         self._writing, self._adding_up, self._dropping = _Trouble(), _Trouble(), _Trouble()
-        self.dropped = 0
+        self._said = self.dropped
+
+    @property
+    def dropped(self) -> int:
+        """How many records found no room since the service started."""
+        return int(self._tally[Count.DROPPED])
 
     def add(self, call: CallRecord) -> None:
         """Take a record; never waits."""
+        self._tally[OF_VERDICT[call.verstat]] += 1
         if len(self._waiting) >= self._capacity:
-            self.dropped += 1
+            self._tally[Count.DROPPED] += 1
             return
         self._waiting.append(call)
 
@@ -104,15 +114,15 @@ class CallRecorder:
         self._thread.join()
 
     def _run(self) -> None:
-        said = 0
         while True:
             stopping = self._stopping.wait(INTERVAL_SECONDS)
             self._write_waiting()
+            self._tally[Count.WAITING] = len(self._waiting)
             self._add_up()
             now = self._clock()
-            if self.dropped != said and (self._dropping.is_to_be_said(now=now) or stopping):
-                said = self.dropped
-                _log.error("records of calls dropped since start: %d", said)
+            if self.dropped != self._said and (self._dropping.is_to_be_said(now=now) or stopping):
+                self._said = self.dropped
+                _log.error("records of calls dropped since start: %d", self._said)
             if _is_due(self._cleaned, CLEANING_SECONDS, now=now):
                 more = self._forget(int(now) - self._keep_seconds)
                 self._cleaned = self._cleaned if more else now
@@ -136,7 +146,7 @@ class CallRecorder:
                     _log.error("cannot write the records of %d calls: %s", waiting, error)
                 while len(self._waiting) > self._capacity:
                     self._waiting.popleft()
-                    self.dropped += 1
+                    self._tally[Count.DROPPED] += 1
                 return
             if self._writing.is_over():
                 _log.warning("records of calls are written again")

@@ -1,7 +1,7 @@
-"""What a monitoring system watches: the state of certificates and their renewal, in numbers. Pure.
+"""What a monitoring system watches: certificates, their renewal, and calls, in numbers. Pure.
 
-All of it is read from the store and the snapshot, so that whichever worker or node is asked says
-the same. prometheus_client writes the text.
+All of it is read from the store, the snapshot and what the workers share, so that whichever worker
+is asked says the same. prometheus_client writes the text.
 """
 
 from collections import Counter
@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from shaken.certificates import Status, status_of
 from shaken.snapshot import Snapshot
+from shaken.store.calls import CallKind
+from shaken.tally import OF_VERDICT, Count, Tally
 from trust.acme.order import State
 from trust.acme.renewal import Urgency
 from trust.certificate import CertificateKind
@@ -32,10 +34,12 @@ class Renewals:
     overdue: int = 0
 
 
-def exposition(snapshot: Snapshot, renewals: Renewals, *, ready: bool, now: int) -> bytes:
+def exposition(
+    snapshot: Snapshot, renewals: Renewals, tally: Tally, *, ready: bool, now: int
+) -> bytes:
     """Return all metrics in Prometheus' text format. `now` is Unix seconds."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Metrics(snapshot, renewals, ready, now))
+    registry.register(_Metrics(snapshot, renewals, tally, ready, now))
     return generate_latest(registry)
 
 
@@ -43,6 +47,7 @@ def exposition(snapshot: Snapshot, renewals: Renewals, *, ready: bool, now: int)
 class _Metrics(Collector):
     snapshot: Snapshot
     renewals: Renewals
+    tally: Tally
     ready: bool
     now: int
 
@@ -57,6 +62,29 @@ class _Metrics(Collector):
             "shaken_tenants", "Tenants.", value=len(self.snapshot.tenant_rows.rows)
         )
         yield GaugeMetricFamily("shaken_trunks", "Trunks.", value=len(self.snapshot.trunks))
+        yield from self._calls()
+
+    def _calls(self) -> Iterator[Metric]:
+        total = self.tally.total
+        calls = CounterMetricFamily(
+            "shaken_calls",
+            "Calls since the service started: signed, or verified with a verdict.",
+            labels=["kind", "verstat"],
+        )
+        for verstat, count in OF_VERDICT.items():
+            kind = CallKind.SIGNED if verstat is None else CallKind.VERIFIED
+            calls.add_metric([kind.value, verstat or ""], total(count))
+        yield calls
+        yield GaugeMetricFamily(
+            "shaken_call_records_waiting",
+            "Records of calls in memory that could not be stored yet.",
+            value=total(Count.WAITING),
+        )
+        yield CounterMetricFamily(
+            "shaken_call_records_dropped",
+            "Records of calls that found no room in memory, since the service started.",
+            value=total(Count.DROPPED),
+        )
 
     def _certificates(self) -> Iterator[Metric]:
         rows = self.snapshot.certificates.values()

@@ -19,6 +19,7 @@ from shaken.home import Home, HomeError
 from shaken.replay import shared_memory
 from shaken.signing import Signer, SigningPolicy
 from shaken.store import HISTORIES
+from shaken.tally import Tally
 from sip.number import is_country
 from trust.bundle import Bundle, BundleError, installed_bundle
 from trust.keyring import KeyRing, create_master_key
@@ -48,6 +49,8 @@ class Prepared:
     """The memory for replays, which all workers share."""
     numbers: NumberHash | None
     """What hashes numbers as records hold them; None: no record ever held a hash."""
+    tally: Tally
+    """What all workers have done."""
 
     def open_database(self) -> Database:
         """Open the database. Raises StoreError."""
@@ -72,7 +75,9 @@ def prepare(config: Config, data_dir: Path) -> Prepared:
     except (HomeError, MasterKeyError, BundleError) as error:
         raise StartError(str(error)) from error
     _load_numbering_plans()
-    return Prepared(config, home.database_url, master, home.folder, shared_memory(), numbers)
+    return Prepared(
+        config, home.database_url, master, home.folder, shared_memory(), numbers, Tally()
+    )
 
 
 def _ready_store(home: Home, database: Database) -> KeyRing:

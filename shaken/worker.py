@@ -118,7 +118,7 @@ async def _serve(
     config = prepared.config
     database = prepared.open_database()
     signer = signer_for(prepared)
-    recorder = _recorder(prepared, database)
+    recorder = _recorder(prepared, database, slot)
     snapshot = take_snapshot(database)
     presenters = _presenters(prepared, sockets, snapshot)
 
@@ -205,7 +205,9 @@ def _routes(
         },
         authenticator=authenticator,
     )
-    resources = Resources(config, database, prepared.master, signer, prepared.numbers)
+    resources = Resources(
+        config, database, prepared.master, signer, prepared.numbers, prepared.tally
+    )
     trusted = tuple(ip_network(text) for text in config.http.trusted_proxies)
     document = openapi_document(TABLE, version=version("shaken"))
     pages = AdminPages(
@@ -227,7 +229,7 @@ def _routes(
     )
 
 
-def _recorder(prepared: Prepared, database: Database) -> CallRecorder:
+def _recorder(prepared: Prepared, database: Database, slot: int) -> CallRecorder:
     settings, numbers = prepared.config.records, prepared.numbers
     conceal = None
     if settings.numbers is NumbersOnRecord.HASHED:
@@ -238,6 +240,7 @@ def _recorder(prepared: Prepared, database: Database) -> CallRecorder:
         database,
         capacity=settings.queue,
         keep_seconds=settings.keep_days * 86400,
+        tally=prepared.tally.row(slot),
         conceal=conceal,
     )
 

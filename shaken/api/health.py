@@ -52,7 +52,9 @@ def metrics(call: ApiCall) -> Reply:
         overdue,
     )
     ready = call.resources.signer.why_not_ready(call.snapshot, now=call.now) is None
-    return Reply(exposition(call.snapshot, renewals, ready=ready, now=call.now))
+    return Reply(
+        exposition(call.snapshot, renewals, call.resources.tally, ready=ready, now=call.now)
+    )
 
 
 ROUTES = (

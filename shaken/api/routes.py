@@ -20,6 +20,7 @@ from shaken.config import Config
 from shaken.credentials import Credential, Role
 from shaken.signing import Signer
 from shaken.snapshot import Snapshot
+from shaken.tally import Tally
 from trust.certificate import CertificateKind
 from trust.keys import MasterKeys
 from trust.names import DnsNameError, dns_name
@@ -47,6 +48,7 @@ class Resources:
     master: MasterKeys
     signer: Signer
     numbers: NumberHash | None
+    tally: Tally = field(default_factory=Tally)
 
 
 @dataclass(frozen=True)

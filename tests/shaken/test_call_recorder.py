@@ -16,6 +16,7 @@ from shaken.store import HISTORY as SERVICE_HISTORY
 from shaken.store.call_counts import add_up, count_calls
 from shaken.store.calls import CallRecord, add_calls, forget_calls
 from shaken.store.tables import call_counts_reach, calls
+from shaken.tally import Count, Tally
 from trust.store.database import HISTORY as TRUST_HISTORY
 from trust.store.database import Database, StoreError
 
@@ -244,6 +245,21 @@ def test_a_store_that_fails_for_long_is_said_once_a_minute_and_that_it_works_aga
     said = [line for line in caplog.messages if "dropped since start" in line]
     assert len(said) == 3
     assert said[-1].endswith(f": {recorder.dropped}")
+
+
+def test_calls_are_counted_by_their_verdict_and_records_that_found_no_room(
+    database: WatchedDatabase,
+) -> None:
+    tally = Tally()
+    recorder = CallRecorder(database, capacity=2, keep_seconds=DAY, tally=tally.row(1))
+    for verstat in (None, "TN-Validation-Passed", "TN-Validation-Failed", "No-TN-Validation"):
+        recorder.add(call("1")._replace(verstat=verstat))
+
+    told = {count.name: tally.total(count) for count in Count}
+
+    assert told == {
+        "SIGNED": 1, "PASSED": 1, "FAILED": 1, "NOT_VALIDATED": 1, "WAITING": 0, "DROPPED": 2,
+    }  # fmt: skip
 
 
 def fail_once_while(act: Callable[[], None]) -> Callable[[], None]:

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -97,6 +98,26 @@ def workers(signer: Caller) -> Iterator[Workers]:
     yield Workers(signer, found)
     for connection in opened:
         connection.close()
+
+
+def test_each_worker_tells_how_many_calls_all_of_them_have_signed(
+    workers: Workers, admin: Caller, signer: Caller
+) -> None:
+    before = _signed(admin)
+
+    workers.ask_each(signer)
+
+    told = {_signed(admin) for _ in range(4 * WORKERS)}
+    assert told == {before + WORKERS}
+
+
+def _signed(admin: Caller) -> int:
+    text = admin.get("/metrics").body.decode()
+    found = re.search(
+        r'^shaken_calls_total\{kind="signed",verstat=""\} ([0-9.]+)$', text, re.MULTILINE
+    )
+    assert found is not None
+    return int(float(found[1]))
 
 
 def signed_with(certificate: str) -> Callable[[Answer], bool]:
