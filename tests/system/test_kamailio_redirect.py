@@ -1,18 +1,25 @@
 """examples/kamailio/redirect.cfg in a real Kamailio, before the service and before a sipp."""
 
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from sip.message import Request
+from sip.parsing import parse
+from sip.response import respond
 from tests.system.caller import Caller
 from tests.system.independent import verified_claims
+from tests.system.pbx import DEST, TIMEOUT_SECONDS, over_udp, request
 from tests.system.process import read_demo, running
 from tests.system.site import ORIG, Site
-from tests.system.telephony import PLAIN, Party, kamailio
+from tests.system.telephony import PLAIN, Party, free_sip_port, kamailio
 
-REDIRECTOR_HOST = "127.0.0.4"
+Trunks = Mapping[str, Mapping[str, object]]
+
+REDIRECTOR_HOST, DIVERSIONS_HOST = "127.0.0.4", "127.0.0.5"
 
 TOKEN = "eyJhbGciOiJFUzI1NiJ9.eyJhdHRlc3QiOiJBIn0.c2ln"
 IDENTITY = f"{TOKEN};info=<https://sti.example.com/1.pem>;alg=ES256;ppt=shaken"
@@ -21,6 +28,15 @@ CALLED, UNKNOWN_TRUNK, REJECTED = "+12155560001", "+12155560403", "+12155560438"
 
 MANY, REAL, RATE = 1000, 500, 150
 OTHER = "+12155560002"
+
+DIVERTER = "+12155550177"
+DIVERSION = f"Diversion: <sip:{DIVERTER}@pbx.example.com>"
+
+TRUNK: Trunks = {"kamailio": {"sip": {"sources": ["127.0.0.1"]}}}
+DIVERTING: Trunks = {
+    "kamailio": {"sip": {"sources": ["127.0.0.1"], "divert": True}},
+    "diversions": {"direction": "sign", "sip": {"sources": [DIVERSIONS_HOST], "divert": True}},
+}
 
 
 @contextmanager
@@ -40,17 +56,34 @@ def redirecting(site: Site, **places: str) -> Iterator[Path]:
 
 
 @contextmanager
-def serving(site: Site) -> Iterator[tuple[Party, Caller]]:
-    """Run the service with a trunk for Kamailio; give where it listens, and its administrator."""
+def serving(site: Site, trunks: Trunks = TRUNK) -> Iterator[tuple[Party, Caller]]:
+    """Run the service with trunks for Kamailio; give where it listens, and its administrator."""
     place = Party.at(REDIRECTOR_HOST, "service", site.folder)
     settings = {"SHAKEN_SIP__UDP": f"{place.host}:{place.port}"}
     with running(site.folder, "--demo", settings=settings) as service:
         demo = read_demo(service.data)
         admin = Caller(service.url, demo["admin"]["secret"])
-        trunk = {"name": "kamailio", "tenant": demo["tenant"], "sip": {"sources": ["127.0.0.1"]}}
-        made = admin.post("/api/v1/trunks", trunk)
-        assert made.status == 201, made
+        for name, trunk in trunks.items():
+            made = admin.post("/api/v1/trunks", {"name": name, "tenant": demo["tenant"], **trunk})
+            assert made.status == 201, made
         yield place, admin
+
+
+def sent_on(site: Site, *more: str) -> Request:
+    """Have the PBX call with more header fields; tell what came to the carrier, which is busy."""
+    with socket.socket(type=socket.SOCK_DGRAM) as carrier:
+        carrier.settimeout(TIMEOUT_SECONDS)
+        carrier.bind((site.carrier.host, site.carrier.port))
+        with over_udp(site.port, source=site.pbx.host) as pbx:
+            pbx.send(request(more=more))
+            data, proxy = carrier.recvfrom(65536)
+            invite = parse(data)
+            assert isinstance(invite, Request)
+            carrier.sendto(respond(invite, 486, to_tag="busy").serialise(), proxy)
+            while pbx.receive().status != 486:
+                pass
+    assert proxy == ("127.0.0.1", site.port)
+    return invite
 
 
 def test_calls_are_signed_and_verified_by_the_redirects_of_the_service(site: Site) -> None:
@@ -72,6 +105,45 @@ def test_calls_are_signed_and_verified_by_the_redirects_of_the_service(site: Sit
     assert "STIR;cause=438" in wrong.reason
     assert "unsigned" not in said
     assert "unverified" not in said
+
+
+def test_a_diverted_call_goes_on_with_the_callers_identity_and_the_diverters(site: Site) -> None:
+    with serving(site, DIVERTING) as (service, admin), asking(service, site) as log:
+        identities = sent_on(site, DIVERSION).lines("Identity")
+
+        caller, diversion = [verified_claims(admin, each) for each in identities]
+        said = log.read_text()
+    assert [each.rpartition("ppt=")[2] for each in identities] == ["shaken", "div"]
+    assert caller["dest"]["tn"] == [DIVERTER.removeprefix("+")]
+    assert diversion["div"]["tn"] == DIVERTER.removeprefix("+")
+    assert diversion["dest"]["tn"] == [DEST.removeprefix("+")]
+    assert "unsigned" not in said
+
+
+def test_a_diverted_call_that_was_signed_goes_on_with_the_diverters_identity_too(
+    site: Site,
+) -> None:
+    places = {
+        "192.0.2.2:5060": f"{DIVERSIONS_HOST}:{free_sip_port(DIVERSIONS_HOST)}",
+        "##!define SIGN_DIVERSIONS": "#!define SIGN_DIVERSIONS",
+    }
+    itself = f"Diversion: <sip:{DEST}@pbx.example.com>"
+    with (
+        serving(site, DIVERTING) as (service, admin),
+        asking(service, site, **places) as log,
+    ):
+        (came,) = sent_on(site).lines("Identity")
+        presented = f"Identity: {came}"
+        both = sent_on(site, presented, DIVERSION).lines("Identity")
+        undiverted = [sent_on(site, presented, *more) for more in ((), (itself,))]
+
+        diversion = verified_claims(admin, both[1])
+        said = log.read_text()
+    assert both[0] == came
+    assert len(both) == 2
+    assert diversion["div"]["tn"] == DIVERTER.removeprefix("+")
+    assert [list(each.lines("Identity")) for each in undiverted] == [[came]] * 2
+    assert "unsigned" not in said
 
 
 def test_the_identity_of_the_302_goes_with_the_call(site: Site) -> None:
