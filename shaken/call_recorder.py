@@ -14,6 +14,7 @@ from collections.abc import Callable
 from shaken.store.call_counts import AT_ONCE, KEPT_SECONDS, add_up, forget_counts, not_added_up
 from shaken.store.calls import CallRecord, add_calls, forget_calls
 from shaken.tally import OF_VERDICT, Count, Tally
+from shaken.trouble import Trouble
 from trust.store.database import Database, StoreError
 
 BATCH = 5_000
@@ -28,36 +29,12 @@ ADDING_UP_SECONDS = 60
 CLEANING_SECONDS = 3600
 """How often records past their time are removed."""
 
-SAYING_SECONDS = 60
-"""How often it is said at most that something does not work: it is tried twice a second."""
-
 _log = logging.getLogger(__name__)
 
 
 def _is_due(last: float, seconds: float, *, now: float) -> bool:
     """Say whether so long has passed since; a clock that was put back makes it no longer."""
     return not 0 <= now - last < seconds
-
-
-class _Trouble:
-    """Something that does not work for a while: it is said now and then, and when it is over."""
-
-    def __init__(self) -> None:
-        self._said = -math.inf
-        self._lasts = False
-
-    def is_to_be_said(self, *, now: float) -> bool:
-        """Take notice that it does not work; say whether to say so."""
-        if not _is_due(self._said, SAYING_SECONDS, now=now):
-            return False
-        self._said = now
-        self._lasts = True
-        return True
-
-    def is_over(self) -> bool:
-        """Take notice that it works; say whether it was said that it does not."""
-        lasted, self._lasts = self._lasts, False
-        return lasted
 
 
 class CallRecorder:
@@ -88,7 +65,7 @@ class CallRecorder:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="call-recorder", daemon=True)
         self._added_up = self._cleaned = -math.inf
-        self._writing, self._adding_up, self._dropping = _Trouble(), _Trouble(), _Trouble()
+        self._writing, self._adding_up, self._dropping = Trouble(), Trouble(), Trouble()
         self._said = self.dropped
 
     @property

@@ -8,7 +8,10 @@ import asyncio
 import logging
 import os
 import resource
+import time
 from contextlib import suppress
+
+from shaken.trouble import Trouble
 
 MOST = 131_072
 """What is asked for at most: more than `[sip] connections` can be. Some programs that are run from
@@ -19,9 +22,6 @@ FEW = 16
 
 LOOK_SECONDS = 1.0
 """How often it is looked, which takes some 20 us."""
-
-SAYING_SECONDS = 60.0
-"""How often it is said at most."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,15 +36,15 @@ def allow_many() -> None:
 
 async def watch() -> None:
     """Say when few more may be opened, until cancelled."""
+    trouble = Trouble()
     while True:
-        are_few = _are_few_left()
-        if are_few:
+        if _are_few_left() and trouble.is_to_be_said(now=time.monotonic()):
             _log.error(
                 "%d files may be open, and nearly all are: connections will be closed unanswered;"
                 " raise the limit (LimitNOFILE in systemd's unit, ulimit -n in a shell)",
                 resource.getrlimit(resource.RLIMIT_NOFILE)[0],
             )
-        await asyncio.sleep(SAYING_SECONDS if are_few else LOOK_SECONDS)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _are_few_left() -> bool:

@@ -186,10 +186,10 @@ def serialize(claims: object) -> bytes:
 
 def sign(header: str, claims: msgspec.Struct, key: ec.EllipticCurvePrivateKey) -> str:
     """Return the token: `header` (from `header_segment`), claims, and the ES256 signature."""
-    return at_once(sign_in_stages(header, claims, key))
+    return at_once(token_in_stages(header, claims, key))
 
 
-def sign_in_stages(
+def token_in_stages(
     header: str, claims: msgspec.Struct, key: ec.EllipticCurvePrivateKey
 ) -> Stages[str]:
     """Return the token as `sign` does; the signature is a stage of its own."""

@@ -1,6 +1,8 @@
-"""Files that only the service's own user may read."""
+"""Files that are written whole or not at all; some only the service's own user may read."""
 
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -8,12 +10,59 @@ def write_private(file: Path, text: str) -> None:
     """Write a file of mode 0600, whole or not at all. Raises OSError."""
     partial = file.with_name(f"{file.name}.new")
     partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
+    try:
+        _make(partial, text.encode("utf-8"), mode=0o600)
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_new(file: Path, content: bytes, *, mode: int = 0o666) -> None:
+    """Write a file that is not there yet, whole or not at all. Raises OSError.
+
+    `mode` is less what the umask withholds.
+    """
+    partial = _beside(file)
+    try:
+        _make(partial, content, mode=mode)
+        publish(partial, file, overwrite=False)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_over(file: Path, content: bytes) -> None:
+    """Write a file, whole or not at all; one that was there keeps owner and mode. Raises OSError.
+
+    What is no file, as a pipe, is written into.
+    """
+    before = file.stat() if file.exists() else None
+    if before is not None and not stat.S_ISREG(before.st_mode):
+        file.write_bytes(content)
+        return
+    file = file.resolve()  # so that a link stays one
+    partial = _beside(file)
+    try:
+        _make(partial, content, mode=0o666, like=before)
+        publish(partial, file, overwrite=True)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _beside(file: Path) -> Path:
+    """Name a file that takes another's place, as nobody has one: the folder may be anybody's."""
+    return file.with_name(f"{file.name}.{os.getpid()}.partial")
+
+
+def _make(file: Path, content: bytes, *, mode: int, like: os.stat_result | None = None) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as stream:
+        if like is not None:
+            with suppress(PermissionError):  # only root gives files away
+                os.fchown(descriptor, like.st_uid, like.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+        stream.write(content)
         stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(file)
+        os.fsync(descriptor)
 
 
 def publish(finished: Path, file: Path, *, overwrite: bool) -> None:

@@ -7,10 +7,7 @@ known is judged without waiting.
 
 import asyncio
 import logging
-from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
@@ -19,26 +16,14 @@ import msgspec
 from cryptography import x509
 
 from shaken.acceptance import Revocation
+from shaken.judgements import Judgement, Judgements
 from shaken.verification import Signatory, Unfit
 from shaken.x5u.crls import FetchedCrl
 from shaken.x5u.exchange import FetchError
 from shaken.x5u.repository import Fetched
-from trust.certificate import UNREADABLE, Certificate
-from trust.crl import (
-    CrlError,
-    CrlIndex,
-    Point,
-    distribution_points,
-    find_revocation,
-    find_signers,
-)
+from trust.crl import CrlError, CrlIndex, Point, distribution_points, find_revocation
+from trust.crl_signers import find_signers
 from trust.sti_path import JudgedPath, StiRefused, judge_path, refuse_revoked
-
-MAX_KEPT = 10_000
-"""Signers that are kept judged; with more, all are judged anew."""
-
-MAX_PERIODS = 16
-"""Judgements of one certificate that are kept, each for calls of another time."""
 
 RECHECK_SECONDS = 3600
 """How long a judgement is believed at most that no revocation list bounds."""
@@ -93,43 +78,6 @@ class Known(msgspec.Struct, frozen=True):
     unchecked: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Judgement:
-    signer: Signatory
-    until: float
-    grace: float = 0
-    unchecked: str | None = None
-
-
-_Edges = tuple[float, ...]
-"""The moments (Unix seconds) at which a certificate of several becomes valid, or no longer is."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """What was judged of a file, its roots, and the intermediates that were added to it.
-
-    Between two edges, of the chain's and of the roots', every moment gives the same judgement: so
-    `by_period` has it by what edges are before, and who sends an `iat` of another time neither
-    decides about the calls of others nor has it judged anew each time.
-    """
-
-    certificate: Certificate
-    roots: Roots
-    added: Sequence[x509.Certificate]
-    edges: tuple[_Edges, _Edges]
-    by_period: dict[tuple[int, int], _Judgement]
-
-    def is_of(self, fetched: Fetched, roots: Roots) -> bool:
-        """Whether file and roots are still those that were judged."""
-        return self.certificate is fetched.certificate and self.roots is roots
-
-    def period(self, at: int) -> tuple[int, int]:
-        """Return which period a moment (Unix seconds) is in."""
-        own, roots = self.edges
-        return bisect_right(own, at), bisect_right(roots, at)
-
-
 class Signatories:
     """Finds the signers of headers. One for all calls of a worker."""
 
@@ -153,9 +101,8 @@ class Signatories:
         self._revocation = revocation
         self._seconds = seconds
         self._clock = clock
-        self._judged: dict[str, _Judged] = {}
+        self._judgements = Judgements()
         self._renewing: dict[str, asyncio.Task[None]] = {}
-        self._root_edges: tuple[Roots, _Edges] = ((), ())
         self._warned: dict[str, float] = {}
 
     def find(self, url: str, roots: Roots, *, at: int) -> Known | Callable[[], Awaitable[Known]]:
@@ -185,10 +132,7 @@ class Signatories:
         self, fetched: Fetched, roots: Roots, at: int, now: float
     ) -> Known | Callable[[], Awaitable[Known]]:
         """Judge a certificate that is at hand; where lists are to be asked, return what waits."""
-        judged = self._judged.get(fetched.url)
-        kept = None
-        if judged is not None and judged.is_of(fetched, roots):
-            kept = judged.by_period.get(judged.period(at))
+        kept = self._judgements.find(fetched, roots, at=at)
         if kept is None or now >= kept.until + kept.grace:
             return self._judge_anew(fetched, roots, at)
         if now >= kept.until:
@@ -198,13 +142,12 @@ class Signatories:
     def _judge_anew(
         self, fetched: Fetched, roots: Roots, at: int
     ) -> Known | Callable[[], Awaitable[Known]]:
-        added = self._judged_of(fetched, roots).added
         try:
             judged = judge_path(
                 fetched.certificate,
                 roots=roots,
                 at=datetime.fromtimestamp(at, UTC),
-                intermediates=added,
+                intermediates=self._judgements.added(fetched, roots),
             )
             points, unchecked = self._points(judged, fetched.url)
         except StiRefused as refused:
@@ -226,28 +169,10 @@ class Signatories:
     ) -> Known:
         """Judge anew with what else may stand above a chain, if there is any."""
         added = tuple(await intermediates(fetched.chain))
-        if added == tuple(self._judged_of(fetched, roots).added):
+        if not self._judgements.add(added, fetched, roots):
             return self._refuse(fetched, roots, at, refused)
-        self._judged[fetched.url] = self._nothing_judged(fetched, roots, added)
         found = self._judge_anew(fetched, roots, at)
         return found if isinstance(found, Known) else await found()
-
-    def _judged_of(self, fetched: Fetched, roots: Roots) -> _Judged:
-        """Return what was judged of a file as it is now."""
-        judged = self._judged.get(fetched.url)
-        if judged is None or not judged.is_of(fetched, roots):
-            if len(self._judged) >= MAX_KEPT:
-                self._judged.clear()
-            judged = self._judged[fetched.url] = self._nothing_judged(fetched, roots, ())
-        return judged
-
-    def _nothing_judged(
-        self, fetched: Fetched, roots: Roots, added: Sequence[x509.Certificate]
-    ) -> _Judged:
-        if self._root_edges[0] is not roots:
-            self._root_edges = (roots, _edges(roots))
-        edges = (_edges((*fetched.chain, *added)), self._root_edges[1])
-        return _Judged(fetched.certificate, roots, added, edges, {})
 
     def _renew(self, fetched: Fetched, roots: Roots, at: int) -> None:
         """Judge anew behind the back of calls."""
@@ -263,7 +188,7 @@ class Signatories:
         def done(task: asyncio.Task[None]) -> None:
             self._renewing.pop(url, None)
             if not task.cancelled() and (error := task.exception()) is not None:
-                self._judged.pop(url, None)
+                self._judgements.forget(url)
                 _log.error("judging a certificate anew failed: %s", error, exc_info=error)
 
         task = self._renewing[url] = asyncio.get_running_loop().create_task(renew())
@@ -280,10 +205,8 @@ class Signatories:
         grace: float = 0,
         unchecked: str | None = None,
     ) -> Known:
-        judged = self._judged_of(fetched, roots)
-        if len(judged.by_period) >= MAX_PERIODS:
-            judged.by_period.clear()
-        judged.by_period[judged.period(at)] = _Judgement(signer, until, grace, unchecked)
+        judgement = Judgement(signer, until, grace, unchecked)
+        self._judgements.keep(judgement, fetched, roots, at=at)
         return Known(signer, fetched.stale, unchecked)
 
     def _refuse(self, fetched: Fetched, roots: Roots, at: int, refused: StiRefused) -> Known:
@@ -395,13 +318,3 @@ class Signatories:
         is_stranger = error.reason == "unknown-signer"
         todo = "; add the certificate of its signer to the sti roots" if is_stranger else ""
         _log.warning("%s is not believed: %s%s", what, error.detail.removesuffix("."), todo)
-
-
-def _edges(certificates: Sequence[x509.Certificate]) -> _Edges:
-    """Return the edges of all. Whether a last second is in is left open: it is a period."""
-    found: set[float] = set()
-    for each in certificates:
-        with suppress(*UNREADABLE):
-            last = each.not_valid_after_utc.timestamp()
-            found |= {each.not_valid_before_utc.timestamp(), last, last + 1}
-    return tuple(sorted(found))

@@ -21,7 +21,7 @@ from shaken.passport import (
     ShakenClaims,
     header_segment,
     is_origid,
-    sign_in_stages,
+    token_in_stages,
 )
 from shaken.snapshot import Snapshot, sti_candidate
 from shaken.tenants import Tenant, Trunk
@@ -169,7 +169,7 @@ class Signer:
         self._held_of: Snapshot | None = None
         self._held_period = (math.inf, math.inf)
 
-    def sign_in_stages(
+    def sign_call_in_stages(
         self,
         call: OutboundCall,
         *,
@@ -193,7 +193,7 @@ class Signer:
             attest=attest.value, dest=call.dest, iat=iat, orig=call.orig, origid=origid
         )
         pen.check(call.orig, claims)
-        token = yield from sign_in_stages(pen.header, claims, pen.key)
+        token = yield from token_in_stages(pen.header, claims, pen.key)
         return Signed(token + pen.parameters, claims, pen.row.id, hand.chosen)
 
     def sign_diversion_in_stages(
@@ -219,7 +219,7 @@ class Signer:
             raise NotAllowed(f"{diverted}, who diverts the call, is none of the tenant's numbers")
         pen.check(diverted, claims)
         header = header_segment(x5u=pen.x5u, ppt="div")
-        token = yield from sign_in_stages(header, claims, pen.key)
+        token = yield from token_in_stages(header, claims, pen.key)
         return SignedDiversion(token + _parameters(pen.x5u, "div"), claims, pen.row.id)
 
     def is_fresh(self, iat: int, *, now: int) -> bool:

@@ -40,7 +40,7 @@ def stir_api(signer: Signer, verifier: Verifier, *, authenticator: Authenticator
 
 def signed_by(signer: Signer, call: OutboundCall, **settings: Any) -> Signed:
     """Have one call signed, by itself."""
-    return at_once(signer.sign_in_stages(call, **settings))
+    return at_once(signer.sign_call_in_stages(call, **settings))
 
 
 def answered(answering: Stages[StirAnswer | Awaitable[StirAnswer]]) -> StirAnswer:

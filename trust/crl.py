@@ -22,22 +22,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
-from trust.certificate import (
-    UNREADABLE,
-    Certificate,
-    is_ca,
-    name_shown,
-    read_tn_auth_list,
-    subject_of,
-)
-from trust.path import PathError, validate_path
-from trust.tnauthlist import TnAuthListError
+from trust.certificate import UNREADABLE, is_ca, name_shown, subject_of
 
 MAX_URLS = 8
 """URLs of one certificate's distribution points; more is nobody's practice and many fetches."""
-
-MAX_SIGNERS = 4
-"""Certificates of one name that are tried as signers of a list; each needs a path of its own."""
 
 Reason: TypeAlias = Literal[
     "malformed",
@@ -135,6 +123,19 @@ class CrlIndex:
             raise CrlError("malformed", "The list does not say when the next one comes.")
         return cls(crl, crl.last_update_utc, next_update, point, entries)
 
+    def may_be_signed_by(self, signer: x509.Certificate, *, at: datetime) -> bool:
+        """Say whether the certificate has the list's name, and may sign lists then.
+
+        Whether anybody trusts it is not asked. `at` is aware.
+        """
+        try:
+            usage = signer.extensions.get_extension_for_class(x509.KeyUsage).value
+            named = _name_key(signer.subject) == _name_key(self.crl.issuer)
+        except (x509.ExtensionNotFound, *UNREADABLE):
+            return False
+        valid = signer.not_valid_before_utc <= at <= signer.not_valid_after_utc
+        return named and valid and usage.crl_sign
+
     def signed_by(self, signer: x509.Certificate) -> bool:
         """Whether the list bears a good signature by the certificate's key; asked anew for free."""
         try:
@@ -169,8 +170,8 @@ def find_revocation(
     """Return how the list revokes `certificate`, None: it does not.
 
     `crl_signers` are the certificates that the caller trusts to sign lists: the rest of the
-    validated path, the trusted roots, and what `find_signers` finds. `at` (aware) is the moment
-    the question is asked, not the `iat` of a call.
+    validated path, the trusted roots, and what `trust.crl_signers` finds. `at` (aware) is the
+    moment the question is asked, not the `iat` of a call.
 
     Raises CrlError when the list cannot tell (RFC 5280 §6.3.3).
     """
@@ -186,35 +187,6 @@ def find_revocation(
     if revocation is None and index.point is not None and index.point.only_some_reasons:
         raise CrlError("scope", "The list tells of some reasons to revoke only.")
     return revocation
-
-
-def find_signers(
-    index: CrlIndex,
-    known: Sequence[x509.Certificate],
-    *,
-    roots: Sequence[x509.Certificate],
-    at: datetime,
-) -> tuple[x509.Certificate, ...]:
-    """Return who of `known` may sign this list: has its name, and a path to one of `roots`.
-
-    `known` are certificates at hand that nobody has validated; they serve as intermediates too.
-    """
-    named = [one for one in known if _may_sign(one, index, at)][:MAX_SIGNERS]
-    return tuple(one for one in named if _is_trusted(one, known, roots, at))
-
-
-def _is_trusted(
-    signer: x509.Certificate,
-    known: Sequence[x509.Certificate],
-    roots: Sequence[x509.Certificate],
-    at: datetime,
-) -> bool:
-    try:
-        path = validate_path(Certificate((signer, *known)), roots=roots, at=at)
-        # Who was given numbers may make certificates of any name (RFC 9060 §4): not lists of all.
-        return all(read_tn_auth_list(one) is None for one in path[:-1])
-    except (PathError, TnAuthListError, *UNREADABLE):
-        return False
 
 
 def _check_issuer(certificate: x509.Certificate, issuer: _NameKey, index: CrlIndex) -> None:
@@ -236,7 +208,7 @@ def _check_issuer(certificate: x509.Certificate, issuer: _NameKey, index: CrlInd
 
 def _check_signature(index: CrlIndex, signers: Sequence[x509.Certificate], at: datetime) -> None:
     """RFC 5280 §6.3.3 (f) and (g): a trusted certificate of that name signed the list."""
-    named = [one for one in signers if _may_sign(one, index, at)]
+    named = [one for one in signers if index.may_be_signed_by(one, at=at)]
     if not named:
         raise CrlError(
             "unknown-signer",
@@ -248,16 +220,6 @@ def _check_signature(index: CrlIndex, signers: Sequence[x509.Certificate], at: d
         raise CrlError("signature", f"The list is signed with {algorithm.name.upper()}.")
     if not any(index.signed_by(one) for one in named):
         raise CrlError("signature", "The signature of the list is not good.")
-
-
-def _may_sign(signer: x509.Certificate, index: CrlIndex, at: datetime) -> bool:
-    try:
-        usage = signer.extensions.get_extension_for_class(x509.KeyUsage).value
-        named = _name_key(signer.subject) == _name_key(index.crl.issuer)
-    except (x509.ExtensionNotFound, *UNREADABLE):
-        return False
-    valid = signer.not_valid_before_utc <= at <= signer.not_valid_after_utc
-    return named and valid and usage.crl_sign
 
 
 def _check_scope(certificate: x509.Certificate, index: CrlIndex) -> None:

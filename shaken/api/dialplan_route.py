@@ -13,7 +13,7 @@ from shaken.api.dialplan import (
     read_parameters,
 )
 from shaken.api.peer import Tls
-from shaken.api.stir import MAX_BODY, StirAnswer, StirRequest, body_length
+from shaken.api.stir import MAX_BODY, StirAnswer, StirRequest, body_length, is_encoded
 from sip.stages import Stages, at_once
 
 _PASSED_ON = ("X-RequestID", "X-Certificate", "WWW-Authenticate", "Retry-After")
@@ -50,6 +50,7 @@ class DialplanRoute:
         headers = request.headers.copy()
         headers["Content-Type"] = headers["Accept"] = "application/json"
         headers["Content-Length"] = str(len(message.body))
+        headers.popall("Content-Encoding", None)  # of the form, if any; this body is another
         tls = self._tls_of(request)
         asked = StirRequest(
             method="POST",
@@ -73,6 +74,8 @@ async def _body(request: web.Request) -> bytes:
         raise DialplanError(411, "send the form with a Content-Length")
     if length > MAX_BODY:
         raise DialplanError(413, f"the form is larger than {MAX_BODY} bytes")
+    if is_encoded(request.headers):
+        raise DialplanError(415, "send the form as it is, without Content-Encoding")
     body = await small_body(request)
     if body is None:
         raise DialplanError(408, "the form did not arrive in time")

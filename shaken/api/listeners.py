@@ -4,6 +4,7 @@ The one way by which a private key leaves the service: to a listener's credentia
 connection that nobody else reads.
 """
 
+import logging
 from datetime import UTC, datetime
 
 import msgspec
@@ -14,6 +15,8 @@ from shaken.credentials import Role
 from trust.keys import SealError, private_key_pem, unseal_private_key
 from trust.selection import Presented
 from trust.store import certificates as stored
+
+_log = logging.getLogger(__name__)
 
 
 class ListenerCertificate(msgspec.Struct, frozen=True):
@@ -43,7 +46,7 @@ def present(call: ApiCall) -> Reply:
     try:
         key = unseal_private_key(call.resources.master, row.sealed_key, record=row.id)
     except SealError as error:
-        raise Problem(500, "key-unusable", f"the key of {row.id} cannot be opened") from error
+        raise _unusable(error, row.id) from error
     answer = ListenerCertificate(
         certificate=chain,
         private_key=private_key_pem(key),
@@ -52,6 +55,18 @@ def present(call: ApiCall) -> Reply:
         chosen=choice.chosen,
     )
     return Reply(answer, {"Cache-Control": "no-store"}, etag=f"{row.id[:32]}-{revision}")
+
+
+def _unusable(error: SealError, certificate: str) -> Problem:
+    """Make the problem of a key that does not open, and log whose master key it takes."""
+    _log.error("a listener gets no certificate: %s", error)
+    return Problem(
+        503,
+        "key-unusable",
+        f"the key of certificate {certificate} cannot be opened: give the service the master key"
+        " that it was sealed under, or delete the certificate and import one with its key",
+        id=certificate,
+    )
 
 
 ROUTES = (

@@ -27,7 +27,15 @@ from sip.stages import Stages
 SIGNING_PATH = "/stir/v1/signing"
 VERIFICATION_PATH = "/stir/v1/verification"
 
-HEADERS = ("Accept", "Authorization", "Content-Length", "Content-Type", "Host", "X-RequestID")
+HEADERS = (
+    "Accept",
+    "Authorization",
+    "Content-Encoding",
+    "Content-Length",
+    "Content-Type",
+    "Host",
+    "X-RequestID",
+)
 """Headers that the routes look for, as they spell them."""
 
 MAX_BODY = 64 * 1024
@@ -210,6 +218,9 @@ def _check_headers(headers: Mapping[str, str]) -> None:
     content_type = headers.get("Content-Type", "")
     if content_type != _JSON and content_type.partition(";")[0].strip().lower() != _JSON:
         raise StirError(StirFault.MEDIA_TYPE, _JSON)
+    if "Content-Encoding" in headers and is_encoded(headers):
+        detail = "send the body as it is, without Content-Encoding: compressed bodies are not read"
+        raise StirError(StirFault.MEDIA_TYPE, _JSON, detail=detail)
     accept = headers.get("Accept")
     if accept is not None and accept not in {"*/*", _JSON} and not _accepts_json(accept):
         raise StirError(StirFault.NOT_ACCEPTABLE, accept)
@@ -220,6 +231,11 @@ def _check_headers(headers: Mapping[str, str]) -> None:
 def _accepts_json(accept: str) -> bool:
     ranges = {item.partition(";")[0].strip().lower() for item in accept.split(",")}
     return not ranges.isdisjoint({"*/*", "application/*", _JSON})
+
+
+def is_encoded(headers: Mapping[str, str]) -> bool:
+    """Say whether a body is compressed, or encoded otherwise; such bodies are not read."""
+    return headers.get("Content-Encoding", "").strip().lower() not in {"", "identity"}
 
 
 def body_length(headers: Mapping[str, str]) -> int:

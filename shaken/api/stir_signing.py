@@ -17,7 +17,7 @@ from shaken.api.stir import StirAnswer, StirAsked, StirRequest, StirRoute
 from shaken.api.stir_errors import StirError, StirFault
 from shaken.call_records import signed_record
 from shaken.credentials import Credential, Role
-from shaken.signing import InvalidClaim, MissingClaim, NotAllowed, NotConfigured, Signed, Signer
+from shaken.signing import InvalidClaim, MissingClaim, NotAllowed, Signed, Signer, SigningError
 from shaken.snapshot import Snapshot
 from shaken.store.calls import CallRecord
 from shaken.tenants import AnswerForm, Direction, Tenant
@@ -45,31 +45,41 @@ class Signing:
 
     def answer(self, asked: StirAsked) -> Stages[StirAnswer]:
         """Sign, and answer with the Identity. Raises StirError."""
-        message, signed = yield from self.sign_in_stages(asked)
+        try:
+            message, signed = yield from self.sign_and_record_in_stages(asked)
+        except SigningError as error:
+            raise refusal_of(error) from error
         return _success(signed, message, asked)
 
-    def sign_in_stages(self, asked: StirAsked) -> Stages[tuple[SigningMessage, Signed]]:
-        """Sign, and record it; return what was asked for, and what it became. Raises StirError."""
+    def sign_and_record_in_stages(self, asked: StirAsked) -> Stages[tuple[SigningMessage, Signed]]:
+        """Sign, and record it; return what was asked for, and what it became.
+
+        Raises StirError where the request is wrong, SigningError where the call is not signed.
+        """
         trunk = asked.trunk
         if trunk is not None and trunk.direction is Direction.VERIFY:
             raise StirError(StirFault.FORBIDDEN, "this trunk verifies, it does not sign")
         tenant = tenant_of(asked)
         message = read_signing(asked.document)
         call = call_of(message, country=trunk.country if trunk else None)
-        try:
-            signed = yield from self._signer.sign_in_stages(
-                call, snapshot=asked.snapshot, tenant=tenant, trunk=trunk, now=asked.now
-            )
-        except MissingClaim as error:
-            raise StirError(StirFault.MISSING, error.claim, detail=str(error)) from error
-        except InvalidClaim as error:
-            raise StirError(StirFault.INVALID, error.claim, str(error)) from error
-        except NotAllowed as error:
-            raise StirError(StirFault.FORBIDDEN, str(error)) from error
-        except NotConfigured as error:
-            raise StirError(StirFault.INTERNAL, detail=str(error)) from error
+        signed = yield from self._signer.sign_call_in_stages(
+            call, snapshot=asked.snapshot, tenant=tenant, trunk=trunk, now=asked.now
+        )
         self._record(signed_record(signed, asked.asker(tenant.address if tenant else None)))
         return message, signed
+
+
+def refusal_of(error: SigningError) -> StirError:
+    """Return how a request is answered whose call is not signed."""
+    match error:
+        case MissingClaim():
+            return StirError(StirFault.MISSING, error.claim, detail=str(error))
+        case InvalidClaim():
+            return StirError(StirFault.INVALID, error.claim, str(error))
+        case NotAllowed():
+            return StirError(StirFault.FORBIDDEN, str(error))
+        case _:  # NotConfigured
+            return StirError(StirFault.INTERNAL, detail=str(error))
 
 
 def _success(signed: Signed, message: SigningMessage, asked: StirAsked) -> StirAnswer:

@@ -13,6 +13,7 @@ from shaken.cli.connection import connection_options
 from shaken.cli.lazy import LazyGroup
 from shaken.cli.offline import READABLE, read_file
 from shaken.client import Client, segment
+from shaken.private_files import write_over
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -198,7 +199,7 @@ def download_certificate(
         click.echo(content, nl=False)
         return
     try:
-        out.write_bytes(content)
+        write_over(out, content)
     except OSError as error:
         raise click.ClickException(f"cannot write {out}: {error.strerror}") from error
     printer.done(f"wrote {out}")

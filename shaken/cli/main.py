@@ -1,7 +1,12 @@
 """The `shaken` command: its groups, and how errors end it."""
 
+import os
+import sys
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
+from traceback import walk_tb
+from typing import Any
 
 import click
 
@@ -37,8 +42,38 @@ _TOLERATED = (
 """What is wrong in certificates and files of others, and nothing to tell operators on stderr."""
 
 
+class _Shaken(LazyGroup):
+    """The command itself: all that is printed passes here when it fails."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - click's way
+        """Run a command; end with one line where its output cannot be written.
+
+        A pipe that nobody reads any more is no failure to tell of: click ends quietly there.
+        """
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            if not _is_of_output(error):
+                raise
+            with suppress(OSError):  # standard error may be what cannot be written
+                click.echo(f"Error: cannot write the output: {error.strerror}", err=True)
+            _drop_output()
+            sys.exit(1)
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Whether it was printing that failed: any other error is ours, and keeps its traceback."""
+    *_, (innermost, _) = walk_tb(error.__traceback__)
+    return innermost.f_code is click.echo.__code__
+
+
+def _drop_output() -> None:
+    """Leave what is not written yet: Python would try once more at its end, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 @click.group(
-    cls=LazyGroup,
+    cls=_Shaken,
     lazy=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -1,6 +1,5 @@
 """Offline tools for a person debugging: `sign`, `inspect`, `lab-ca`; `verify` stands by itself."""
 
-import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from shaken.attestation import Attest
 from shaken.explain import NotExplained, explain
 from shaken.passport import Parties, Party, ShakenClaims, header_segment
 from shaken.passport import sign as sign_passport
+from shaken.private_files import write_new
 from sip.identity import Identity
 from sip.number import NumberError, canonical_number
 from trust.authority import Authority
@@ -136,6 +136,7 @@ def lab_ca(spc: str | None, tn: tuple[str, ...], out: Path) -> None:
 
 
 def _write_new_files(folder: Path, files: dict[str, str]) -> None:
+    written: list[Path] = []
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         taken = [name for name in files if (folder / name).exists()]
@@ -145,10 +146,12 @@ def _write_new_files(folder: Path, files: dict[str, str]) -> None:
             )
         for name, text in files.items():
             mode = 0o600 if name.endswith(".key") else 0o644
-            descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(text)
+            write_new(folder / name, text.encode("ascii"), mode=mode)
+            written.append(folder / name)
     except OSError as error:
+        # A lab with half of its files is none, and would be in the way of the next attempt.
+        for file in written:
+            file.unlink(missing_ok=True)
         raise click.ClickException(f"cannot write to {folder}: {error.strerror}") from error
 
 

@@ -7,6 +7,7 @@ import click
 
 from shaken.cli.administration import Printer, client_options
 from shaken.client import Client, segment
+from shaken.private_files import write_new
 
 _BASE = "/api/v1/certificates/requests"
 _KINDS = click.Choice(["system", "domain", "sti"])
@@ -44,8 +45,7 @@ def request(client: Client, printer: Printer, out: Path | None, **settings: Any)
         printer.record(record)
         return
     try:
-        with out.open("x", encoding="ascii") as file:
-            file.write(record["csr"])
+        write_new(out, record["csr"].encode("ascii"))
     except OSError as error:
         raise click.ClickException(
             f"the request {record['id']} is made, but cannot be written to {out}:"

@@ -203,7 +203,7 @@ class Redirect:
         self, asked: _Asked, origin: Party, destination: Party, iat: int | None
     ) -> Stages[_Signed]:
         trunk, snapshot, wanted = asked.trunk, asked.snapshot, asked.invite.wanted
-        signed = yield from self._signer.sign_in_stages(
+        signed = yield from self._signer.sign_call_in_stages(
             OutboundCall(
                 origin, parties_of(destination), iat=iat, attest=trunk.attest.lowered(wanted)
             ),

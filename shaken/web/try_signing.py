@@ -19,12 +19,20 @@ from shaken.api.signing_messages import call_of, read_signing
 from shaken.api.stir import StirAsked, StirRequest
 from shaken.api.stir_errors import StirError
 from shaken.api.stir_parties import DestMessage, OrigMessage, read_destinations, read_origin
-from shaken.api.stir_signing import tenant_of
+from shaken.api.stir_signing import refusal_of, tenant_of
 from shaken.audit import Action
 from shaken.call_records import TEST_REQUEST
 from shaken.credentials import Credential, Role
 from shaken.passport import decode
-from shaken.signing import BeyondCertificate, NotAllowed, NotConfigured, Signed
+from shaken.signing import (
+    BeyondCertificate,
+    InvalidClaim,
+    MissingClaim,
+    NotAllowed,
+    NotConfigured,
+    Signed,
+    SigningError,
+)
 from shaken.strictjson import parse_object
 from shaken.tenants import Tenant, Trunk
 from shaken.web import signing_words as words
@@ -104,9 +112,11 @@ def sign(call: PageCall) -> Answer | Later:
 
     async def signing() -> Answer:
         try:
-            _, signed = at_once(call.desk.signing.sign_in_stages(asked))
-        except StirError as error:
-            return _page(call, typed, _errors(error), trial=trial, stages=_failed(trial, error))
+            _, signed = at_once(call.desk.signing.sign_and_record_in_stages(asked))
+        except (SigningError, StirError) as error:
+            refusal = refusal_of(error) if isinstance(error, SigningError) else error
+            stages = _failed(trial, _said(refusal), *_place(trial, error))
+            return _page(call, typed, _errors(refusal), trial=trial, stages=stages)
         return await asyncio.to_thread(_show, call, typed, trial, signed)
 
     return signing
@@ -277,38 +287,38 @@ def _said(error: StirError) -> str:
     return sentence(error.detail or error.variables[-1])
 
 
-def _failed(trial: Trial, error: StirError) -> list[Stage]:
+def _failed(trial: Trial, why: str, title: str, advice: str) -> list[Stage]:
     """Show how far the call came: what comes after the step that failed was not done."""
-    title, advice = _place(trial, error)
     found: list[Stage] = []
     for stage in trial.stages:
         if stage.title != title:
             found.append(stage)
             continue
-        found.append(Stage(title, (*stage.lines, _said(error)), "bad", advice))
+        found.append(Stage(title, (*stage.lines, why), "bad", advice))
         break
     return found
 
 
-def _place(trial: Trial, error: StirError) -> tuple[str, str]:
+def _place(trial: Trial, error: SigningError | StirError) -> tuple[str, str]:
     """Say at which step a call was refused, and what to do."""
     who, _, attestation, claims, *_ = (stage.title for stage in trial.stages)
-    cause = error.__cause__
-    if isinstance(cause, NotConfigured):
-        return _place_unconfigured(trial)
-    if isinstance(cause, BeyondCertificate):
-        certificate = trial.stages[-2].title
-        return certificate, "Sign another call, or import a certificate that covers this one."
-    if isinstance(cause, NotAllowed):
-        return attestation, (
-            "Add the number to the numbers of the tenant, or let the trunk attest others at most"
-            " B or C in place of refuse."
-        )
-    if error.variables[:1] == ("attest",):
-        return attestation, "Choose one in the form, or a trunk, which has one."
-    if error.variables[:1] in (("iat",), ("origid",)):
-        return claims, "Correct the field, or leave it empty where there is a trunk."
-    return who, "Choose another trunk, or change what this one's calls are (sign or auto)."
+    match error:
+        case NotConfigured():
+            return _place_unconfigured(trial)
+        case BeyondCertificate():
+            certificate = trial.stages[-2].title
+            return certificate, "Sign another call, or import a certificate that covers this one."
+        case NotAllowed():
+            return attestation, (
+                "Add the number to the numbers of the tenant, or let the trunk attest others at"
+                " most B or C in place of refuse."
+            )
+        case MissingClaim(claim="attest"):
+            return attestation, "Choose one in the form, or a trunk, which has one."
+        case MissingClaim() | InvalidClaim():
+            return claims, "Correct the field, or leave it empty where there is a trunk."
+        case _:
+            return who, "Choose another trunk, or change what this one's calls are (sign or auto)."
 
 
 def _place_unconfigured(trial: Trial) -> tuple[str, str]:

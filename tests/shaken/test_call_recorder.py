@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, select, text
 
-from shaken.call_recorder import ADDING_UP_SECONDS, BATCH, SAYING_SECONDS, CallRecorder
+from shaken.call_recorder import ADDING_UP_SECONDS, BATCH, CallRecorder
 from shaken.concealment import NumberHash
 from shaken.store import HISTORY as SERVICE_HISTORY
 from shaken.store.call_counts import add_up, count_calls
 from shaken.store.calls import CallRecord, add_calls, forget_calls
 from shaken.store.tables import call_counts_reach, calls
 from shaken.tally import Count, Tally
+from shaken.trouble import SAYING_SECONDS
 from trust.store.database import HISTORY as TRUST_HISTORY
 from trust.store.database import Database, StoreError
 

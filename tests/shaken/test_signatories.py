@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+import shaken.judgements
 import shaken.signatories
 from shaken.acceptance import Revocation
 from shaken.addresses import UrlPolicy
@@ -232,11 +233,11 @@ def test_roots_have_a_time_of_their_own(
 def test_only_so_many_judgements_of_one_certificate_are_kept(
     desk: Desk, issued: Issued, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shaken.signatories, "MAX_PERIODS", 2)
+    monkeypatch.setattr(shaken.judgements, "MAX_PERIODS", 2)
     desk.publish(issued)
     for moment in (0, desk.now, desk.now + 10**9, 0, desk.now):
         known(desk, iat=moment)
-        assert len(desk.signers._judged[X5U].by_period) <= 2
+        assert len(desk.signers._judgements._judged[X5U].by_period) <= 2
 
 
 def test_a_refusal_is_kept_for_a_while(
@@ -270,13 +271,13 @@ def test_a_certificate_that_expired_is_good_for_the_calls_before(
 def test_no_more_is_kept_than_there_is_room_for(
     desk: Desk, issued: Issued, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shaken.signatories, "MAX_KEPT", 3)
+    monkeypatch.setattr(shaken.judgements, "MAX_KEPT", 3)
     for number in range(10):
         url = f"https://sti.example.com/{number}.pem"
         desk.publish(issued, url)
         assert isinstance(desk.signers.find(url, desk.roots, at=desk.now), Known)
 
-        assert len(desk.signers._judged) <= 3
+        assert len(desk.signers._judgements._judged) <= 3
 
 
 # Fetched

@@ -669,6 +669,14 @@ def test_the_body_must_be_json(stir: Stir, content_type: str | None, status: int
     assert stir.post(Content_Type=content_type).status == status
 
 
+@pytest.mark.parametrize(
+    ("encoding", "status"),
+    [("gzip", 415), ("br", 415), ("identity, gzip", 415), ("", 200), (" Identity ", 200)],
+)
+def test_the_body_must_not_be_compressed(stir: Stir, encoding: str, status: int) -> None:
+    assert stir.post(Content_Encoding=encoding).status == status
+
+
 def test_the_size_of_a_body_is_bounded(stir: Stir) -> None:
     body = json.dumps({"signingRequest": stir.message()}).encode()
 

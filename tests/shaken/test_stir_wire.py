@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shaken.api.stir import StirAnswer
+from shaken.api.stir import HEADERS, StirAnswer
 from shaken.api.stir_wire import StirWire, response
 from tests.shaken.wires import PEER, Bench, Line
 
@@ -56,6 +56,22 @@ def test_white_space_around_a_value_is_no_part_of_it(bench: Bench) -> None:
     bench.turn()
 
     assert bench.asked[0].headers["X-RequestID"] == "a b"
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_header_that_the_routes_look_for_is_found_however_it_is_written(
+    bench: Bench, name: str
+) -> None:
+    wire, _ = bench.connect()
+
+    for written in (name, name.lower(), name.upper()):
+        text = request().replace(b"Host: a\r\n", b"").replace(b"Content-Length", b"content-length")
+        if name != "Content-Length":
+            text = text.replace(b"\r\n", f"\r\n{written}: a\r\n".encode(), 1)
+        wire.data_received(text)
+        bench.turn()
+
+    assert [name in asked.headers for asked in bench.asked] == [True] * 3
 
 
 def test_a_connection_is_used_for_many_requests(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """Dial plans sign and verify with a one-liner against the running service."""
 
+import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +77,21 @@ def test_parameters_may_come_in_a_form_and_several_destinations(plan: DialPlan) 
     claims = verified_claims(plan.signer, line(answer))
     assert claims["orig"] == {"uri": "sip:alice@pbx.example.com"}
     assert claims["dest"] == {"tn": ["12155550199", "12155550198"]}
+
+
+def test_a_compressed_form_is_refused_as_such(plan: DialPlan) -> None:
+    form = gzip.compress(urlencode(CALL).encode())
+    kind = "application/x-www-form-urlencoded"
+
+    caller = plan.signer.saying(Content_Type=kind, Content_Encoding="gzip")
+    answer = caller.call("POST", SIGN, form)
+
+    assert answer.status == 415
+    assert line(answer) == "error: send the form as it is, without Content-Encoding"
+
+
+def test_the_encoding_of_a_body_that_is_not_there_does_not_matter(plan: DialPlan) -> None:
+    assert get(plan.signer.saying(Content_Encoding="gzip"), SIGN, CALL).status == 200
 
 
 def test_curl_does_it_as_a_dial_plan_would(plan: DialPlan) -> None:

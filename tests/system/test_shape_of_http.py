@@ -1,5 +1,6 @@
 """HTTP as bytes: what a careless, an old or a hostile client sends, and what comes back."""
 
+import gzip
 import json
 import socket
 from collections.abc import Iterator, Mapping
@@ -137,6 +138,28 @@ def test_a_body_of_no_bytes_is_missing(wire: Wire, demo: dict[str, Any]) -> None
     response = wire.receive()
 
     assert (response.status, message_id(response)) == (400, "SVC4000")
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+@pytest.mark.parametrize(
+    ("path", "who"), [("/stir/v1/signing", "signer"), ("/stir/v1/verification", "verifier")]
+)
+def test_a_compressed_body_is_refused_as_such_however_it_comes(
+    wire: Wire, demo: dict[str, Any], path: str, who: str, pieces: int
+) -> None:
+    body = gzip.compress(BODY)
+    lines = (f"Content-Length: {len(body)}", "Content-Encoding: gzip")
+    text = head(demo, *lines, path=path, who=who) + body
+    wire.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    wire.send(text[: len(text) // pieces])
+    wire.send(text[len(text) // pieces :])
+
+    response = wire.receive()
+    assert (response.status, message_id(response)) == (415, "SVC4004")
+    assert "without Content-Encoding" in response.json()["detail"]
+    wire.send(signing(demo))
+    assert wire.receive().status == 200
 
 
 GARBAGE = {

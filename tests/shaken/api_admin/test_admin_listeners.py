@@ -1,14 +1,19 @@
 """`/api/v1/listeners/certificate`, as a TLS listener meets it."""
 
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from datetime import datetime, timedelta
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from sqlalchemy import update
 
+from shaken.audit import SYSTEM
 from shaken.credentials import Role
+from shaken.importing import Upload, import_certificate
 from tests.shaken.api_admin.arranging import (
     new_certificate,
     new_credential,
@@ -16,9 +21,13 @@ from tests.shaken.api_admin.arranging import (
     problem,
     unused,
 )
+from tests.stores import home_of
 from tests.system.caller import Answer, Caller
-from tests.system.process import Service
+from tests.system.process import Service, running, seed_credential
 from trust.authority import Authority, Issued
+from trust.certificate import CertificateKind
+from trust.keys import MasterKey, seal_private_key
+from trust.store.tables import certificates
 
 PATH = "/api/v1/listeners/certificate"
 
@@ -266,6 +275,37 @@ def test_a_listener_of_a_tenant_gets_only_what_is_that_tenants(
     for refused in (asked(bound, theirs), asked(bound, "default.example.org"), bound.get(PATH)):
         problem(refused, 404, "not-found")
         assert b"PRIVATE KEY" not in refused.body
+
+
+def test_a_key_that_cannot_be_opened_is_told_with_its_certificate_and_what_to_do(
+    tmp_path: Path, sti_ca: Authority, moment: datetime
+) -> None:
+    data, name = tmp_path / "data", "sip.example.org"
+    listener = seed_credential(data, role=Role.LISTENER)
+    issued = sti_ca.issue_server([name], now=moment)
+    identity = issued.certificate.fingerprint
+    gone = MasterKey.generate()
+    sealed = seal_private_key(gone, issued.private_key, record=identity)
+    home = home_of(data)
+    upload = Upload(CertificateKind.SYSTEM, issued.chain_pem, issued.key_pem)
+    with closing(home.open_database()) as database:
+        import_certificate(
+            database, home.keys(), upload, actor=SYSTEM, now=int(moment.timestamp()), lab=False
+        )
+        with database.changing() as change:
+            theirs = certificates.c.id == identity
+            change.connection.execute(update(certificates).where(theirs).values(sealed_key=sealed))
+
+    with running(tmp_path) as service:
+        answer = asked(Caller(service.url, listener), name)
+        log = service.stderr.read_text()
+
+    said = problem(answer, 503, "key-unusable")
+    assert said.startswith(f"the key of certificate {identity} cannot be opened: ")
+    assert "master key" in said
+    assert "import" in said
+    assert answer.json()["id"] == identity
+    assert gone.id in log
 
 
 def test_no_other_route_gives_the_key(

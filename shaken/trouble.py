@@ -1,0 +1,31 @@
+"""What does not work for a while: the log tells of it now and then, however often it is tried."""
+
+import math
+
+SAYING_SECONDS = 60
+"""How often it is said at most."""
+
+
+class Trouble:
+    """One thing that may not work: when it is to be said, and when that it works again.
+
+    Times are seconds of any one clock.
+    """
+
+    def __init__(self) -> None:
+        self._said = -math.inf
+        self._lasts = False
+
+    def is_to_be_said(self, *, now: float) -> bool:
+        """Take notice that it does not work; say whether to say so."""
+        # A clock that was put back must not keep it unsaid.
+        if 0 <= now - self._said < SAYING_SECONDS:
+            return False
+        self._said = now
+        self._lasts = True
+        return True
+
+    def is_over(self) -> bool:
+        """Take notice that it works; say whether it was said that it does not."""
+        lasted, self._lasts = self._lasts, False
+        return lasted
