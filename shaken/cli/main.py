@@ -69,7 +69,9 @@ def _is_of_output(error: OSError) -> bool:
 
 def _drop_output() -> None:
     """Leave what is not written yet: Python would try once more at its end, and complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
 
 
 @click.group(
