@@ -13,7 +13,7 @@ from aiohttp.http import HttpProcessingError
 from shaken.api.forms import FORM_TYPE, MAX_PARTS, Part, document_of, not_a_form
 from shaken.api.problems import Problem, from_validation, invalid
 from shaken.api.routes import Route
-from shaken.api.stir import is_encoded
+from shaken.api.stir import is_compressed
 from shaken.strictjson import JsonError, parse_object
 
 MAX_API_BODY = 1024 * 1024
@@ -87,7 +87,7 @@ async def body_of(route: Route, request: web.Request) -> Any:  # noqa: ANN401 - 
     if request.content_type != "application/json" and not is_form:
         kinds = "application/json" if route.form is None else f"application/json or {FORM_TYPE}"
         raise Problem(415, "unsupported-media-type", f"send Content-Type: {kinds}")
-    if is_encoded(request.headers):
+    if is_compressed(request.headers):
         raise Problem(
             415, "unsupported-media-type", "send the body as it is, without Content-Encoding"
         )

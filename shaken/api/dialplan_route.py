@@ -13,7 +13,7 @@ from shaken.api.dialplan import (
     read_parameters,
 )
 from shaken.api.peer import Tls
-from shaken.api.stir import MAX_BODY, StirAnswer, StirRequest, body_length, is_encoded
+from shaken.api.stir import MAX_BODY, StirAnswer, StirRequest, body_length, is_compressed
 from sip.stages import Stages, at_once
 
 _PASSED_ON = ("X-RequestID", "X-Certificate", "WWW-Authenticate", "Retry-After")
@@ -74,7 +74,7 @@ async def _body(request: web.Request) -> bytes:
         raise DialplanError(411, "send the form with a Content-Length")
     if length > MAX_BODY:
         raise DialplanError(413, f"the form is larger than {MAX_BODY} bytes")
-    if is_encoded(request.headers):
+    if is_compressed(request.headers):
         raise DialplanError(415, "send the form as it is, without Content-Encoding")
     body = await small_body(request)
     if body is None:

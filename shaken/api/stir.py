@@ -43,6 +43,11 @@ MAX_BODY = 64 * 1024
 
 _LENGTH_DIGITS = 16
 _JSON = "application/json"
+_COMPRESSIONS = frozenset(
+    {"br", "compress", "dcb", "dcz", "deflate", "gzip", "x-compress", "x-gzip", "zstd"}
+)
+"""Content codings of IANA's registry that make a body shorter."""
+
 # No client may name its request as test calls are named.
 _REQUEST_ID = re.compile(rf"(?!{TEST_REQUEST})[\x21-\x7e]{{1,128}}")
 
@@ -218,7 +223,7 @@ def _check_headers(headers: Mapping[str, str]) -> None:
     content_type = headers.get("Content-Type", "")
     if content_type != _JSON and content_type.partition(";")[0].strip().lower() != _JSON:
         raise StirError(StirFault.MEDIA_TYPE, _JSON)
-    if "Content-Encoding" in headers and is_encoded(headers):
+    if "Content-Encoding" in headers and is_compressed(headers):
         detail = "send the body as it is, without Content-Encoding: compressed bodies are not read"
         raise StirError(StirFault.MEDIA_TYPE, _JSON, detail=detail)
     accept = headers.get("Accept")
@@ -233,9 +238,13 @@ def _accepts_json(accept: str) -> bool:
     return not ranges.isdisjoint({"*/*", "application/*", _JSON})
 
 
-def is_encoded(headers: Mapping[str, str]) -> bool:
-    """Say whether a body is compressed, or encoded otherwise; such bodies are not read."""
-    return headers.get("Content-Encoding", "").strip().lower() not in {"", "identity"}
+def is_compressed(headers: Mapping[str, str]) -> bool:
+    """Say whether a body is compressed; such bodies are not read.
+
+    Clients that take the header for that of a charset (`utf-8`) send their bodies as they are.
+    """
+    named = headers.get("Content-Encoding", "").lower().replace(",", " ").split()
+    return not _COMPRESSIONS.isdisjoint(named)
 
 
 def body_length(headers: Mapping[str, str]) -> int:

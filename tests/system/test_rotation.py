@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -185,7 +186,8 @@ def test_a_rotation_that_is_killed_at_any_moment_is_made_good_by_the_next(
     # Not all kills came too early or too late: some found rows under both keys.
     assert (2, True, 2) in found, found
 
-    assert "is the master key now" in rotate(store)
+    # The last one may have been killed before nothing but its last step.
+    assert re.search("is the master key now|was complete but for its last step", rotate(store))
     (current,) = read_master_keys(store.home.key_file)
     old_keys_open_nothing(store, current, seen - {current})
     with running(tmp_path, "--workers", "2", settings=SETTINGS) as service:
