@@ -24,7 +24,8 @@ def test_two_workers_at_once_order_once(bench: Bench) -> None:
         runs = [future.result() for future in [pool.submit(bench.run) for _ in range(4)]]
 
     assert any(run is not None for run in runs)
-    assert {bench.stored(identity).state for identity in identities} == {State.ISSUED}
+    stored = [bench.stored(identity) for identity in identities]
+    assert {each.state for each in stored} == {State.ISSUED}, [each.failures for each in stored]
     assert [type(event) for event in bench.events] == [Issued] * 5
     assert bench.placed_orders() == ["valid"] * 5
 
