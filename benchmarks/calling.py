@@ -23,8 +23,7 @@ from benchmarks.load import SERVICE_CORE
 WINDOW = 64
 """Calls under way at once where as many as possible are made."""
 SOCKETS = 500
-"""Sockets that call, of however many trunks: one trunk calls from many ports, as a PBX that is
-several processes does. What a socket costs the kernel is no cost of a trunk."""
+"""Trunks that call, of however many there are."""
 LOST_SECONDS = 1.0
 """A call unanswered for so long is counted as lost."""
 
@@ -118,9 +117,9 @@ class _Callers:
     def __init__(self, port: int, trunks: int) -> None:
         self._poll = select.epoll()
         self._sockets: dict[int, tuple[socket.socket, str]] = {}
-        for index in range(SOCKETS):
+        for index in range(min(trunks, SOCKETS)):
             bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            bound.bind((trunk_address(index % trunks), 0))
+            bound.bind((trunk_address(index), 0))
             bound.connect(("127.0.0.1", port))
             bound.settimeout(0)
             self._poll.register(bound, select.EPOLLIN)
