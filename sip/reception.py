@@ -124,10 +124,14 @@ class Reception:
 
     def receive(self, data: bytes, path: Path) -> Stages[None] | None:
         """Take the bytes of one message; what there is to be done about it, None: nothing more."""
-        via = via_of_ack(data)
-        if via is not None and self._transactions.acknowledge(
-            via, peer=path.source.address, now=self._loop.time()
-        ):
+        source = path.source
+        if self._is_known(source):
+            via = via_of_ack(data)
+            if via is not None and self._transactions.acknowledge(
+                via, peer=source.address, now=self._loop.time()
+            ):
+                return None
+        elif not self._strangers.take(self._loop.time()):  # before anything of it is read
             return None
         return self._take(data, path)
 
@@ -155,8 +159,6 @@ class Reception:
     def _read(self, data: bytes, path: Path) -> Request | None:
         """Read a message; None: there is nothing more to be done about it."""
         source = path.source
-        if not self._is_known(source) and not self._strangers.take(self._loop.time()):
-            return None
         if is_response(data):
             return None
         try:
