@@ -8,6 +8,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from sip.parsing import parse
 from tests.sip.messages import request
 from tests.system.caller import Caller
 from tests.system.independent import verified_claims
-from tests.system.process import free_port, read_demo, running, until
+from tests.system.process import free_port, read_demo, running, until_each_worker
 
 SCENARIOS = Path(__file__).parent / "sipp"
 CALLS = 400
@@ -68,13 +69,14 @@ def sbc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sbc]:
 
 def _wait_for_all_workers(sbc: Sbc, address: str) -> None:
     """Wait until whichever worker gets a request knows the trunk that was made last."""
-    answered = 0
-    for number, _ in enumerate(until("the workers know the trunks")):
+    numbers = count()
+
+    def known() -> bool:
         with pbx_at(sbc, address) as pbx:
-            answer = pbx.ask(request("OPTIONS", branch=f"z9hG4bK-{number}"))
-        answered = answered + 1 if answer.status == 200 else 0
-        if answered == 16:
-            return
+            answer = pbx.ask(request("OPTIONS", branch=f"z9hG4bK-{next(numbers)}"))
+        return answer.status == 200
+
+    until_each_worker("the workers know the trunks", known)
 
 
 class Pbx:
