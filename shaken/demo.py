@@ -176,7 +176,7 @@ def _ensure_trunk(database: Database, *, now: int) -> None:
             name=TRUNK,
             tenant=TENANT,
             attest=AttestPolicy(Attest.A, ForeignAttest.B),
-            origid=uuid4(),
+            origid=str(uuid4()),
             direction=Direction.AUTO,
             networks=(),
             country=None,

@@ -74,7 +74,7 @@ def trunk_record(trunk: Trunk) -> TrunkRecord:
         tenant=trunk.tenant,
         attest=trunk.attest.default,
         foreign_attest=trunk.attest.foreign,
-        origid=trunk.origid,
+        origid=UUID(trunk.origid),
         direction=trunk.direction,
         networks=tuple(str(network) for network in trunk.networks),
         country=trunk.country,

@@ -8,7 +8,6 @@ import logging
 import math
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -125,12 +124,13 @@ class _Pen:
     `mandate` None: it may sign all calls, as a provider's certificate does.
     """
 
-    row: StoredCertificate
+    certificate: str
     key: ec.EllipticCurvePrivateKey = field(repr=False)
-    x5u: str
     header: str
     parameters: str
     mandate: Mandate | None
+    x5u: str
+    row: StoredCertificate
 
     def check(self, speaker: Party, claims: ShakenClaims | DivClaims) -> None:
         """Raise BeyondCertificate unless these claims may be signed, where `speaker` signs."""
@@ -139,7 +139,7 @@ class _Pen:
         number = speaker.tn if isinstance(speaker.tn, str) else None
         objection = self.mandate.objection(number=number, claims=msgspec.to_builtins(claims))
         if objection is not None:
-            raise BeyondCertificate(self.row.id, objection)
+            raise BeyondCertificate(self.certificate, objection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +174,11 @@ class Signer:
         call: OutboundCall,
         *,
         snapshot: Snapshot,
-        tenant: Tenant | None,
+        tenant: str | None,
         trunk: Trunk | None,
         now: int,
     ) -> Stages[Signed]:
-        """Sign a call for a tenant (None: nobody's in particular). `now` is Unix seconds.
+        """Sign a call for a tenant, by its name (None: nobody's in particular), at Unix seconds.
 
         Raises MissingClaim, InvalidClaim, NotAllowed, NotConfigured in the first stage.
         """
@@ -194,7 +194,7 @@ class Signer:
         )
         pen.check(call.orig, claims)
         token = yield from token_in_stages(pen.header, claims, pen.key)
-        return Signed(token + pen.parameters, claims, pen.row.id, hand.chosen)
+        return Signed(token + pen.parameters, claims, pen.certificate, hand.chosen)
 
     def sign_diversion_in_stages(
         self,
@@ -204,7 +204,7 @@ class Signer:
         *,
         iat: int | None,
         snapshot: Snapshot,
-        tenant: Tenant | None,
+        tenant: str | None,
         now: int,
     ) -> Stages[SignedDiversion]:
         """Sign that a call from `orig` was diverted from one party to another (RFC 8946 §4.1).
@@ -220,7 +220,7 @@ class Signer:
         pen.check(diverted, claims)
         header = header_segment(x5u=pen.x5u, ppt="div")
         token = yield from token_in_stages(header, claims, pen.key)
-        return SignedDiversion(token + _parameters(pen.x5u, "div"), claims, pen.row.id)
+        return SignedDiversion(token + _parameters(pen.x5u, "div"), claims, pen.certificate)
 
     def is_fresh(self, iat: int, *, now: int) -> bool:
         """Say whether an `iat` lies near enough to now, both in Unix seconds."""
@@ -279,21 +279,18 @@ class Signer:
             )
         return iat
 
-    def _hand(self, snapshot: Snapshot, tenant: Tenant | None, now: int) -> _Hand:
+    def _hand(self, snapshot: Snapshot, tenant: str | None, now: int) -> _Hand:
         begin, end = self._held_period
         if self._held_of is not snapshot or not begin <= now < end:
             self._held, self._refusals = {}, {}
             self._held_of = snapshot
             self._held_period = snapshot.sti.period(now)
-        address = None if tenant is None else tenant.address
-        hand = self._held.get(address)
+        hand = self._held.get(tenant)
         if hand is None:
-            hand = self._held[address] = self._new_hand(snapshot, tenant, address, now)
+            hand = self._held[tenant] = self._new_hand(snapshot, tenant, now)
         return hand
 
-    def _new_hand(
-        self, snapshot: Snapshot, tenant: Tenant | None, address: str | None, now: int
-    ) -> _Hand:
+    def _new_hand(self, snapshot: Snapshot, address: str | None, now: int) -> _Hand:
         """Make a tenant's hand; what cannot be made is tried again, and logged, after a while.
 
         Each try may read the file of the master keys, and calls may come by the thousand.
@@ -301,6 +298,7 @@ class Signer:
         tried, refusal = self._refusals.get(address, (-math.inf, ""))
         if tried <= now < tried + RETRY_SECONDS:
             raise NotConfigured(refusal)
+        tenant = None if address is None else snapshot.tenants[address]
         try:
             candidate, chosen = self._choose(snapshot, tenant, now)
             pen = self._pen(snapshot.certificates[candidate.id])
@@ -338,7 +336,8 @@ class Signer:
         mandate = Mandate.read(
             row.subject, tn_auth_list=row.tn_auth_list, constraints=row.claim_constraints
         )
-        pen = _Pen(row, key, x5u, header, parameters, None if mandate.is_general else mandate)
+        bound = None if mandate.is_general else mandate
+        pen = _Pen(row.id, key, header, parameters, bound, x5u, row)
         self._pens[row.id] = pen
         return pen
 
@@ -392,7 +391,4 @@ def _origid(call: OutboundCall, trunk: Trunk | None) -> str:
         return call.origid
     if trunk is None:
         raise MissingClaim("origid")
-    return _text_of(trunk.origid)
-
-
-_text_of = lru_cache(maxsize=10_000)(str)
+    return trunk.origid

@@ -6,7 +6,6 @@ request leaves out.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from uuid import UUID
 
 from shaken.acceptance import DEFAULT_POLICY, VerificationPolicy
 from shaken.attestation import AttestPolicy, NumberRule
@@ -52,12 +51,15 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Trunk:
-    """A PBX's line into the service. `country` reads national numbers, None: all are E.164."""
+    """A PBX's line into the service.
+
+    `origid` is a UUID as PASSporTs hold it. `country` reads national numbers, None: all are E.164.
+    """
 
     name: str
     tenant: str
     attest: AttestPolicy
-    origid: UUID
+    origid: str
     direction: Direction
     networks: tuple[Network, ...]
     country: str | None

@@ -8,16 +8,12 @@ wakes a peer once, not for each answer.
 import asyncio
 import logging
 import socket
-from functools import lru_cache
 from typing import Any
 
 from sip.parsing import MAX_MESSAGE_LENGTH
 from sip.reception import Reception, Source
 from sip.stages import TOGETHER, side_by_side
 from sip.via import Via, response_port
-
-_KEPT_PEERS = 10_000
-"""Senders whose addresses are not read again."""
 
 _log = logging.getLogger(__name__)
 
@@ -27,10 +23,12 @@ SocketAddress = tuple[Any, ...]
 
 def plain_address(address: SocketAddress) -> tuple[str, int]:
     """Spell the address of a peer without zone, and that of an IPv4 peer as IPv4 does."""
-    host = str(address[0]).partition("%")[0]
-    if host.startswith("::ffff:") and "." in host:
-        host = host[len("::ffff:") :]
-    return host, int(address[1])
+    host, port = address[:2]
+    if ":" in host:
+        host = host.partition("%")[0]
+        if host.startswith("::ffff:") and "." in host:
+            host = host[len("::ffff:") :]
+    return host, port
 
 
 class DatagramPath:
@@ -65,7 +63,6 @@ class DatagramListener:
         self._sock = sock
         self._reception = reception
         self._loop = asyncio.get_running_loop()
-        self._path_to = lru_cache(maxsize=_KEPT_PEERS)(self._make_path)
         self._is_answering = False
         self._answers: list[tuple[bytes, SocketAddress]] = []
         sock.settimeout(0)
@@ -118,5 +115,5 @@ class DatagramListener:
                 _log.debug("a SIP response over UDP was not delivered: %s", error)
         return came
 
-    def _make_path(self, address: SocketAddress) -> DatagramPath:
+    def _path_to(self, address: SocketAddress) -> DatagramPath:
         return DatagramPath(self, address, Source("UDP", *plain_address(address)))

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from sip.grammar import HeaderError
 from sip.limits import Limits
 from sip.message import Request, Response
@@ -34,8 +36,7 @@ _TICK_SECONDS = 0.05
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True, gc=False):
     """Where a request came from.
 
     `transport` is UDP, TCP or TLS; `address` is an IP address without brackets or zone, that of an

@@ -9,6 +9,7 @@ from shaken.api.stir_signing import Signing
 from shaken.api.stir_verification import Verification
 from shaken.signing import OutboundCall, Signed, Signer
 from shaken.store.calls import CallRecord
+from shaken.tenants import Tenant
 from shaken.throttle import FailureThrottle
 from shaken.verifier import Verifier
 from sip.stages import Stages, at_once
@@ -38,9 +39,12 @@ def stir_api(signer: Signer, verifier: Verifier, *, authenticator: Authenticator
     )
 
 
-def signed_by(signer: Signer, call: OutboundCall, **settings: Any) -> Signed:
+def signed_by(
+    signer: Signer, call: OutboundCall, *, tenant: Tenant | None, **settings: Any
+) -> Signed:
     """Have one call signed, by itself."""
-    return at_once(signer.sign_call_in_stages(call, **settings))
+    address = None if tenant is None else tenant.address
+    return at_once(signer.sign_call_in_stages(call, tenant=address, **settings))
 
 
 def answered(answering: Stages[StirAnswer | Awaitable[StirAnswer]]) -> StirAnswer:

@@ -65,7 +65,7 @@ class Signing:
         signed = yield from self._signer.sign_call_in_stages(
             call, snapshot=asked.snapshot, tenant=tenant, trunk=trunk, now=asked.now
         )
-        self._record(signed_record(signed, asked.asker(tenant.address if tenant else None)))
+        self._record(signed_record(signed, asked.asker(tenant)))
         return message, signed
 
 
@@ -93,14 +93,15 @@ def _success(signed: Signed, message: SigningMessage, asked: StirAsked) -> StirA
     return asked.answer(SigningResponse(result), **{"X-Certificate": chosen})
 
 
-def tenant_of(asked: StirAsked) -> Tenant | None:
-    """Find the tenant that is signed for: the trunk's; `?tenant=`, the credential's, the Host.
+def tenant_of(asked: StirAsked) -> str | None:
+    """Name the tenant that is signed for: the trunk's; `?tenant=`, the credential's, the Host.
 
     None: nobody's in particular. Raises StirError.
     """
     if asked.trunk is not None:
-        return asked.snapshot.tenants[asked.trunk.tenant]
-    return _named_tenant(asked.request, asked.credential, asked.snapshot)
+        return asked.trunk.tenant
+    found = _named_tenant(asked.request, asked.credential, asked.snapshot)
+    return None if found is None else found.address
 
 
 def _named_tenant(

@@ -72,7 +72,9 @@ def create(call: ApiCall) -> Reply:
     body: TrunkCreation = call.body
     _hold_attestation(call, body.foreign_attest, None)
     _hold_sources(call, body.sip, None)
-    trunk = _trunk(body.name, _tenant_at(call, body.tenant), body, origid=body.origid or uuid4())
+    trunk = _trunk(
+        body.name, _tenant_at(call, body.tenant), body, origid=str(body.origid or uuid4())
+    )
     shown = trunk_record(trunk)
     with call.changing() as change:
         # Looked up again under the lock: the tenant may be gone since the snapshot was taken.
@@ -114,7 +116,7 @@ def replace(call: ApiCall) -> Reply:
             raise invalid("tenant", f"the trunk stays with {before.tenant}; add another trunk")
         _hold_attestation(call, body.foreign_attest, before.attest.foreign)
         _hold_sources(call, body.sip, before.sip)
-        trunk = _trunk(before.name, before.tenant, body, origid=body.origid or before.origid)
+        trunk = _trunk(before.name, before.tenant, body, origid=str(body.origid or before.origid))
         stored.replace_trunk(change, trunk)
         shown = trunk_record(trunk)
         change.audit(
@@ -167,7 +169,7 @@ def _hold_sources(call: ApiCall, wanted: Redirection, before: Redirection | None
         )
 
 
-def _trunk(name: str, tenant: str, body: TrunkSettings, *, origid: UUID) -> Trunk:
+def _trunk(name: str, tenant: str, body: TrunkSettings, *, origid: str) -> Trunk:
     if body.country is not None and not is_country(body.country):
         raise invalid("country", "an ISO 3166 country code is expected, as in US")
     try:

@@ -208,7 +208,7 @@ class Redirect:
                 origin, parties_of(destination), iat=iat, attest=trunk.attest.lowered(wanted)
             ),
             snapshot=snapshot,
-            tenant=snapshot.tenants[trunk.tenant],
+            tenant=trunk.tenant,
             trunk=trunk,
             now=asked.asker.at,
         )
@@ -224,7 +224,7 @@ class Redirect:
             parties_of(invite.target or invite.destination),
             iat=iat,
             snapshot=snapshot,
-            tenant=snapshot.tenants[asked.trunk.tenant],
+            tenant=asked.trunk.tenant,
             now=asked.asker.at,
         )
         return signed.identity, diversion_record(signed, asked.asker)

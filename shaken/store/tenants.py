@@ -6,7 +6,6 @@ from contextlib import suppress
 from functools import lru_cache
 from ipaddress import ip_network
 from typing import TypeVar
-from uuid import UUID
 
 import msgspec
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -148,7 +147,7 @@ def read_trunk(row: Row[tuple[object, ...]]) -> Trunk:
         name=row.name,
         tenant=row.tenant,
         attest=_attest_policy(row.attest, row.foreign_attest),
-        origid=UUID(row.origid),
+        origid=row.origid,
         direction=Direction(row.direction),
         networks=tuple(ip_network(text) for text in row.networks),
         country=row.country,
@@ -214,7 +213,7 @@ def _trunk_row(change: Change, trunk: Trunk) -> dict[str, object]:
         "tenant": trunk.tenant,
         "attest": trunk.attest.default.value,
         "foreign_attest": trunk.attest.foreign.value,
-        "origid": str(trunk.origid),
+        "origid": trunk.origid,
         "direction": trunk.direction.value,
         "networks": [str(network) for network in trunk.networks],
         "country": trunk.country,

@@ -189,7 +189,8 @@ def _asked(call: PageCall, typed: Mapping[str, str], trunk: Trunk | None) -> Sti
 def _trial(call: PageCall, asked: StirAsked, typed: Mapping[str, str]) -> Trial:
     """Go through the steps before the signature, as who signs does. Raises StirError."""
     trunk, signer = asked.trunk, call.resources.signer
-    tenant = tenant_of(asked)
+    address = tenant_of(asked)
+    tenant = None if address is None else call.snapshot.tenants[address]
     country = None if trunk is None else trunk.country
     wanted = call_of(read_signing(asked.document), country=country)
     appraisals = signer.appraise(call.snapshot, tenant, now=call.now)

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 from hypothesis import settings
@@ -80,7 +79,7 @@ def trunk(database: Database, tenant: Tenant) -> Trunk:
         name="main",
         tenant=tenant.address,
         attest=AttestPolicy(Attest.A, ForeignAttest.B),
-        origid=UUID("6b7ab1b4-1b1c-4e4f-8f0d-0d3a3d2f7c55"),
+        origid="6b7ab1b4-1b1c-4e4f-8f0d-0d3a3d2f7c55",
         direction=Direction.AUTO,
         networks=(ip_network("192.0.2.0/24"),),
         country=None,

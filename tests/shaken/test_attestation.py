@@ -177,12 +177,19 @@ def test_a_number_has_at_most_15_digits_and_a_prefix_one_less() -> None:
         ("+1215777*", "12157770000", True),
         ("+1215777*", "12157780000", False),
         ("+1215777*", "121577", False),
+        ("+1215777*", "121577700000000", True),
+        ("+1215777*", "121577799999999", True),
+        ("+1215777*", "121577800000000", False),
+        ("+1215777*", "1215777*21", False),
         ("+10-+20", "1#", False),
         ("+12155550100", "*12155550100", False),
     ],
 )
 def test_a_rule_covers(text: str, number: str, *, covered: bool) -> None:
-    assert parse_number_rule(text).covers(number) is covered
+    rule = parse_number_rule(text)
+
+    assert rule.covers(number) is covered
+    assert OwnNumbers([rule]).covers(number) is covered
 
 
 DIGITS = st.text("0123456789", min_size=1, max_size=14)

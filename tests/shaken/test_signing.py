@@ -347,13 +347,14 @@ def test_nobodys_call_signs_with_the_first_one_available(
 
 
 def test_the_fallback_can_be_turned_off_for_one_tenant(
-    sign: Sign, tenant: Tenant, add_certificate: AddCertificate
+    sign: Sign, database: Database, tenant: Tenant, add_certificate: AddCertificate
 ) -> None:
     add_certificate()
-    strict = replace(tenant, fallback=Fallback.NONE)
+    with database.changing() as change:
+        assert replace_tenant(change, replace(tenant, fallback=Fallback.NONE))
 
     with pytest.raises(NotConfigured) as refused:
-        sign(call(), tenant=strict)
+        sign(call())
 
     assert str(refused.value) == (
         "no STI certificate with a key is valid now for pbx.example.com and the fallback to others"

@@ -15,7 +15,6 @@ from io import BytesIO
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -161,7 +160,7 @@ def _add_estate(database: Database, master: MasterKey, issued: Issued, word: str
         acme_orders.add(change.connection, order)
         add_tenant(change, Tenant(estate.address, (), (), Fallback.FIRST))
         policy = AttestPolicy(Attest.A, ForeignAttest.B)
-        origid = UUID("6b7ab1b4-1b1c-4e4f-8f0d-0d3a3d2f7c55")
+        origid = "6b7ab1b4-1b1c-4e4f-8f0d-0d3a3d2f7c55"
         trunk = Trunk(
             estate.trunk,
             estate.address,
@@ -186,7 +185,7 @@ def _add_estate(database: Database, master: MasterKey, issued: Issued, word: str
     import_certificate(database, master, upload, actor=SYSTEM, now=now, lab=False)
     with changing(database, SYSTEM, now=now) as audited:
         keep(audited, master, drafted)
-    parties = ("12155550100", "12155550199", "A", str(origid))
+    parties = ("12155550100", "12155550199", "A", origid)
     used = (estate.certificate, f"call of {word}")
     add_calls(database, [CallRecord(now, word, estate.address, estate.trunk, *parties, *used)])
     return estate

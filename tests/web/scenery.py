@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from aiohttp.test_utils import TestClient, TestServer
 from cryptography import x509
@@ -185,7 +184,7 @@ def make_scenery(folder: Path) -> Scenery:
 
 
 def _trunk(tenant: str) -> Trunk:
-    origid = UUID("6b7ab1b4-1b1c-4e4f-8f0d-0d3a3d2f7c55")
+    origid = "6b7ab1b4-1b1c-4e4f-8f0d-0d3a3d2f7c55"
     policy = AttestPolicy(Attest.A, ForeignAttest.B)
     return Trunk("main", tenant, policy, origid, Direction.AUTO, (), None, AnswerForm.BOTH)
 

@@ -1,8 +1,6 @@
 """Whose a SIP request is."""
 
-from dataclasses import replace
 from ipaddress import ip_network
-from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -19,7 +17,13 @@ from trust.selection import Fallback
 
 OWN, OTHER = "own.example.com", "other.example.com"
 ADDRESS = "192.0.2.10"
-HERE = Source("UDP", ADDRESS, 5060)
+
+
+def calling_from(address: str) -> Source:
+    return Source("UDP", address, 5060)
+
+
+HERE = calling_from(ADDRESS)
 
 
 def trunk(
@@ -35,7 +39,7 @@ def trunk(
         name=name,
         tenant=tenant,
         attest=AttestPolicy(Attest.A, ForeignAttest.B),
-        origid=UUID("6b7ab1b4-1b1c-4e4f-8f0d-0d3a3d2f7c55"),
+        origid="6b7ab1b4-1b1c-4e4f-8f0d-0d3a3d2f7c55",
         direction=direction,
         networks=tuple(map(ip_network, networks)),
         country=None,
@@ -89,14 +93,14 @@ def test_a_source_address_leads_to_its_trunk() -> None:
     snapshot = Known(trunk(), trunk("wide", sources=("192.0.2.0/24",)))
 
     assert names(lines_of(snapshot, HERE, uri(OWN))) == ["trunk"]
-    assert names(lines_of(snapshot, replace(HERE, address="192.0.2.11"), uri(OWN))) == ["wide"]
+    assert names(lines_of(snapshot, calling_from("192.0.2.11"), uri(OWN))) == ["wide"]
     assert is_known(snapshot, HERE)
     assert is_sure(snapshot, HERE)
 
 
 def test_an_address_that_is_no_trunks_leads_nowhere_whatever_the_host() -> None:
     snapshot = Known(trunk())
-    stranger = replace(HERE, address="198.51.100.1")
+    stranger = calling_from("198.51.100.1")
 
     assert not is_known(snapshot, stranger)
     assert lines_of(snapshot, stranger, uri(OWN)) == []
@@ -115,7 +119,7 @@ def test_an_address_that_is_no_trunks_leads_nowhere_whatever_the_host() -> None:
 )
 def test_a_host_leads_to_a_trunk_that_allows_it(host: str, expected: list[str]) -> None:
     snapshot = Known(trunk("open", sources=(), by_host=True), trunk("closed", OTHER))
-    stranger = replace(HERE, address="198.51.100.1")
+    stranger = calling_from("198.51.100.1")
 
     assert names(lines_of(snapshot, stranger, uri(host))) == expected
     assert not is_known(snapshot, stranger)
@@ -136,7 +140,7 @@ def test_who_calls_from_the_networks_of_a_trunk_known_by_its_host_is_no_stranger
     expected: bool,  # noqa: FBT001 (a parameter of a test)
 ) -> None:
     snapshot = Known(trunk(sources=(), by_host=True, networks=networks), trunk("other"))
-    source = replace(HERE, address="198.51.100.1")
+    source = calling_from("198.51.100.1")
 
     assert is_known(snapshot, source) is expected
     assert not is_sure(snapshot, source)
