@@ -4,7 +4,7 @@ Each step is in the store before the authority hears of it, so that a process ki
 finds its account: a key that waits is tried before another is made.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -169,15 +169,32 @@ class Accounts:
             if client.terms.external_account_required and settings.binding is None:
                 words = "the authority wants an external account: give its key id and MAC key"
                 raise AcmeError(Problem("externalAccountRequired", words))
-            url = client.find_account() or client.register(
-                contact, terms_agreed=settings.terms_agreed, binding=settings.binding
-            )
+            url = client.find_account() or self._made(client, contact, settings)
             return self._save(replace(account, url=url, state=AccountState.VALID, contact=contact))
         client.use_account(account.url)
         if account.contact != contact:
             client.update_contact(contact)
             account = self._save(replace(account, contact=contact))
         return account
+
+    @staticmethod
+    def _made(client: AuthorityClient, contact: Sequence[str], settings: AcmeSettings) -> str:
+        """Have the account registered; return its URL.
+
+        Orders move at the same time, and the first ones all find that there is no account yet. An
+        authority may refuse all but one of those who register it at once: it is there by then.
+        """
+        try:
+            return client.register(
+                contact, terms_agreed=settings.terms_agreed, binding=settings.binding
+            )
+        except AuthorityRefused as error:
+            if not is_transient(error):
+                raise
+            url = client.find_account()
+            if url is None:
+                raise
+            return url
 
     def _in_force(self, account: StoredAccount) -> StoredAccount:
         """Return the account with the key that the authority has, while there are two."""

@@ -1,6 +1,6 @@
 """Accounts at a real authority: made once, bound, changed, rolled over, given up; revocation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from trust.acme.account import AccountGone
 from trust.acme.authority_client import AuthorityClient, new_account_key
 from trust.acme.events import Failed
 from trust.acme.order import State
-from trust.acme.problems import AcmeError, AuthorityFailed
+from trust.acme.problems import AcmeError, AuthorityFailed, AuthorityRefused, Problem
 from trust.acme.revocation import Reason, revoke
 from trust.acme.settings import Binding
 from trust.store import acme_accounts, certificates
@@ -49,6 +49,45 @@ def test_an_account_whose_url_was_not_kept_is_found_by_its_key(bench: Bench) -> 
     save(bench, replace(account_of(bench), url=None, state=AccountState.NEW))
 
     assert opened(bench) == url
+
+
+def test_an_account_that_another_order_registers_at_the_same_time_is_the_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pebble answers 500 to all but one of those who register a key at once."""
+    register = AuthorityClient.register
+    made: list[str] = []
+
+    def come_too_late(
+        self: AuthorityClient,
+        contact: Sequence[str],
+        *,
+        terms_agreed: bool,
+        binding: Binding | None,
+    ) -> str:
+        made.append(register(self, contact, terms_agreed=terms_agreed, binding=binding))
+        raise AuthorityRefused(Problem("serverInternal", "Error saving account", status=500))
+
+    monkeypatch.setattr(AuthorityClient, "register", come_too_late)
+
+    assert [opened(bench)] == made
+    assert account_of(bench).url == made[0]
+
+
+@pytest.mark.parametrize("problem", ["serverInternal", "invalidContact"])
+def test_an_account_that_is_refused_is_not_there(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, problem: str
+) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise AuthorityRefused(Problem(problem, "no"))
+
+    monkeypatch.setattr(AuthorityClient, "register", refuse)
+
+    with pytest.raises(AuthorityRefused) as refused:
+        opened(bench)
+
+    assert refused.value.problem.type == problem
+    assert account_of(bench).state is AccountState.NEW
 
 
 def test_contacts_follow_the_settings(bench: Bench) -> None:
