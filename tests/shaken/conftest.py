@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest, parse_number_rule
 from shaken.audit import SYSTEM
@@ -24,10 +23,6 @@ from trust.selection import Fallback
 from trust.store.certificates import StoredCertificate
 from trust.store.database import HISTORY as TRUST_HISTORY
 from trust.store.database import Database
-
-# An example that takes long says that the machine is busy, not that the code is wrong.
-settings.register_profile("no-deadline", deadline=None)
-settings.load_profile("no-deadline")
 
 
 @pytest.fixture(scope="session")

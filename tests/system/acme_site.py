@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from shaken.credentials import Role
+from tests.ports import free_port
 from tests.system.caller import Caller
-from tests.system.process import Service, free_port, run_shaken, running, seed_credential, until
+from tests.system.process import Service, run_shaken, running, seed_credential, until
 from tests.trust.acme.pebble import Pebble
 
 ORDERS = "/api/v1/acme/orders"
@@ -34,14 +35,14 @@ class Site:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with (
-            socket.create_connection(("127.0.0.1", self.https_port), timeout=5) as connection,
+            socket.create_connection(("127.0.0.1", self.https_port), timeout=30) as connection,
             context.wrap_socket(connection, server_hostname=name) as secured,
         ):
             return sha256(secured.getpeercert(binary_form=True) or b"").hexdigest()
 
     def await_presented(self, name: str, certificate: str) -> None:
-        """Wait until a certificate is in use: a second, and what a busy machine adds."""
-        for _ in until(f"{certificate} is presented", seconds=3):
+        """Wait until a certificate is in use."""
+        for _ in until(f"{certificate} is presented"):
             if self.presented(name) == certificate:
                 return
 

@@ -209,9 +209,9 @@ def get(connection: ssl.SSLSocket, path: str = "/") -> http.client.HTTPResponse:
     return answer
 
 
-def wait_until_presented(port: int, expected: str, *, seconds: float) -> None:
+def wait_until_presented(port: int, expected: str) -> None:
     """Wait until new handshakes show this fingerprint."""
-    for _ in until(f"{expected} is presented", seconds=seconds):
+    for _ in until(f"{expected} is presented"):
         if presented(port) == expected:
             return
 

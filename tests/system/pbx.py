@@ -17,13 +17,6 @@ SCENARIOS = Path(__file__).parent / "sipp"
 TIMEOUT_SECONDS = 30
 
 
-def free_sip_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """Find a port of the loopback that nobody has."""
-    with socket.socket(type=kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def request(
     method: str = "INVITE",
     *,

@@ -18,11 +18,15 @@ from shaken.config import load_config
 from shaken.credentials import Credential, Role, digest_of, new_secret
 from shaken.service import prepare
 from shaken.store.credentials import add_credential
+from tests.ports import free_port
 
 SHAKEN = (sys.executable, "-m", "shaken")
 
 DEADLINE_SECONDS = 60
 """How long a start or an end may take on a machine that is busy with other things."""
+
+ROUND_SECONDS = 0.2
+"""How long a round of questions to each worker takes at most, where nothing else is to be done."""
 
 _READY = re.compile(r"^shaken serves on (http://\S+?);?(?: |$)", re.MULTILINE)
 
@@ -61,13 +65,6 @@ def run_program(*arguments: str | Path, stdin: bytes = b"") -> str:
     return run.stdout.decode()
 
 
-def free_port() -> int:
-    """Find a port of the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def until(what: str, *, seconds: float = DEADLINE_SECONDS) -> Iterator[None]:
     """Loop until the caller breaks out; fail when `what` has not come by the deadline."""
     deadline = time.monotonic() + seconds
@@ -75,6 +72,26 @@ def until(what: str, *, seconds: float = DEADLINE_SECONDS) -> Iterator[None]:
         yield
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         time.sleep(0.01)
+
+
+class Given:
+    """The time that a service was given for something.
+
+    Asked for once in each round of questions: a longer round than any on a machine that has
+    nothing else to do counts as `ROUND_SECONDS`, since what kept us waiting kept the service, too.
+    """
+
+    def __init__(self) -> None:
+        """Begin now."""
+        self._asked = time.monotonic()
+        self._seconds = 0.0
+
+    def seconds(self) -> float:
+        """Return how long it was by now."""
+        now = time.monotonic()
+        self._seconds += min(now - self._asked, ROUND_SECONDS)
+        self._asked = now
+        return self._seconds
 
 
 def until_each_worker(what: str, is_right: Callable[[], bool]) -> None:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.system.listener import example
-from tests.system.telephony import Called, Party, free_sip_port
+from tests.system.telephony import Called, Party
 
 ORIG = "+12155550100"
 """A number of the demo's tenant."""
@@ -28,7 +29,7 @@ class Site:
         folder.mkdir()
         pbx = Party.at(PBX_HOST, "pbx", folder)
         carrier = Party.at(CARRIER_HOST, "carrier", folder)
-        return cls(folder, pbx, carrier, free_sip_port("127.0.0.1"))
+        return cls(folder, pbx, carrier, free_port("127.0.0.1"))
 
     @property
     def places(self) -> dict[str, object]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.system.listener import child
 from tests.system.process import DEADLINE_SECONDS, until
 
@@ -53,7 +54,7 @@ class Party:
     @classmethod
     def at(cls, host: str, name: str, folder: Path) -> "Party":
         """Take a free port of the host."""
-        return cls(name, host, free_sip_port(host), folder)
+        return cls(name, host, free_port(host), folder)
 
     @contextmanager
     def answering(self, *, scenario: str = "callee") -> Iterator["Answers"]:
@@ -82,7 +83,7 @@ class Party:
                     "-i",
                     self.host,
                 ),
-                *("-p", str(free_sip_port(self.host)), "-inf", listed, "-m", str(len(rows))),
+                *("-p", str(free_port(self.host)), "-inf", listed, "-m", str(len(rows))),
                 *(
                     "-r",
                     str(rate),
@@ -140,20 +141,6 @@ def kamailio(settings: Path, port: int) -> Iterator[Path]:
                 break
             assert process.poll() is None, log.read_text()
         yield log
-
-
-def free_sip_port(host: str) -> int:
-    """Find a port where nobody listens, over UDP or TCP."""
-    for _ in until("a port is free for UDP and TCP"):
-        with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
-            stream.bind((host, 0))
-            port = int(stream.getsockname()[1])
-            try:
-                datagrams.bind((host, port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError
 
 
 def _answers(port: int) -> bool:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import requests
 
+from tests.ports import free_port
 from tests.system.acme_site import ORDERS, Site, a_site
-from tests.system.process import free_port, run_shaken, until
+from tests.system.process import run_shaken, until
 from tests.trust.acme.pebble import running_pebble
 
 NAME, ALIAS = "pbx.example.com", "sip.example.com"

@@ -9,9 +9,10 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from tests.ports import free_port
 from tests.system.acme_site import a_site
 from tests.system.listener import NAME, agent, child
-from tests.system.process import free_port, until
+from tests.system.process import until
 from tests.trust.acme import nameservers
 from tests.trust.acme.pebble import running_pebble
 
@@ -105,14 +106,14 @@ def test_the_files_of_a_listener_follow_a_renewal(tmp_path: Path) -> None:
             done = site.command("certificates", "renew", first, "--wait")
             assert done.returncode == 0, done.stderr
             second = site.issued(NAME, after=first)["certificate"]
-            for _ in until("the renewed certificate is in its file", seconds=10):
+            for _ in until("the renewed certificate is in its file"):
                 if deployed() == second:
                     break
             watching.end()
 
 
 def test_a_wildcard_is_proven_by_dynamic_updates_at_a_name_server(tmp_path: Path) -> None:
-    port, name_port = free_port(), nameservers.free_port("127.0.0.1")
+    port, name_port = free_port(), free_port("127.0.0.1")
     names = ["*.pbx.example.test", "pbx.example.test"]  # two values at one name
     with (
         nameservers.knot("127.0.0.1", name_port, {"example.test": ZONE}) as server,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.ports import free_port
 from tests.system.acme_site import Site, a_site
-from tests.system.process import free_port
 from tests.trust.acme.pebble import EAB_KEY, EAB_KID, running_pebble
 from tests.web.browser import ARGUMENTS, CHROMIUM
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.system.caller import Caller
 from tests.system.listener import (
     EXAMPLES,
@@ -30,7 +31,7 @@ from tests.system.listener import (
     wait_until_presented,
     wait_until_up,
 )
-from tests.system.process import Service, free_port, read_demo
+from tests.system.process import Service, read_demo
 from trust.authority import Issued
 
 SCRIPT = EXAMPLES / "haproxy/set_certificates.py"
@@ -111,7 +112,7 @@ def test_a_newer_certificate_is_presented_and_no_connection_is_touched(
                 download = get(under_way, "/long")
                 with Clients(haproxy.port).asking() as clients:
                     upload(admin, second, kind="domain")
-                    wait_until_presented(haproxy.port, second.certificate.fingerprint, seconds=20)
+                    wait_until_presented(haproxy.port, second.certificate.fingerprint)
                     clients.go_on()
                 backend.let_go.set()
                 assert len(download.read()) == PIECES * len(PIECE)

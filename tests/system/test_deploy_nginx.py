@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.system.caller import Caller
 from tests.system.listener import (
     NAME,
@@ -30,7 +31,7 @@ from tests.system.listener import (
     wait_until_presented,
     wait_until_up,
 )
-from tests.system.process import Service, free_port, read_demo, run_shaken, running, until
+from tests.system.process import Service, read_demo, run_shaken, running, until
 from trust.authority import Issued
 
 
@@ -109,7 +110,7 @@ def test_a_newer_certificate_is_presented_and_no_connection_is_lost(
             download = get(under_way, "/long")
             with Clients(nginx.port).asking() as clients:
                 upload(admin, second, kind="system")
-                wait_until_presented(nginx.port, second.certificate.fingerprint, seconds=20)
+                wait_until_presented(nginx.port, second.certificate.fingerprint)
                 clients.go_on()
             assert fingerprint(under_way) == first.certificate.fingerprint
             backend.let_go.set()

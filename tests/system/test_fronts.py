@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.system.caller import TIMEOUT_SECONDS, Answer, Caller
 from tests.system.listener import NGINX_MAIN, child, example, wait_until_up
-from tests.system.process import Service, free_port, read_demo, running
+from tests.system.process import Service, read_demo, running
 from trust.authority import Authority
 
 NAME = "sti.example.com"

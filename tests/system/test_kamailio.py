@@ -18,9 +18,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc import jws
 from joserfc.jwk import ECKey
 
+from tests.ports import free_port
 from tests.system.caller import Caller
 from tests.system.listener import example, upload
-from tests.system.process import Service, free_port, read_demo, running
+from tests.system.process import Service, read_demo, running
 from tests.system.site import CARRIER_HOST, ORIG, Site
 from tests.system.telephony import PLAIN, kamailio
 from trust.authority import Authority

@@ -10,12 +10,13 @@ import pytest
 from sip.message import Request
 from sip.parsing import parse
 from sip.response import respond
+from tests.ports import free_port
 from tests.system.caller import Caller
 from tests.system.independent import verified_claims
 from tests.system.pbx import DEST, TIMEOUT_SECONDS, over_udp, request
 from tests.system.process import read_demo, running
 from tests.system.site import ORIG, Site
-from tests.system.telephony import PLAIN, Party, free_sip_port, kamailio
+from tests.system.telephony import PLAIN, Party, kamailio
 
 Trunks = Mapping[str, Mapping[str, object]]
 
@@ -124,7 +125,7 @@ def test_a_diverted_call_that_was_signed_goes_on_with_the_diverters_identity_too
     site: Site,
 ) -> None:
     places = {
-        "192.0.2.2:5060": f"{DIVERSIONS_HOST}:{free_sip_port(DIVERSIONS_HOST)}",
+        "192.0.2.2:5060": f"{DIVERSIONS_HOST}:{free_port(DIVERSIONS_HOST)}",
         "##!define SIGN_DIVERSIONS": "#!define SIGN_DIVERSIONS",
     }
     itself = f"Diversion: <sip:{DEST}@pbx.example.com>"

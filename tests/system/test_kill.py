@@ -16,16 +16,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shaken.credentials import Role
+from tests.ports import free_port
 from tests.system.caller import Caller
-from tests.system.process import (
-    Service,
-    free_port,
-    read_demo,
-    running,
-    seed_credential,
-    start,
-    until,
-)
+from tests.system.process import Service, read_demo, running, seed_credential, start, until
 from trust.authority import Authority, Issued
 from trust.keyring import read_master_keys
 from trust.keys import unseal_private_key
@@ -152,7 +145,7 @@ def test_every_certificate_that_was_accepted_signs_after_a_kill(
 
 def signs_with(signer: Caller, address: str) -> str:
     """Sign for a tenant that one worker may not know yet; return the certificate and why."""
-    for _ in until(f"{address} is known to the worker", seconds=1):
+    for _ in until(f"{address} is known to the worker"):
         answer = signer.sign(tenant=address, attest="A", origid=ORIGID)
         if answer.status == 200:
             break

@@ -186,7 +186,7 @@ def test_a_service_without_a_certificate_is_not_ready_until_one_is_uploaded(
     assert anybody.get("/healthz").status == 200
 
     assert admin.post("/api/v1/certificates", sti_upload).status == 201
-    for _ in until("the service is ready", seconds=1):
+    for _ in until("the service is ready"):
         if anybody.get("/readyz").status == 200:
             break
 

@@ -36,7 +36,7 @@ def test_a_signed_call_is_recorded_with_who_asked_and_what_was_said(
     certificate = signed(signer, 7)
     origid = admin.get("/api/v1/trunks/demo").json()["origid"]
 
-    for _ in until("the record is in the database", seconds=5):
+    for _ in until("the record is in the database"):
         found = [row for row in records(service.data) if row[-1] == "call-7"]
         if found:
             break
@@ -133,7 +133,7 @@ def verify(verifier: Caller, identity: str, dest: str) -> dict[str, Any]:
 def both_calls(admin: Caller, number: str, *, beside: int = 0) -> list[dict[str, Any]]:
     """Wait for two calls on record, beside so many others; the oldest comes first."""
     found: list[dict[str, Any]] = []
-    for _ in until("both calls are on record", seconds=5):
+    for _ in until("both calls are on record"):
         found = admin.get(f"/api/v1/calls?number={number}").json()["items"]
         if len(found) == 2 + beside:
             break

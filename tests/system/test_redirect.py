@@ -16,10 +16,11 @@ import pytest
 
 from sip.message import Request, Response
 from sip.parsing import parse
+from tests.ports import free_port
 from tests.sip.messages import request
 from tests.system.caller import Caller
 from tests.system.independent import verified_claims
-from tests.system.process import free_port, read_demo, running, until_each_worker
+from tests.system.process import read_demo, running, until_each_worker
 
 SCENARIOS = Path(__file__).parent / "sipp"
 CALLS = 400

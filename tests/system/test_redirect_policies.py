@@ -11,11 +11,12 @@ from urllib.parse import unquote
 
 import pytest
 
+from tests.ports import free_port
 from tests.system.caller import Caller
 from tests.system.inbound import LAB, Carrier, identity, trust
 from tests.system.independent import verified_claims
-from tests.system.pbx import DEST, ORIG, Pbx, free_sip_port, over_tcp, over_udp, request, sipp
-from tests.system.process import Service, read_demo, running, until
+from tests.system.pbx import DEST, ORIG, Pbx, over_tcp, over_udp, request, sipp
+from tests.system.process import Service, read_demo, running, until, until_each_worker
 
 CALLS = 100
 WORKERS = 2
@@ -47,7 +48,7 @@ class Redirecting:
 
     def calls(self, call_id: str) -> list[dict[str, Any]]:
         """List the records of a call, when there is one."""
-        for _ in until("the call is on record", seconds=10):
+        for _ in until("the call is on record"):
             items = self.admin.get("/api/v1/calls?limit=500").json()["items"]
             found = [item for item in items if item["request_id"] == call_id]
             if found:
@@ -58,7 +59,7 @@ class Redirecting:
 @pytest.fixture(scope="module")
 def redirecting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redirecting]:
     """Two workers; trunk `out` of 127.0.0.1 tells by Identity what is to be done."""
-    port = free_sip_port()
+    port = free_port()
     address = f"127.0.0.1:{port}"
     settings = {"SHAKEN_SIP__UDP": address, "SHAKEN_SIP__TCP": address}
     folder = tmp_path_factory.mktemp("redirect")
@@ -72,13 +73,12 @@ def redirecting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redirectin
 
 def settle(redirecting: Redirecting, source: str) -> None:
     """Ask until each worker knows a source; many ports meet them all."""
-    for _ in until("every worker knows the source", seconds=10):
-        statuses = set()
-        for _ in range(8 * WORKERS):
-            with over_udp(redirecting.port, source=source) as pbx:
-                statuses.add(pbx.ask(request("OPTIONS")).status)
-        if statuses == {200}:
-            return
+
+    def is_known() -> bool:
+        with over_udp(redirecting.port, source=source) as pbx:
+            return pbx.ask(request("OPTIONS")).status == 200
+
+    until_each_worker("every worker knows the source", is_known)
 
 
 @pytest.mark.parametrize("transport", ["u1", "t1"])
@@ -147,7 +147,7 @@ def test_a_call_that_fails_goes_on_with_a_reason_or_ends_by_the_policy(
         bare = pbx.ask(request())
         required = {"invalid": "reject", "unreachable": "reject", "identity_required": True}
         redirecting.change("in", **trunk, verification=required)
-        for _ in until("every worker knows the policy", seconds=10):
+        for _ in until("every worker knows the policy"):
             rejected = pbx.ask(request(more=broken))
             if rejected.status != 302:
                 break
@@ -191,7 +191,7 @@ def test_a_host_names_a_trunk_only_where_that_is_allowed(redirecting: Redirectin
     with over_udp(redirecting.port, source=source) as pbx:
         before = pbx.ask(request(host=host))
         redirecting.trunk("open", networks=[f"{source}/32"], sip={"by_host": True})
-        for _ in until("every worker knows the host", seconds=10):
+        for _ in until("every worker knows the host"):
             allowed = pbx.ask(request(host=host))
             if allowed.status == 302:
                 break
@@ -207,7 +207,7 @@ def test_a_host_names_a_trunk_only_where_that_is_allowed(redirecting: Redirectin
 def test_a_fetch_that_takes_a_while_gets_a_100_and_then_the_verdict(
     tmp_path: Path, own_carrier: Carrier
 ) -> None:
-    port = free_sip_port()
+    port = free_port()
     settings = {**LAB, "SHAKEN_SIP__UDP": f"127.0.0.1:{port}", "SHAKEN_VERIFICATION__SECONDS": "9"}
     folder = tmp_path / "service"
     folder.mkdir()
@@ -231,7 +231,7 @@ def test_a_fetch_that_takes_a_while_gets_a_100_and_then_the_verdict(
 
 
 def test_a_worker_that_is_killed_leaves_no_port_unanswered(tmp_path: Path) -> None:
-    port = free_sip_port()
+    port = free_port()
     settings = {"SHAKEN_SIP__UDP": f"127.0.0.1:{port}"}
     with running(tmp_path, "--demo", "--workers", "2", settings=settings) as service:
         admin = Caller(service.url, read_demo(service.data)["admin"]["secret"])

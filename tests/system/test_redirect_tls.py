@@ -12,16 +12,10 @@ import pytest
 
 from sip.message import Response
 from tests.clients import ClientId, client_id, tls_client
+from tests.ports import free_port
 from tests.system.caller import Caller
 from tests.system.pbx import Pbx, over_tls, request
-from tests.system.process import (
-    free_port,
-    read_demo,
-    run_program,
-    running,
-    until,
-    until_each_worker,
-)
+from tests.system.process import read_demo, run_program, running, until, until_each_worker
 from trust.authority import Authority
 
 BROKEN = "Identity: nonsense"
@@ -114,7 +108,7 @@ def test_a_client_without_a_certificate_is_known_by_its_address_only(secure: Sec
 
 
 def until_known(pbx: Pbx) -> Response:
-    for _ in until("the worker knows the trunk", seconds=10):
+    for _ in until("the worker knows the trunk"):
         answer = pbx.ask(request())
         if answer.status != 403:
             break

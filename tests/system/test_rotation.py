@@ -135,7 +135,7 @@ def test_no_call_and_no_upload_fails_while_the_master_key_changes(
         # A worker that takes another's place inherits the key that the service started with.
         victim = min(service.workers())
         os.kill(victim, signal.SIGKILL)
-        for _ in until("another worker", seconds=10):
+        for _ in until("another worker"):
             if len(service.workers() - {victim}) == 2:
                 break
         sign_over_http(store, service)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from shaken.credentials import Role
-from tests.system.process import free_port, run_shaken, running, seed_credential
+from tests.ports import free_port
+from tests.system.process import run_shaken, running, seed_credential
 
 
 @pytest.fixture(scope="module")

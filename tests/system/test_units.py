@@ -9,9 +9,10 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped] # its types are a package of their own
 
+from tests.ports import free_port
 from tests.system.caller import Caller
 from tests.system.listener import EXAMPLES, child, example
-from tests.system.process import free_port, run_shaken, until
+from tests.system.process import run_shaken, until
 
 UNIT = EXAMPLES / "systemd/shaken.service"
 COMPOSE = EXAMPLES / "compose/compose.yaml"

@@ -175,13 +175,13 @@ def test_a_waiting_listener_gets_a_new_certificate_at_once(
         assert not wait([held], timeout=0.5).done
         new_certificate(admin, renewed, kind="domain")
         uploaded = monotonic()
-        answer = held.result(timeout=10)
+        answer = held.result(timeout=25)
         seconds = monotonic() - uploaded
 
     assert presented(answer)["fingerprint"] == renewed.certificate.fingerprint
     assert answer.headers["etag"] != etag
-    # It takes less than one; a busy machine may take its time.
-    assert seconds < 5
+    # It takes less than one; a busy machine may take its time, but not until the wait is over.
+    assert seconds < 15
 
 
 def test_what_changes_elsewhere_does_not_end_the_wait(
@@ -239,7 +239,7 @@ def test_a_wait_ends_when_the_credential_is_revoked(
         held = pool.submit(asked, waiting, tenant)
         assert not wait([held], timeout=0.5).done
         assert admin.delete(f"/api/v1/credentials/{name}").status == 204
-        answer = held.result(timeout=10)
+        answer = held.result(timeout=25)
 
     problem(answer, 401, "unauthorized")
 

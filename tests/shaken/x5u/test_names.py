@@ -20,6 +20,9 @@ from shaken.x5u.names import SystemResolver
 V4, V6 = ip_address("192.0.2.7"), ip_address("2001:db8::7")
 LOOPBACK = ip_address("127.0.0.1")
 SECONDS = 0.3
+"""How long is waited for what never comes."""
+PATIENCE = 30.0
+"""How long for what does, on a busy machine."""
 
 
 class NameServer(asyncio.DatagramProtocol):
@@ -65,7 +68,7 @@ async def server() -> AsyncIterator[NameServer]:
     transport.close()
 
 
-Make = Callable[[], SystemResolver]
+Make = Callable[..., SystemResolver]
 
 
 @pytest.fixture
@@ -73,8 +76,8 @@ def make(server: NameServer, tmp_path: Path) -> Make:
     """Make a resolver of a machine whose files are in a folder of the test."""
     (tmp_path / "resolv.conf").write_text("search lab.example\nnameserver 127.0.0.1\n")
     (tmp_path / "hosts").write_text("127.0.0.1 localhost\n")
-    return lambda: SystemResolver(
-        seconds=SECONDS,
+    return lambda seconds=PATIENCE: SystemResolver(
+        seconds=seconds,
         resolv_conf=tmp_path / "resolv.conf",
         hosts=tmp_path / "hosts",
         port=server.transport.get_extra_info("sockname")[1],
@@ -115,9 +118,9 @@ async def test_a_name_server_that_does_not_answer_is_waited_for_so_long(
     began = loop.time()
 
     with pytest.raises(TimeoutError):
-        await make()("sti.example.com")
+        await make(SECONDS)("sti.example.com")
 
-    assert loop.time() - began < 3 * SECONDS
+    assert loop.time() - began < 10 * SECONDS
     assert server.asked.count(("sti.example.com", "A")) > 1, "it is asked again meanwhile"
 
 
@@ -131,13 +134,13 @@ async def test_a_look_up_ends_in_its_time_whatever_the_library_does(
 
     async with asyncio.timeout(30):
         with pytest.raises(TimeoutError, match="no name server answers"):
-            await make()("sti.example.com")
+            await make(SECONDS)("sti.example.com")
 
 
 async def test_a_packet_that_is_lost_is_sent_again(server: NameServer, make: Make) -> None:
     server.lost = 2
 
-    assert await make()("sti.example.com") == [V4]
+    assert await make(3.0)("sti.example.com") == [V4]
 
 
 async def test_who_has_an_address_does_not_wait_for_the_other_kind(
@@ -146,7 +149,7 @@ async def test_who_has_an_address_does_not_wait_for_the_other_kind(
     monkeypatch.setattr(module, "RESOLUTION_DELAY", 0.01)
     server.silent = {("sti.example.com", "AAAA")}
 
-    async with asyncio.timeout(SECONDS / 2):
+    async with asyncio.timeout(PATIENCE / 2):
         assert await make()("sti.example.com") == [V4]
 
 
@@ -163,7 +166,7 @@ async def test_a_look_up_that_is_ended_leaves_nothing_behind(
 
     left = asyncio.all_tasks() - before
     if left:
-        await asyncio.wait(left, timeout=SECONDS / 2)
+        await asyncio.wait(left, timeout=PATIENCE / 2)
     assert asyncio.all_tasks() == before
 
 
@@ -224,7 +227,7 @@ async def test_a_name_that_no_name_server_can_be_asked_for_is_an_error(make: Mak
 
 def test_the_machines_own_files_serve_on_the_loop_that_the_service_runs_on() -> None:
     async def resolve() -> object:
-        return await SystemResolver(seconds=SECONDS)("localhost")
+        return await SystemResolver(seconds=PATIENCE)("localhost")
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert LOOPBACK in runner.run(resolve())  # type: ignore[operator]
@@ -241,7 +244,7 @@ def test_name_servers_are_asked_on_the_loop_that_the_service_runs_on(tmp_path: P
         server.records = {("sti.example.com", "A"): str(V4)}
         port = transport.get_extra_info("sockname")[1]
         resolver = SystemResolver(
-            seconds=SECONDS, resolv_conf=tmp_path / "resolv.conf", hosts=tmp_path / "no", port=port
+            seconds=PATIENCE, resolv_conf=tmp_path / "resolv.conf", hosts=tmp_path / "no", port=port
         )
         try:
             return await resolver("sti.example.com")

@@ -9,7 +9,8 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.trust.acme.pebble import Pebble, Responder, free_ports, process
+from tests.ports import free_port
+from tests.trust.acme.pebble import Pebble, Responder, process
 from trust.authority import Authority
 
 APPLICATION = "acme2certifier.share.acme2certifier_wsgi:application"
@@ -42,7 +43,7 @@ renewalthreshold_pctg: 60
 @contextmanager
 def running_acme2certifier(folder: Path) -> Iterator[Pebble]:
     """Start it; it is handed out as a `Pebble` that has neither management nor DNS."""
-    [port] = free_ports(1)
+    port = free_port()
     now = datetime.now(UTC)
     authority = Authority.create("Another root", now=now)
     server = authority.issue_server(["localhost"], now=now)

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import dns.rcode
 import requests
 from dns.rdtypes.ANY.TXT import TXT
 
+from tests.ports import free_port
 from tests.system.process import until
 
 KEY_NAME = "acme-key"
@@ -139,23 +140,6 @@ class PowerDns:
             timeout=10,
         )
         assert response.status_code == 201, response.text
-
-
-def free_port(*addresses: str) -> int:
-    """Find a port that is free at all of these addresses, for UDP and TCP."""
-    for _ in until("a port is free"):
-        with ExitStack() as stack:
-            port = 0
-            try:
-                for address in addresses:
-                    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-                        probe = stack.enter_context(socket.socket(type=kind))
-                        probe.bind((address, port))
-                        port = probe.getsockname()[1]
-            except OSError:
-                continue
-            return port
-    raise AssertionError
 
 
 @contextmanager

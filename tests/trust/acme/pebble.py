@@ -7,7 +7,6 @@ DNS server's management.
 import json
 import os
 import shutil
-import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ import dns.message
 import dns.query
 import requests
 
+from tests.ports import free_port
 from trust.acme.challenges import TxtRecord
 from trust.authority import Authority
 
@@ -131,8 +131,7 @@ def running_pebble(
     With `http_port` somebody else answers challenges there, and no responder is started; with
     `name_server` somebody else knows all names.
     """
-    ports = free_ports(6)
-    acme, management, http, resolver_port, dns_management, tls = ports
+    acme, management, http, resolver_port, dns_management, tls = (free_port() for _ in range(6))
     http = http_port or http
     authority = Authority.create("Test root", now=datetime.now(UTC))
     server = authority.issue_server(["localhost"], now=datetime.now(UTC))
@@ -213,15 +212,6 @@ def running_responder(port: int) -> Iterator[Responder]:
         finally:
             server.shutdown()
             thread.join()
-
-
-def free_ports(count: int) -> list[int]:
-    """Choose ports of loopback that nobody has."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 @contextmanager

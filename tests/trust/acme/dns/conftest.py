@@ -5,15 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.trust.acme.nameservers import (
-    KEY_NAME,
-    KEY_SECRET,
-    PowerDns,
-    Server,
-    free_port,
-    knot,
-    powerdns,
-)
+from tests.ports import free_port
+from tests.trust.acme.nameservers import KEY_NAME, KEY_SECRET, PowerDns, Server, knot, powerdns
 from trust.acme.dns.settings import Rfc2136Settings
 
 HEAD = """

@@ -16,6 +16,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from tests.ports import free_port
 from tests.trust.acme import nameservers
 from trust.authority import self_signed
 
@@ -30,7 +31,7 @@ ns A 127.0.0.1
 def knot(records: str) -> Iterator[int]:
     """Serve the zone `test.` with these records by Knot DNS; yields the port."""
     with nameservers.knot(
-        "127.0.0.1", nameservers.free_port("127.0.0.1"), {"test": ZONE_HEAD + records}
+        "127.0.0.1", free_port("127.0.0.1"), {"test": ZONE_HEAD + records}
     ) as server:
         yield server.port
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.system.process import free_port
+from tests.ports import free_port
 from tests.trust.acme.reachability.peers import Page, Web, raw_server
 from tests.trust.acme.reachability.probe import (
     KEY_AUTHORIZATION,
