@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 
 from cryptography import x509
 
@@ -49,16 +50,28 @@ class _Judged:
     roots: Sequence[x509.Certificate]
     added: tuple[x509.Certificate, ...]
     edges: tuple[_Edges, _Edges]
-    by_period: dict[tuple[int, int], Judgement]
+    by_period: list[tuple[float, float, Judgement]]
+    """From when until before when (Unix seconds) a call was made of which each is."""
 
     def is_of(self, fetched: Fetched, roots: Sequence[x509.Certificate]) -> bool:
         """Whether file and roots are still those that were judged."""
         return self.certificate is fetched.certificate and self.roots is roots
 
-    def period(self, at: int) -> tuple[int, int]:
-        """Return which period a moment (Unix seconds) is in."""
-        own, roots = self.edges
-        return bisect_right(own, at), bisect_right(roots, at)
+    def find(self, at: int) -> Judgement | None:
+        """Return what was judged as of a moment (Unix seconds)."""
+        for since, before, judgement in self.by_period:
+            if since <= at < before:
+                return judgement
+        return None
+
+    def keep(self, judgement: Judgement, at: int) -> None:
+        """Keep what was judged as of a moment (Unix seconds) for the period that it is in."""
+        periods = [_period(edges, at) for edges in self.edges]
+        since, before = max(each[0] for each in periods), min(each[1] for each in periods)
+        others = [each for each in self.by_period if each[0] != since]
+        if len(others) >= MAX_PERIODS:
+            others = []
+        self.by_period[:] = (*others, (since, before, judgement))
 
 
 class Judgements:
@@ -78,7 +91,7 @@ class Judgements:
         judged = self._judged.get(fetched.url)
         if judged is None or not judged.is_of(fetched, roots):
             return None
-        return judged.by_period.get(judged.period(at))
+        return judged.find(at)
 
     def keep(
         self,
@@ -89,10 +102,7 @@ class Judgements:
         at: int,
     ) -> None:
         """Keep what was judged of a file as of `at` (Unix seconds)."""
-        judged = self._judged_of(fetched, roots)
-        if len(judged.by_period) >= MAX_PERIODS:
-            judged.by_period.clear()
-        judged.by_period[judged.period(at)] = judgement
+        self._judged_of(fetched, roots).keep(judgement, at)
 
     def added(
         self, fetched: Fetched, roots: Sequence[x509.Certificate]
@@ -137,7 +147,13 @@ class Judgements:
         if self._root_edges[0] is not roots:
             self._root_edges = (roots, _edges(roots))
         edges = (_edges((*fetched.chain, *added)), self._root_edges[1])
-        return _Judged(fetched.certificate, roots, added, edges, {})
+        return _Judged(fetched.certificate, roots, added, edges, [])
+
+
+def _period(edges: _Edges, at: int) -> tuple[float, float]:
+    """Return the last edge up to a moment, and the first one behind it."""
+    place = bisect_right(edges, at)
+    return (edges[place - 1] if place else -inf), (edges[place] if place < len(edges) else inf)
 
 
 def _edges(certificates: Sequence[x509.Certificate]) -> _Edges:

@@ -159,7 +159,7 @@ def judge_in_stages(
     if isinstance(signer, Unfit):
         return Verdict((*opened.steps, Step(signer.detail, signer.code)), passport)
     claims = passport.claims
-    steps = [*opened.steps, Step(f"the certificate leads to the root {signer.names.root}")]
+    steps = [*opened.steps, Step(f"the certificate leads to the root {signer.root}")]
     if unchecked is not None:
         steps.append(Step(f"whether it is revoked is not known, and passed over: {unchecked}"))
     steps.append(_authority(claims, opened.rules, signer))

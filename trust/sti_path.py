@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from sys import intern
 from typing import Literal, TypeAlias
 
 from cryptography import x509
@@ -83,48 +83,27 @@ class StiRefused(Exception):  # noqa: N818 - the name says what happened, as fac
         self.certificate = certificate
 
 
-@dataclass(frozen=True)
-class PathNames:
-    """Names on a path, as RFC 4514 has them: the leaf's subject and issuer, the root's subject."""
-
-    subject: str
-    issuer: str
-    root: str
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JudgedPath:
     """A path that was found good, leaf first, and what each call is held against.
 
     The judgement is the same for every moment from `valid_from` to `valid_until` (aware, UTC,
-    both included), while the trusted roots stay as they were. `constraints` has each certificate
-    that constrains claims, with what it demands.
+    both included), while the trusted roots stay as they were. `key` is the leaf's; `subject` and
+    `issuer` are its names, `root` is that of the root, as RFC 4514 has them. `constraints` has each
+    certificate that constrains claims, with what it demands.
     """
 
     path: tuple[x509.Certificate, ...]
     valid_from: datetime
     valid_until: datetime
+    key: ec.EllipticCurvePublicKey
+    subject: str
+    issuer: str
+    root: str
+    providers: tuple[str, ...]
+    """The leaf's service provider codes, in order."""
     scope: Scope
     constraints: tuple[tuple[x509.Certificate, ClaimConstraints], ...]
-
-    @cached_property
-    def key(self) -> ec.EllipticCurvePublicKey:
-        """The leaf's key, on P-256."""
-        key = self.path[0].public_key()
-        if not isinstance(key, ec.EllipticCurvePublicKey):
-            raise TypeError("a leaf that was judged good has a key on P-256")
-        return key
-
-    @cached_property
-    def names(self) -> PathNames:
-        """Whose path it is, in words."""
-        leaf, root = self.path[0], self.path[-1]
-        return PathNames(subject_of(leaf), issuer_of(leaf), subject_of(root))
-
-    @cached_property
-    def providers(self) -> tuple[str, ...]:
-        """The leaf's service provider codes, in order."""
-        return tuple(sorted(self.scope.spcs))
 
 
 def judge_path(
@@ -148,11 +127,22 @@ def judge_path(
     for authority in path[1:-1]:
         _check_authority(authority)
     _check_delegation(path)
+    leaf, root = path[0], path[-1]
+    key = leaf.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise TypeError("a leaf that was found good has a key on P-256")
+    scope = Scope.of(Certificate((leaf,)).tn_auth_list)
     return JudgedPath(
         path=path,
         valid_from=max(one.not_valid_before_utc for one in path),
         valid_until=min(one.not_valid_after_utc for one in path),
-        scope=Scope.of(Certificate(path[:1]).tn_auth_list),
+        key=key,
+        subject=subject_of(leaf),
+        # Of the certificates of one authority all have these in common: one text for all.
+        issuer=intern(issuer_of(leaf)),
+        root=intern(subject_of(root)),
+        providers=tuple(sorted(scope.spcs)),
+        scope=scope,
         constraints=tuple(_constraints(path)),
     )
 

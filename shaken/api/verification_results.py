@@ -80,9 +80,9 @@ def _signer(judged: Judged) -> dict[str, Any]:
     verdict = judged.verdict
     if verdict.passport is not None and judged.identity is not None:
         found["x5u"] = judged.identity.info
-    if verdict.signer is not None:
-        names = verdict.signer.names
-        found["signer"] = SignerMessage(names.subject, names.issuer, verdict.signer.providers)
+    signer = verdict.signer
+    if signer is not None:
+        found["signer"] = SignerMessage(signer.subject, signer.issuer, signer.providers)
     return found
 
 

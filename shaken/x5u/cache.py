@@ -46,7 +46,7 @@ LOOK_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
     """A file that was fetched. Times are Unix seconds, `size` is in bytes.
 

@@ -31,7 +31,7 @@ from trust.crl import CrlIndex
 ACCEPT = "application/pkix-crl, */*;q=0.1"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FetchedCrl(Kept):
     """What a distribution point holds."""
 

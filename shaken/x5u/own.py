@@ -60,6 +60,7 @@ class OwnChains:
         self._clock = clock
         self._reader = ThreadPoolExecutor(THREADS, thread_name_prefix="own-chains")
         self._read: dict[str, tuple[StoredCertificate, Fetched]] = {}
+        self._read_of: Mapping[str, StoredCertificate] | None = None
         self._reading: dict[str, asyncio.Future[Chain | None]] = {}
 
     def close(self) -> None:
@@ -68,10 +69,16 @@ class OwnChains:
 
     def peek(self, url: str) -> Fetched | None:
         """Return a chain that was read."""
+        rows = self._snapshot().certificates
+        if rows is not self._read_of:
+            self._read = {
+                each: (row, fetched)
+                for each, (row, fetched) in self._read.items()
+                if rows.get(row.id) is row
+            }
+            self._read_of = rows
         read = self._read.get(url)
-        if read is None or self._snapshot().certificates.get(read[0].id) is not read[0]:
-            return None
-        return read[1]
+        return None if read is None else read[1]
 
     async def get(self, url: str) -> Fetched | None:
         """Return a chain; None: the URL is another's, or none of ours can be read there."""
@@ -115,6 +122,8 @@ class OwnChains:
             self._read.clear()
         fetched = fetched_chain(url, chain, fetched_at=self._clock(), expires_at=inf)
         self._read[url] = (row, fetched)
+        if self._snapshot().certificates.get(row.id) is not row:
+            self._read_of = None  # it changed meanwhile: who waits gets it, nobody else
 
 
 class OwnIntermediates:

@@ -31,7 +31,7 @@ from trust.certificate import Certificate
 ACCEPT = "application/pem-certificate-chain, application/pkix-cert, */*;q=0.1"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched(Kept):
     """What a URL holds: the whole chain, leaf first, as the file has it.
 

@@ -206,6 +206,33 @@ async def test_who_waits_for_a_chain_and_gives_up_leaves_it_to_the_others(
     assert await patient is not None
 
 
+async def test_a_chain_that_is_removed_while_it_is_read_is_for_who_waits_only(
+    shop: Shop,
+    chains: OwnChains,
+    lab_ca: Authority,
+    moment: datetime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    row = shop.add(lab_ca.issue_sti(spc="1234", now=moment))
+    loaded, gate, load = threading.Event(), threading.Event(), OwnChains._load
+
+    def load_and_wait(self: OwnChains, certificate_id: str) -> object:
+        chain = load(self, certificate_id)
+        loaded.set()
+        assert gate.wait(10)
+        return chain
+
+    monkeypatch.setattr(OwnChains, "_load", load_and_wait)
+    waiting = asyncio.create_task(chains.get(url_of(row)))
+    assert await asyncio.to_thread(loaded.wait, 10)
+    shop.remove(row)
+    assert chains.peek(url_of(row)) is None
+    gate.set()
+
+    assert await waiting is not None
+    assert chains.peek(url_of(row)) is None
+
+
 async def test_only_so_many_chains_are_kept_read(
     shop: Shop,
     chains: OwnChains,
