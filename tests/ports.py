@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 _LOWEST, _USUAL_END = 15_000, 32_768
+_TRIED = 1_000
 
 _OWN_CHOICE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 """From which port on the kernel itself chooses, for whoever connects."""
@@ -22,12 +23,16 @@ _ports = _sequence()
 
 
 def free_port(*addresses: str) -> int:
-    """Find a port that nobody has at these addresses (127.0.0.1), neither for UDP nor for TCP.
+    """Find a port that nobody has at these IPv4 addresses (127.0.0.1), for UDP and for TCP.
 
-    None is found a second time, and none is one that the kernel may give to a client meanwhile.
+    A process finds none a second time before thousands of others, and where the machine's settings
+    leave room below them, none of those that the kernel gives to clients.
     """
     wanted = addresses or ("127.0.0.1",)
-    return next(port for port in _ports if all(_is_free(each, port) for each in wanted))
+    for port in itertools.islice(_ports, _TRIED):
+        if all(_is_free(each, port) for each in wanted):
+            return port
+    raise AssertionError(f"no port is free at {' and '.join(wanted)}")
 
 
 def _is_free(address: str, port: int) -> bool:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ DEADLINE_SECONDS = 60
 
 ROUND_SECONDS = 0.2
 """How long a round of questions to each worker takes at most, where nothing else is to be done."""
+
+MOST_SECONDS = 15.0
+"""How long all rounds together take at most where a machine is busy."""
 
 _READY = re.compile(r"^shaken serves on (http://\S+?);?(?: |$)", re.MULTILINE)
 
@@ -83,21 +86,23 @@ class Given:
 
     def __init__(self) -> None:
         """Begin now."""
-        self._asked = time.monotonic()
+        self._began = self._asked = time.monotonic()
         self._seconds = 0.0
 
     def seconds(self) -> float:
         """Return how long it was by now."""
         now = time.monotonic()
+        assert now - self._began < MOST_SECONDS, "this is no busy machine, but a slow service"
         self._seconds += min(now - self._asked, ROUND_SECONDS)
         self._asked = now
         return self._seconds
 
 
-def until_each_worker(what: str, is_right: Callable[[], bool]) -> None:
-    """Ask over new connections until so many answers in a row are right that each worker gave some.
+def until_each_socket(what: str, is_right: Callable[[], bool]) -> None:
+    """Ask over UDP until so many answers in a row are right that each worker gave some.
 
-    Chance says which worker is asked: forty answers leave one of two out once in 10^12.
+    Each has a socket, and with a new port each time chance says which is asked: forty answers leave
+    one of two out once in 10^12. Who takes connections is not left to chance: see `worker_of`.
     """
     for _ in until(what):
         if all(is_right() for _ in range(40)):
@@ -131,6 +136,22 @@ class Service:
         """List the process ids of its workers."""
         pid = self.process.pid
         return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+    def worker_of(self, connection: socket.socket) -> int:
+        """Find the process id of the worker that has the other end of a TCP connection."""
+        (_, here), (_, there) = connection.getsockname(), connection.getpeername()
+        ends = f":{there:04X}", f":{here:04X}"
+        for _ in until("a worker takes the connection"):
+            lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+            inodes = [
+                fields[9]
+                for fields in map(str.split, lines)
+                if (fields[1][-5:], fields[2][-5:]) == ends
+            ]
+            for worker in self.workers():
+                if any(_has_socket(worker, inode) for inode in inodes):
+                    return worker
+        raise AssertionError
 
     def listens(self) -> bool:
         """Say whether anybody accepts connections on its port."""
@@ -183,6 +204,14 @@ def start(
             start_new_session=True,
         )
     return Service(process, port, folder / "data", stdout, stderr)
+
+
+def _has_socket(process: int, inode: str) -> bool:
+    for each in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if str(each.readlink()) == f"socket:[{inode}]":
+                return True
+    return False
 
 
 @contextmanager

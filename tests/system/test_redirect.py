@@ -20,7 +20,7 @@ from tests.ports import free_port
 from tests.sip.messages import request
 from tests.system.caller import Caller
 from tests.system.independent import verified_claims
-from tests.system.process import read_demo, running, until_each_worker
+from tests.system.process import read_demo, running, until_each_socket
 
 SCENARIOS = Path(__file__).parent / "sipp"
 CALLS = 400
@@ -77,7 +77,7 @@ def _wait_for_all_workers(sbc: Sbc, address: str) -> None:
             answer = pbx.ask(request("OPTIONS", branch=f"z9hG4bK-{next(numbers)}"))
         return answer.status == 200
 
-    until_each_worker("the workers know the trunks", known)
+    until_each_socket("the workers know the trunks", known)
 
 
 class Pbx:

@@ -16,7 +16,7 @@ from tests.system.caller import Caller
 from tests.system.inbound import LAB, Carrier, identity, trust
 from tests.system.independent import verified_claims
 from tests.system.pbx import DEST, ORIG, Pbx, over_tcp, over_udp, request, sipp
-from tests.system.process import Service, read_demo, running, until, until_each_worker
+from tests.system.process import Service, read_demo, running, until, until_each_socket
 
 CALLS = 100
 WORKERS = 2
@@ -78,7 +78,7 @@ def settle(redirecting: Redirecting, source: str) -> None:
         with over_udp(redirecting.port, source=source) as pbx:
             return pbx.ask(request("OPTIONS")).status == 200
 
-    until_each_worker("every worker knows the source", is_known)
+    until_each_socket("every worker knows the source", is_known)
 
 
 @pytest.mark.parametrize("transport", ["u1", "t1"])
@@ -147,7 +147,7 @@ def test_a_call_that_fails_goes_on_with_a_reason_or_ends_by_the_policy(
         bare = pbx.ask(request())
         required = {"invalid": "reject", "unreachable": "reject", "identity_required": True}
         redirecting.change("in", **trunk, verification=required)
-        for _ in until("every worker knows the policy"):
+        for _ in until("the worker knows the policy"):
             rejected = pbx.ask(request(more=broken))
             if rejected.status != 302:
                 break
@@ -191,7 +191,7 @@ def test_a_host_names_a_trunk_only_where_that_is_allowed(redirecting: Redirectin
     with over_udp(redirecting.port, source=source) as pbx:
         before = pbx.ask(request(host=host))
         redirecting.trunk("open", networks=[f"{source}/32"], sip={"by_host": True})
-        for _ in until("every worker knows the host"):
+        for _ in until("the worker knows the host"):
             allowed = pbx.ask(request(host=host))
             if allowed.status == 302:
                 break
