@@ -43,14 +43,6 @@ class NumberRule:
     last: str = ""
     prefix: str = ""
 
-    def covers(self, number: str) -> bool:
-        """Say whether a canonical number (no `+`) is meant: digits, as service codes are not."""
-        if not number.isdigit():
-            return False
-        if self.prefix:
-            return number.startswith(self.prefix)
-        return len(number) == len(self.first) and self.first <= number <= self.last
-
     def __str__(self) -> str:
         if self.prefix:
             return f"+{self.prefix}*"
@@ -102,7 +94,7 @@ class OwnNumbers:
         return bool(self._edges)
 
     def covers(self, number: str) -> bool:
-        """Say whether one of the rules means this canonical number (no `+`)."""
+        """Say whether a rule means this canonical number (no `+`); none means a service code."""
         return number.isdigit() and bisect_right(self._edges, _place(number)) % 2 == 1
 
 

@@ -76,6 +76,11 @@ class Party(msgspec.Struct, frozen=True, omit_defaults=True):
     def __str__(self) -> str:
         return str(self.uri if self.tn is msgspec.UNSET else self.tn)
 
+    @property
+    def number(self) -> str | None:
+        """The number, None: it is a URI."""
+        return self.tn if isinstance(self.tn, str) else None
+
 
 def party_of_uri(uri: str, *, country: str | None) -> Party:
     """Read whom a SIP or tel URI, or the URN of a service, names (RFC 8224 §8.3, §8.5).

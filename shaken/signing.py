@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from shaken.attestation import Attest, AttestPolicy, ForeignAttest, OwnNumbers, attest_for
+from shaken.attestation import (
+    Attest,
+    AttestPolicy,
+    ForeignAttest,
+    OwnNumbers,
+    Standing,
+    attest_for,
+    standing_of,
+)
 from shaken.passport import (
     DivClaims,
     Parties,
@@ -121,7 +129,8 @@ class SigningPolicy:
 class _Pen:
     """A certificate ready to sign: its key parsed, what is the same in each token made once.
 
-    `mandate` None: it may sign all calls, as a provider's certificate does.
+    `mandate` None: it may sign all calls, as a provider's certificate does. What each call needs
+    comes first and at first hand, the id too: `row` is memory that a call need not touch.
     """
 
     certificate: str
@@ -136,8 +145,9 @@ class _Pen:
         """Raise BeyondCertificate unless these claims may be signed, where `speaker` signs."""
         if self.mandate is None:
             return
-        number = speaker.tn if isinstance(speaker.tn, str) else None
-        objection = self.mandate.objection(number=number, claims=msgspec.to_builtins(claims))
+        objection = self.mandate.objection(
+            number=speaker.number, claims=msgspec.to_builtins(claims)
+        )
         if objection is not None:
             raise BeyondCertificate(self.certificate, objection)
 
@@ -178,7 +188,9 @@ class Signer:
         trunk: Trunk | None,
         now: int,
     ) -> Stages[Signed]:
-        """Sign a call for a tenant, by its name (None: nobody's in particular), at Unix seconds.
+        """Sign a call for a tenant, by its first address (None: nobody's in particular).
+
+        `now` is Unix seconds.
 
         Raises MissingClaim, InvalidClaim, NotAllowed, NotConfigured in the first stage.
         """
@@ -214,8 +226,8 @@ class Signer:
         """
         claims = DivClaims(dest=dest, div=diverted, iat=self._fresh(iat, now), orig=orig)
         hand = self._hand(snapshot, tenant, now)
-        pen, number = hand.pen, diverted.tn
-        if hand.numbers and not (isinstance(number, str) and hand.numbers.covers(number)):
+        pen = hand.pen
+        if standing_of(diverted.number, hand.numbers) is Standing.FOREIGN:
             raise NotAllowed(f"{diverted}, who diverts the call, is none of the tenant's numbers")
         pen.check(diverted, claims)
         header = header_segment(x5u=pen.x5u, ppt="div")
@@ -279,15 +291,15 @@ class Signer:
             )
         return iat
 
-    def _hand(self, snapshot: Snapshot, tenant: str | None, now: int) -> _Hand:
+    def _hand(self, snapshot: Snapshot, address: str | None, now: int) -> _Hand:
         begin, end = self._held_period
         if self._held_of is not snapshot or not begin <= now < end:
             self._held, self._refusals = {}, {}
             self._held_of = snapshot
             self._held_period = snapshot.sti.period(now)
-        hand = self._held.get(tenant)
+        hand = self._held.get(address)
         if hand is None:
-            hand = self._held[tenant] = self._new_hand(snapshot, tenant, now)
+            hand = self._held[address] = self._new_hand(snapshot, address, now)
         return hand
 
     def _new_hand(self, snapshot: Snapshot, address: str | None, now: int) -> _Hand:
@@ -374,9 +386,8 @@ def policy_of(trunk: Trunk | None) -> AttestPolicy:
 
 
 def _attest(call: OutboundCall, numbers: OwnNumbers, trunk: Trunk | None) -> Attest:
-    number = call.orig.tn if isinstance(call.orig.tn, str) else None
     policy = policy_of(trunk)
-    level = attest_for(number, wanted=call.attest, policy=policy, numbers=numbers)
+    level = attest_for(call.orig.number, wanted=call.attest, policy=policy, numbers=numbers)
     if level is None:
         raise NotAllowed(
             f"{call.orig} is none of the tenant's numbers, and the trunk refuses others"

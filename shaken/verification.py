@@ -3,7 +3,7 @@
 Pure: certificate, roots and time are given. Every check made is part of the verdict, in the order
 of RFC 8224, so that a person sees how far a header came and why it failed there. All types of
 PASSporTs go the same way; what each adds stands in its `Rules`. Getting hold of the certificate is
-`shaken.verifier`'s, what is done with a call `shaken.acceptance`'s.
+`shaken.signatories`'s, what is done with a call `shaken.acceptance`'s.
 """
 
 from collections.abc import Callable, Mapping, Sequence

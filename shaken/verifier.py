@@ -1,7 +1,7 @@
 """A call's Identity headers become an outcome: each header judged, the best one decides.
 
-`Verifier` joins the rules (`verification`, `acceptance`) with who signed (`signers`) and what was
-seen before (`replay`). It answers at once where the signers are known, else it waits for them.
+`Verifier` joins the rules (`verification`, `acceptance`) with who signed (`signatories`) and what
+was seen before (`replay`). It answers at once where the signers are known, else it waits for them.
 
 Where a call was diverted, a `shaken` PASSporT holds for it when its diversions, each judged by
 itself, lead from whom it is to to where the call goes (RFC 8946).

@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 class Source(msgspec.Struct, frozen=True, gc=False):
-    """Where a request came from.
+    """Where a request came from; made anew for each datagram, and so of what is quick to make.
 
     `transport` is UDP, TCP or TLS; `address` is an IP address without brackets or zone, that of an
     IPv4 peer in IPv4's spelling. `client_certificate` is the DER of the certificate that a TLS

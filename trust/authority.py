@@ -157,7 +157,7 @@ class Authority:
         TNAuthList; with none of them there is no TNAuthList, which verifiers must refuse. `key`
         replaces the new P-256 key, `not_before` the back-dated start; the end is `now` plus
         `lifetime`. `constraints` bound the claims it signs (RFC 8226 §8, RFC 9118). `crl_url`
-        names a revocation list (`trust.lab_crl`), signed by `crl_issuer` or else by the root, as
+        names a revocation list, signed by `crl_issuer` or else by the root, as
         the STI-PA signs its own. Raises TnAuthListError for a code or number RFC 8226 does not
         allow.
         """

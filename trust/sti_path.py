@@ -87,15 +87,13 @@ class StiRefused(Exception):  # noqa: N818 - the name says what happened, as fac
 class JudgedPath:
     """A path that was found good, leaf first, and what each call is held against.
 
-    The judgement is the same for every moment from `valid_from` to `valid_until` (aware, UTC,
-    both included), while the trusted roots stay as they were. `key` is the leaf's; `subject` and
-    `issuer` are its names, `root` is that of the root, as RFC 4514 has them. `constraints` has each
-    certificate that constrains claims, with what it demands.
+    The judgement is the same for every moment at which all of the path is valid, while the trusted
+    roots stay as they were. `key` is the leaf's; `subject` and `issuer` are its names, `root` is
+    that of the root, as RFC 4514 has them. `constraints` has each certificate that constrains
+    claims, with what it demands.
     """
 
     path: tuple[x509.Certificate, ...]
-    valid_from: datetime
-    valid_until: datetime
     key: ec.EllipticCurvePublicKey
     subject: str
     issuer: str
@@ -134,8 +132,6 @@ def judge_path(
     scope = Scope.of(Certificate((leaf,)).tn_auth_list)
     return JudgedPath(
         path=path,
-        valid_from=max(one.not_valid_before_utc for one in path),
-        valid_until=min(one.not_valid_after_utc for one in path),
         key=key,
         subject=subject_of(leaf),
         # Of the certificates of one authority all have these in common: one text for all.

@@ -139,7 +139,7 @@ class HttpApi:
     def answer_stir(self, request: StirRequest) -> Stages[StirAnswer | Awaitable[StirAnswer]]:
         """Answer a request to `/stir/` with peer and key of the connection's other end."""
         if self._trusted or request.client_spki is not None:
-            tls = Tls(request.client_spki)
+            tls = None if request.client_spki is None else Tls(request.client_spki)
             peer = peer_of(request.peer, request.headers, self._trusted, tls=tls)
             request = msgspec.structs.replace(
                 request, peer=peer.address, client_spki=peer.client_spki

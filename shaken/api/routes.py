@@ -55,7 +55,7 @@ class Resources:
 class ApiCall:
     """One request to a handler. `now` is Unix seconds; `who` None: the route asks for nobody.
 
-    `peer` is the client's IP address.
+    `peer` is the client's IP address, or `shaken.api.peer.UNKNOWN`.
     """
 
     resources: Resources

@@ -55,7 +55,7 @@ _log = logging.getLogger(__name__)
 
 
 class StirRequest(msgspec.Struct, frozen=True):
-    """A request as it came; `peer` is an IP address.
+    """A request as it came; `peer` is an IP address, or `shaken.api.peer.UNKNOWN`.
 
     Headers are found by their names in any case, or at least as `HEADERS` spells them.
     `body` None: it did not arrive in time. `client_spki` is the SHA-256 (hex) of the key of the

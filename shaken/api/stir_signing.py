@@ -20,7 +20,7 @@ from shaken.credentials import Credential, Role
 from shaken.signing import InvalidClaim, MissingClaim, NotAllowed, Signed, Signer, SigningError
 from shaken.snapshot import Snapshot
 from shaken.store.calls import CallRecord
-from shaken.tenants import AnswerForm, Direction, Tenant
+from shaken.tenants import AnswerForm, Direction
 from sip.stages import Stages
 from trust.names import DnsNameError, dns_name
 
@@ -96,25 +96,22 @@ def _success(signed: Signed, message: SigningMessage, asked: StirAsked) -> StirA
 def tenant_of(asked: StirAsked) -> str | None:
     """Name the tenant that is signed for: the trunk's; `?tenant=`, the credential's, the Host.
 
-    None: nobody's in particular. Raises StirError.
+    By its first address; None: nobody's in particular. Raises StirError.
     """
     if asked.trunk is not None:
         return asked.trunk.tenant
-    found = _named_tenant(asked.request, asked.credential, asked.snapshot)
-    return None if found is None else found.address
+    return _named_tenant(asked.request, asked.credential, asked.snapshot)
 
 
-def _named_tenant(
-    request: StirRequest, credential: Credential, snapshot: Snapshot
-) -> Tenant | None:
+def _named_tenant(request: StirRequest, credential: Credential, snapshot: Snapshot) -> str | None:
     named = _tenant_named(request.query) if request.query else None
     if named is not None:
         tenant = _tenant_at(named, snapshot)
-        if tenant is None or credential.tenant not in {None, tenant.address}:
+        if tenant is None or credential.tenant not in {None, tenant}:
             raise StirError(StirFault.INVALID, "tenant", "no tenant of yours has this address")
         return tenant
     if credential.tenant is not None:
-        return snapshot.tenants[credential.tenant]
+        return credential.tenant
     return _tenant_at(_PORT.sub("", request.headers.get("Host", "")), snapshot)
 
 
@@ -127,8 +124,9 @@ def _tenant_named(query: str) -> str | None:
     return named[0] if named else None
 
 
-def _tenant_at(address: str, snapshot: Snapshot) -> Tenant | None:
+def _tenant_at(address: str, snapshot: Snapshot) -> str | None:
     try:
-        return snapshot.tenants.get(dns_name(address))
+        tenant = snapshot.tenants.get(dns_name(address))
     except DnsNameError:
         return None
+    return None if tenant is None else tenant.address

@@ -186,10 +186,7 @@ def test_a_number_has_at_most_15_digits_and_a_prefix_one_less() -> None:
     ],
 )
 def test_a_rule_covers(text: str, number: str, *, covered: bool) -> None:
-    rule = parse_number_rule(text)
-
-    assert rule.covers(number) is covered
-    assert OwnNumbers([rule]).covers(number) is covered
+    assert OwnNumbers([parse_number_rule(text)]).covers(number) is covered
 
 
 DIGITS = st.text("0123456789", min_size=1, max_size=14)
@@ -202,7 +199,7 @@ def test_a_range_covers_what_counting_from_its_first_to_its_last_number_meets(
     with suppress(NumberRuleError):
         rule = parse_number_rule(f"+{first}-+{last}")
 
-        assert rule.covers(number) is (
+        assert OwnNumbers([rule]).covers(number) is (
             len(number) == len(first) and int(first) <= int(number) <= int(last)
         )
 
@@ -222,6 +219,15 @@ RULES = st.from_regex(
 )
 
 
+def means(rule: NumberRule, number: str) -> bool:
+    """Say what a rule says, one by one."""
+    if not number.isdigit():
+        return False
+    if rule.prefix:
+        return number.startswith(rule.prefix)
+    return len(number) == len(rule.first) and rule.first <= number <= rule.last
+
+
 @given(st.lists(RULES, max_size=12), st.text("0123#", min_size=1, max_size=4))
 def test_numbers_are_a_tenants_own_exactly_where_one_of_its_rules_covers_them(
     texts: list[str], number: str
@@ -231,7 +237,7 @@ def test_numbers_are_a_tenants_own_exactly_where_one_of_its_rules_covers_them(
         with suppress(NumberRuleError):
             rules.append(parse_number_rule(text))
 
-    assert OwnNumbers(rules).covers(number) is any(rule.covers(number) for rule in rules)
+    assert OwnNumbers(rules).covers(number) is any(means(rule, number) for rule in rules)
     assert bool(OwnNumbers(rules)) is bool(rules)
 
 
@@ -240,4 +246,4 @@ def test_any_text_is_a_rule_or_refused(text: str) -> None:
     with suppress(NumberRuleError):
         rule = parse_number_rule(text)
 
-        assert rule.covers(rule.prefix or rule.first)
+        assert OwnNumbers([rule]).covers(rule.prefix or rule.first)

@@ -20,13 +20,13 @@ from shaken.revoked import Revoked, list_fetcher
 from shaken.store import HISTORY as SERVICE_HISTORY
 from shaken.store.audit import AuditFilter, find_entries
 from shaken.x5u.exchange import FetchError, Reason
+from tests.lab_crl import issue_crl
 from trust.acme.order import Certified, Order, State, new_order
 from trust.acme.renewal import Demand
 from trust.authority import Authority
 from trust.certificate import CertificateKind, Source
 from trust.crl import CrlIndex, Revocation
 from trust.keys import MasterKey, private_key_pem
-from trust.lab_crl import issue_crl
 from trust.request import KeyType, Subject, new_key, tls_request
 from trust.store import acme_orders
 from trust.store.database import HISTORY as TRUST_HISTORY

@@ -25,10 +25,10 @@ from shaken.x5u.cache import Bounds
 from shaken.x5u.crls import FetchedCrl
 from shaken.x5u.exchange import FetchError, Reason, Request, Response
 from shaken.x5u.repository import Repository
+from tests.lab_crl import issue_crl, issue_indirect_crl
 from tests.verification import SECONDS, X5U, Desk, at, fetched, fetched_crl, identity
 from trust.authority import Authority, Issued
 from trust.certificate import Certificate
-from trust.lab_crl import issue_crl, issue_indirect_crl
 from trust.sti_path import JudgedPath, judge_path
 
 CRL, SECOND_CRL = "https://crl.example.com/list.crl", "https://crl.example.com/second.crl"

@@ -22,6 +22,7 @@ from shaken.attestation import Attest
 from shaken.identities import MAX_ORIGINALS
 from shaken.verifier import Outcome
 from shaken.x5u.exchange import FetchError, Reason
+from tests.lab_crl import issue_crl, issue_indirect_crl
 from tests.verification import (
     DEST,
     ORIG,
@@ -38,7 +39,6 @@ from tests.verification import (
 from trust.authority import Authority, Issued
 from trust.certificate import Certificate
 from trust.claim_constraints import ClaimConstraints, PermittedValues
-from trust.lab_crl import issue_crl, issue_indirect_crl
 from trust.tnauthlist import TN_AUTH_LIST_OID, TnAuthList, TnRange
 
 CRL = "https://crl.example.com/list.crl"

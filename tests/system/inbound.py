@@ -18,11 +18,11 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from joserfc import jws
 from joserfc.jwk import ECKey
 
+from tests.lab_crl import issue_indirect_crl
 from tests.system.caller import Answer, Caller
 from tests.system.process import Service, read_demo, run_program
 from tests.system.repository import Published
 from trust.authority import Authority, Issued
-from trust.lab_crl import issue_indirect_crl
 
 ORIG, DEST = "12155550100", "12155550199"
 PATH = "/stir/v1/verification"

@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.lab_crl import LIFETIME, issue_crl, issue_indirect_crl
 from trust.authority import Authority
 from trust.crl import (
     MAX_URLS,
@@ -25,7 +26,6 @@ from trust.crl import (
     distribution_points,
     find_revocation,
 )
-from trust.lab_crl import LIFETIME, issue_crl, issue_indirect_crl
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.lab_crl import issue_indirect_crl
 from trust.authority import Authority
 from trust.crl import CrlIndex
 from trust.crl_signers import MAX_SIGNERS, find_signers
-from trust.lab_crl import issue_indirect_crl
 from trust.tnauthlist import TnAuthList
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)

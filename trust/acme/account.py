@@ -169,7 +169,7 @@ class Accounts:
             if client.terms.external_account_required and settings.binding is None:
                 words = "the authority wants an external account: give its key id and MAC key"
                 raise AcmeError(Problem("externalAccountRequired", words))
-            url = client.find_account() or self._made(client, contact, settings)
+            url = client.find_account() or self._register(client, contact, settings)
             return self._save(replace(account, url=url, state=AccountState.VALID, contact=contact))
         client.use_account(account.url)
         if account.contact != contact:
@@ -178,11 +178,11 @@ class Accounts:
         return account
 
     @staticmethod
-    def _made(client: AuthorityClient, contact: Sequence[str], settings: AcmeSettings) -> str:
+    def _register(client: AuthorityClient, contact: Sequence[str], settings: AcmeSettings) -> str:
         """Have the account registered; return its URL.
 
         Orders move at the same time, and the first ones all find that there is no account yet. An
-        authority may refuse all but one of those who register it at once: it is there by then.
+        authority may refuse all but one of those who register it at once: mostly it is there then.
         """
         try:
             return client.register(

@@ -1,4 +1,4 @@
-"""Revocation lists of the lab: what a CA or the STI-PA publishes, for tests and demos.
+"""Revocation lists of the lab: what a CA or the STI-PA publishes.
 
     data = issue_crl(authority, [issued.certificate.leaf], now=now)
     data = issue_indirect_crl(policy_administrator, [one.leaf, another.leaf], now=now)
