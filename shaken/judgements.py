@@ -43,7 +43,7 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class _OfFile:
     """What was judged of a file, its roots, and the intermediates that were added to it."""
 
     certificate: Certificate
@@ -81,7 +81,7 @@ class Judgements:
     """
 
     def __init__(self) -> None:
-        self._judged: dict[str, _Judged] = {}
+        self._judged: dict[str, _OfFile] = {}
         self._root_edges: tuple[Sequence[x509.Certificate], _Edges] = ((), ())
 
     def find(
@@ -129,7 +129,7 @@ class Judgements:
         """Forget what was judged of the file at a URL."""
         self._judged.pop(url, None)
 
-    def _judged_of(self, fetched: Fetched, roots: Sequence[x509.Certificate]) -> _Judged:
+    def _judged_of(self, fetched: Fetched, roots: Sequence[x509.Certificate]) -> _OfFile:
         """Return what was judged of a file as it is now."""
         judged = self._judged.get(fetched.url)
         if judged is None or not judged.is_of(fetched, roots):
@@ -143,11 +143,11 @@ class Judgements:
         fetched: Fetched,
         roots: Sequence[x509.Certificate],
         added: tuple[x509.Certificate, ...],
-    ) -> _Judged:
+    ) -> _OfFile:
         if self._root_edges[0] is not roots:
             self._root_edges = (roots, _edges(roots))
         edges = (_edges((*fetched.chain, *added)), self._root_edges[1])
-        return _Judged(fetched.certificate, roots, added, edges, [])
+        return _OfFile(fetched.certificate, roots, added, edges, [])
 
 
 def _period(edges: _Edges, at: int) -> tuple[float, float]:

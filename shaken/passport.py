@@ -199,9 +199,9 @@ def token_in_stages(
 ) -> Stages[str]:
     """Return the token as `sign` does; the signature is a stage of its own."""
     signed = header.encode("ascii") + b"." + base64url_encode(serialize(claims))
-    yield
+    yield  # what is to be signed is written
     signature = _ES256.sign(signed, key)
-    yield
+    yield  # it is signed
     return (signed + b"." + base64url_encode(signature)).decode("ascii")
 
 

@@ -66,7 +66,7 @@ class CrlSource(Protocol):
         """Return a list. Raises FetchError."""
 
 
-class Known(msgspec.Struct, frozen=True):
+class FoundSigner(msgspec.Struct, frozen=True):
     """A signer, and whether its certificate is an old copy while its repository is down.
 
     `unchecked` says in words why nobody knows whether it is revoked, None: it is known, or not
@@ -105,7 +105,9 @@ class Signatories:
         self._renewing: dict[str, asyncio.Task[None]] = {}
         self._warned: dict[str, float] = {}
 
-    def find(self, url: str, roots: Roots, *, at: int) -> Known | Callable[[], Awaitable[Known]]:
+    def find(
+        self, url: str, roots: Roots, *, at: int
+    ) -> FoundSigner | Callable[[], Awaitable[FoundSigner]]:
         """Find who signs with the certificate at a URL, judged as of `at` (Unix seconds).
 
         Where something must be fetched, returns what waits for it.
@@ -116,32 +118,34 @@ class Signatories:
             return partial(self._fetch, url, roots, at)
         return self._judge(fetched, roots, at, now)
 
-    async def _fetch(self, url: str, roots: Roots, at: int) -> Known:
+    async def _fetch(self, url: str, roots: Roots, at: int) -> FoundSigner:
         try:
             async with asyncio.timeout(self._seconds):
                 fetched = await self._certificates.get(url, now=self._clock())
         except TimeoutError:
             words = f"the certificate did not come within {self._seconds:g} s from {url}"
-            return Known(Unfit(436, words))
+            return FoundSigner(Unfit(436, words))
         except FetchError as error:
-            return Known(Unfit(436, f"the certificate at {url} cannot be had: {error.detail}"))
+            return FoundSigner(
+                Unfit(436, f"the certificate at {url} cannot be had: {error.detail}")
+            )
         found = self._judge(fetched, roots, at, self._clock())
-        return found if isinstance(found, Known) else await found()
+        return found if isinstance(found, FoundSigner) else await found()
 
     def _judge(
         self, fetched: Fetched, roots: Roots, at: int, now: float
-    ) -> Known | Callable[[], Awaitable[Known]]:
+    ) -> FoundSigner | Callable[[], Awaitable[FoundSigner]]:
         """Judge a certificate that is at hand; where lists are to be asked, return what waits."""
         kept = self._judgements.find(fetched, roots, at=at)
         if kept is None or now >= kept.until + kept.grace:
             return self._judge_anew(fetched, roots, at)
         if now >= kept.until:
             self._renew(fetched, roots, at)
-        return Known(kept.signer, fetched.stale, kept.unchecked)
+        return FoundSigner(kept.signer, fetched.stale, kept.unchecked)
 
     def _judge_anew(
         self, fetched: Fetched, roots: Roots, at: int
-    ) -> Known | Callable[[], Awaitable[Known]]:
+    ) -> FoundSigner | Callable[[], Awaitable[FoundSigner]]:
         try:
             judged = judge_path(
                 fetched.certificate,
@@ -166,13 +170,13 @@ class Signatories:
         roots: Roots,
         at: int,
         refused: StiRefused,
-    ) -> Known:
+    ) -> FoundSigner:
         """Judge anew with what else may stand above a chain, if there is any."""
         added = tuple(await intermediates(fetched.chain))
         if not self._judgements.add(added, fetched, roots):
             return self._refuse(fetched, roots, at, refused)
         found = self._judge_anew(fetched, roots, at)
-        return found if isinstance(found, Known) else await found()
+        return found if isinstance(found, FoundSigner) else await found()
 
     def _renew(self, fetched: Fetched, roots: Roots, at: int) -> None:
         """Judge anew behind the back of calls."""
@@ -182,7 +186,7 @@ class Signatories:
 
         async def renew() -> None:
             found = self._judge_anew(fetched, roots, at)
-            if not isinstance(found, Known):
+            if not isinstance(found, FoundSigner):
                 await found()
 
         def done(task: asyncio.Task[None]) -> None:
@@ -204,12 +208,12 @@ class Signatories:
         *,
         grace: float = 0,
         unchecked: str | None = None,
-    ) -> Known:
+    ) -> FoundSigner:
         judgement = Judgement(signer, until, grace, unchecked)
         self._judgements.keep(judgement, fetched, roots, at=at)
-        return Known(signer, fetched.stale, unchecked)
+        return FoundSigner(signer, fetched.stale, unchecked)
 
-    def _refuse(self, fetched: Fetched, roots: Roots, at: int, refused: StiRefused) -> Known:
+    def _refuse(self, fetched: Fetched, roots: Roots, at: int, refused: StiRefused) -> FoundSigner:
         signer = Unfit(437, refused.detail)
         return self._keep(fetched, roots, at, signer, self._clock() + RETRY_SECONDS)
 
@@ -230,7 +234,7 @@ class Signatories:
         at: int,
         judged: JudgedPath,
         points: Sequence[Point],
-    ) -> Known:
+    ) -> FoundSigner:
         until = self._clock() + RECHECK_SECONDS
         # All lists together: a path may name many that do not answer.
         deadline = asyncio.get_running_loop().time() + self._seconds

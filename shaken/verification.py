@@ -166,9 +166,9 @@ def judge_in_stages(
     if steps[-1].code is None:
         steps.append(_freshness(claims, expectation))
     if steps[-1].code is None:
-        yield
+        yield  # all that comes before the signature holds
         fits = signature_fits(passport, signer.key)
-        yield
+        yield  # the signature is verified
         steps.append(_FITS if fits else _DOES_NOT_FIT)
     if steps[-1].code is None:
         _add_checks(steps, opened.rules, claims, expectation)

@@ -26,7 +26,7 @@ from shaken.diversion import Chain, read_link, trace
 from shaken.identities import Presented, read_headers
 from shaken.passport import destinations
 from shaken.replay import ReplayMemory
-from shaken.signatories import Known, Roots, Signatories
+from shaken.signatories import FoundSigner, Roots, Signatories
 from shaken.verification import (
     Expectation,
     Opened,
@@ -124,9 +124,9 @@ class Verifier:
 
         The first stage is empty: the caller's reading of the call was one.
         """
-        yield
+        yield  # the caller has read the call
         presented = read_headers(call.headers)
-        yield
+        yield  # its headers are read
         opened = presented.all()
         if not opened or call.orig is None:
             return Outcome(decide_missing(policy, anonymous=call.orig is None))
@@ -142,25 +142,25 @@ class Verifier:
             protected=call.protected,
         )
         found = [self._find(each, expectation, roots) for each in opened]
-        known = [each for each in found if isinstance(each, Known)]
+        known = [each for each in found if isinstance(each, FoundSigner)]
         if len(known) < len(found):
             return partial(self._wait, found, presented, call, expectation, policy)
         judged = []
         for each, signer in zip(opened, known, strict=True):
             judged.append((yield from _judge(each, signer, expectation)))
-        yield
+        yield  # each header is judged
         return self._conclude(judged, presented, call, expectation, policy)
 
     async def _wait(
         self,
-        found: Sequence[Known | Callable[[], Awaitable[Known]]],
+        found: Sequence[FoundSigner | Callable[[], Awaitable[FoundSigner]]],
         presented: Presented,
         call: InboundCall,
         expectation: Expectation,
         policy: VerificationPolicy,
     ) -> Outcome:
-        waited = iter(await asyncio.gather(*(e() for e in found if not isinstance(e, Known))))
-        known = [each if isinstance(each, Known) else next(waited) for each in found]
+        waited = iter(await asyncio.gather(*(e() for e in found if not isinstance(e, FoundSigner))))
+        known = [each if isinstance(each, FoundSigner) else next(waited) for each in found]
         judged = [
             at_once(_judge(each, signer, expectation))
             for each, signer in zip(presented.all(), known, strict=True)
@@ -169,7 +169,7 @@ class Verifier:
 
     def _find(
         self, opened: Opened, expectation: Expectation, roots: Roots
-    ) -> Known | Callable[[], Awaitable[Known]]:
+    ) -> FoundSigner | Callable[[], Awaitable[FoundSigner]]:
         """Find who signed; of a header that failed already nobody is looked for."""
         identity = opened.identity
         if opened.passport is None or identity is None:
@@ -223,10 +223,10 @@ class Verifier:
         return self._replay.seen(once, call.name, now=call.now, until=until, scope=call.scope)
 
 
-_NOBODY = Known(Unfit(438, "the header cannot be read"))
+_NOBODY = FoundSigner(Unfit(438, "the header cannot be read"))
 
 
-def _judge(opened: Opened, known: Known, expectation: Expectation) -> Stages[Judged]:
+def _judge(opened: Opened, known: FoundSigner, expectation: Expectation) -> Stages[Judged]:
     verdict = yield from judge_in_stages(
         opened, known.signer, expectation, unchecked=known.unchecked
     )

@@ -141,7 +141,7 @@ class Reception:
         request = self._read(data, path)
         if request is None:
             return
-        yield
+        yield  # the message is read
         source = path.source
         path = path.answering(request.via)
         out = self._transactions.receive(
@@ -228,7 +228,7 @@ class Reception:
             return
         if isinstance(answer, Generator):
             answer = yield from self._finish_stages(request, answer, transaction)
-            yield
+            yield  # the handler is through
             if transaction.request is None:  # a CANCEL that came with it has ended it
                 _give_up(answer)
                 return
@@ -254,11 +254,11 @@ class Reception:
         self, request: Request, answer: Stages[AnswerOrWait], transaction: Transaction[Path]
     ) -> Stages[AnswerOrWait]:
         """Let the handler make the other stages, unless a CANCEL ends the request meanwhile."""
-        yield
+        yield  # the answer's first stage, which `_ask` had made
         try:
             while transaction.request is not None:
                 next(answer)
-                yield
+                yield  # one more of them
         except StopIteration as end:
             ended: AnswerOrWait = end.value
             return ended

@@ -162,7 +162,7 @@ class StirApi:
             raise StirError(StirFault.FORBIDDEN, "this address is none of the trunk's networks")
         _check_headers(request.headers)
         document = _document(request)
-        yield
+        yield  # the request is read, and who asks is known
         asked = StirAsked(request, request_id, credential, trunk, document, snapshot, now)
         return (yield from route.handler(asked))
 

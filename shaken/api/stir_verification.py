@@ -66,7 +66,7 @@ class Verification:
         outcome = yield from self._verifier.verify_in_stages(
             call, policy, roots=asked.snapshot.standing.certificates(Purpose.STI)
         )
-        yield
+        yield  # the outcome is there
         if isinstance(outcome, Outcome):
             return self._conclude(outcome, call, message, asked)
         return partial(self._wait, outcome, call, message, asked)

@@ -18,7 +18,7 @@ from shaken.signatories import (
     RECHECK_SECONDS,
     RETRY_SECONDS,
     WARNING_SECONDS,
-    Known,
+    FoundSigner,
 )
 from shaken.verification import Unfit
 from shaken.x5u.cache import Bounds
@@ -67,26 +67,26 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[Certificate]:
     return judged
 
 
-def known(desk: Desk, *, iat: int | None = None) -> Known:
+def known(desk: Desk, *, iat: int | None = None) -> FoundSigner:
     """Find a signer that is known without waiting."""
     moment = desk.now if iat is None else iat
     found = desk.signers.find(X5U, desk.roots, at=moment)
-    assert isinstance(found, Known)
+    assert isinstance(found, FoundSigner)
     return found
 
 
-async def find(desk: Desk, *, iat: int | None = None) -> Known:
+async def find(desk: Desk, *, iat: int | None = None) -> FoundSigner:
     """Find a signer, and wait if need be."""
     moment = desk.now if iat is None else iat
     found = desk.signers.find(X5U, desk.roots, at=moment)
-    return found if isinstance(found, Known) else await found()
+    return found if isinstance(found, FoundSigner) else await found()
 
 
-def is_good(found: Known) -> bool:
+def is_good(found: FoundSigner) -> bool:
     return isinstance(found.signer, JudgedPath)
 
 
-def why(found: Known) -> str:
+def why(found: FoundSigner) -> str:
     assert isinstance(found.signer, Unfit)
     return f"{found.signer.code} {found.signer.detail}"
 
@@ -275,7 +275,7 @@ def test_no_more_is_kept_than_there_is_room_for(
     for number in range(10):
         url = f"https://sti.example.com/{number}.pem"
         desk.publish(issued, url)
-        assert isinstance(desk.signers.find(url, desk.roots, at=desk.now), Known)
+        assert isinstance(desk.signers.find(url, desk.roots, at=desk.now), FoundSigner)
 
         assert len(desk.signers._judgements._judged) <= 3
 
