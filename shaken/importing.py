@@ -23,7 +23,7 @@ from trust.certificate import (
 )
 from trust.chain import Assembled, assemble
 from trust.claim_constraints import constraints_of
-from trust.findings import Finding, findings, is_public, not_presentable, public_keys
+from trust.findings import Finding, findings, is_published, not_presentable, published_keys
 from trust.keys import (
     MasterKeyError,
     MasterKeys,
@@ -83,10 +83,10 @@ class Importer:
     master: MasterKeys
     lab: bool
     known: Snapshot = EMPTY
-    public_keys: Container[str] = field(default_factory=public_keys)
+    published_keys: Container[str] = field(default_factory=published_keys)
     """Keys whose private half everybody knows."""
 
-    def read(self, upload: Upload, *, now: int) -> "Readable":
+    def read(self, upload: Upload, *, now: int) -> "ReadUpload":
         """Read an upload and hold it to the rules of its kind. `now` is Unix seconds.
 
         Opening an encrypted key may take seconds: call it before the transaction.
@@ -110,7 +110,7 @@ class Importer:
                 f" {certificate.not_before:%Y-%m-%d}. Have the CA issue it anew.",
             )
         if upload.kind is CertificateKind.STI:
-            if is_public(certificate, known=self.public_keys):
+            if is_published(certificate, published=self.published_keys):
                 raise CertificateRefused(
                     "public-key",
                     "The private key of this certificate is known to everybody: anybody could"
@@ -124,10 +124,10 @@ class Importer:
                 raise CertificateRefused(
                     "bad-x5u", "Only STI certificates have an x5u; leave it out.", field="x5u"
                 )
-        return Readable(upload, assembled, host_names(certificate))
+        return ReadUpload(upload, assembled, host_names(certificate))
 
     def add(
-        self, change: AuditedChange, readable: "Readable", *, scope: str | None, now: int
+        self, change: AuditedChange, read: "ReadUpload", *, scope: str | None, now: int
     ) -> "Imported":
         """Store what was read, with its audit.
 
@@ -138,11 +138,11 @@ class Importer:
         Raises CertificateRefused, UnknownTenant, AlreadyStored, StoredForOthers, Missed,
         MasterKeyError; then nothing is stored.
         """
-        upload, certificate = readable.upload, readable.assembled.certificate
+        upload, certificate = read.upload, read.assembled.certificate
         tenant = assigned_tenant(
             change.connection,
             upload.kind,
-            readable.names,
+            read.names,
             wanted=upload.tenant,
             called=certificate.subject,
         )
@@ -151,13 +151,13 @@ class Importer:
             _hold_replacement(before, upload, scope)
             if tenant not in {None, before.tenant}:
                 hold_in_place(change, before, known=self.known, tenant=tenant)
-        key, put_right = readable.assembled.private_key, readable.assembled.notes
+        key, put_right = read.assembled.private_key, read.assembled.put_right
         answered = None
         if key is None and (before is None or before.sealed_key is None):
-            found = self._find_key(change, readable, tenant=tenant, scope=scope)
+            found = self._find_key(change, read, tenant=tenant, scope=scope)
             key, answered = found.private_key, found.answered
             tenant, put_right = tenant or found.tenant, (*put_right, *found.notes)
-        row = self._row(readable, tenant=tenant, now=now)
+        row = self._row(read, tenant=tenant, now=now)
         if key is not None:
             master = master_key.bound_to(change.connection, self.master)
             row = replace(row, sealed_key=seal_private_key(master, key, record=row.id))
@@ -198,22 +198,20 @@ class Importer:
         return chain, ("The stored chain was longer, and was replaced.",)
 
     def _find_key(
-        self, change: AuditedChange, readable: "Readable", *, tenant: str | None, scope: str | None
+        self, change: AuditedChange, read: "ReadUpload", *, tenant: str | None, scope: str | None
     ) -> "_FoundKey":
         """Find the key of a certificate that came without: with its request, or with another one.
 
         Raises CertificateRefused, MasterKeyError.
         """
-        certificate, kind = readable.assembled.certificate, readable.upload.kind
-        taken = take_pending_key(
-            change, self.master, certificate, kind, readable.names, scope=scope
-        )
+        certificate, kind = read.assembled.certificate, read.upload.kind
+        taken = take_pending_key(change, self.master, certificate, kind, read.names, scope=scope)
         if taken is not None:
             return _FoundKey(taken.private_key, taken.answered.request.tenant, taken.answered)
-        if readable.upload.source is Source.ACME:
+        if read.upload.source is Source.ACME:
             # Whoever ended the attempt may have meant that its key is used no more.
             raise _no_key()
-        row = _of_same_key(change, readable, tenant=tenant, scope=scope)
+        row = _of_same_key(change, read, tenant=tenant, scope=scope)
         try:
             key = unseal_private_key(self.master, row.sealed_key or b"", record=row.id)
         except SealError as error:
@@ -221,16 +219,16 @@ class Importer:
         note = f"Its private key is that of certificate {row.id}, which is stored here."
         return _FoundKey(key, row.tenant, notes=(note,))
 
-    def _row(self, readable: "Readable", *, tenant: str | None, now: int) -> StoredCertificate:
-        upload, certificate = readable.upload, readable.assembled.certificate
+    def _row(self, read: "ReadUpload", *, tenant: str | None, now: int) -> StoredCertificate:
+        upload, certificate = read.upload, read.assembled.certificate
         authorised = certificate.tn_auth_list
         is_sti = upload.kind is CertificateKind.STI
-        found = () if is_sti else findings(certificate, known=self.public_keys)
+        found = () if is_sti else findings(certificate, published=self.published_keys)
         constraints = constraints_of(certificate.leaf) if is_sti else ()
         return StoredCertificate(
             id=certificate.fingerprint,
             kind=upload.kind,
-            names=readable.names,
+            names=read.names,
             subject=certificate.subject,
             issuer=certificate.issuer,
             serial=certificate.serial,
@@ -258,7 +256,7 @@ class Importer:
 
 
 @dataclass(frozen=True)
-class Readable:
+class ReadUpload:
     """An upload that was read: chain in order, key, and the host names it is for."""
 
     upload: Upload
@@ -283,7 +281,7 @@ class Imported:
     `answered` is the request that its key waited with, None: the key came along.
     """
 
-    certificate: StoredCertificate
+    row: StoredCertificate
     chain: str
     put_right: tuple[str, ...]
     answered: Answered | None = None
@@ -303,9 +301,9 @@ def import_certificate(
     stored), StoreError.
     """
     importer = Importer(master, lab=lab)
-    readable = importer.read(upload, now=now)
+    read = importer.read(upload, now=now)
     with changing(database, actor, now=now) as change:
-        return importer.add(change, readable, scope=None, now=now)
+        return importer.add(change, read, scope=None, now=now)
 
 
 def host_names(certificate: Certificate) -> tuple[str, ...]:
@@ -337,15 +335,15 @@ def _contents(upload: Upload) -> list[PemContents]:
 
 
 def _of_same_key(
-    change: Change, readable: Readable, *, tenant: str | None, scope: str | None
+    change: Change, read: ReadUpload, *, tenant: str | None, scope: str | None
 ) -> StoredCertificate:
     """Find a stored certificate that has the key of one that came without: a CA may issue twice.
 
     It is of the same kind, and of no other tenant. Raises CertificateRefused.
     """
-    kept = stored.find(change.connection, Filter(kind=readable.upload.kind, tenant=scope))
+    kept = stored.find(change.connection, Filter(kind=read.upload.kind, tenant=scope))
     rows = [row for row in kept if tenant is None or row.tenant in {None, tenant}]
-    found = stored.with_key(change.connection, rows, readable.assembled.certificate.spki_sha256)
+    found = stored.with_key(change.connection, rows, read.assembled.certificate.spki_sha256)
     if found is None:
         raise _no_key()
     return found

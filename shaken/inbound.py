@@ -63,8 +63,8 @@ class Inbound:
         resolver = SystemResolver(seconds=fetch.seconds * NAME_SHARE)
         self._fetcher = Fetcher(fetch, tls=TlsRoots(snapshot), resolve=resolver, agent=agent)
         stale = fetch.stale_seconds
-        self._chains = Shelf(database, CERTIFICATES, stale_seconds=stale, clock=time.time)
-        self._crls = Shelf(database, CRLS, stale_seconds=0, clock=time.time)
+        self._chain_shelf = Shelf(database, CERTIFICATES, stale_seconds=stale, clock=time.time)
+        self._crl_shelf = Shelf(database, CRLS, stale_seconds=0, clock=time.time)
         self._own = OwnChains(config.public_url, database, snapshot, clock=time.time)
         self._intermediates = OwnIntermediates(database, snapshot)
         self._alarm = Alarm(database, clock=time.time)
@@ -72,7 +72,7 @@ class Inbound:
         self.certificates = Repository(
             self._fetcher.fetch,
             policy=policy,
-            shelf=self._chains,
+            shelf=self._chain_shelf,
             local=self._own,
             on_alarm=self._alarm,
             bounds=Bounds(files=fetch.certificates, stale_seconds=stale),
@@ -82,7 +82,7 @@ class Inbound:
         self._lists = CrlCache(
             self._fetcher.fetch,
             policy=policy,
-            shelf=self._crls,
+            shelf=self._crl_shelf,
             bounds=Bounds(files=LISTS, stale_seconds=0),
             clock=time.time,
             random=random.random,
@@ -101,8 +101,8 @@ class Inbound:
     async def start(self) -> None:
         """Begin to fetch ahead."""
         await self._fetcher.start()
-        self._chains.start()
-        self._crls.start()
+        self._chain_shelf.start()
+        self._crl_shelf.start()
         await self.certificates.start()
         await self._lists.start()
 
@@ -113,7 +113,7 @@ class Inbound:
         await self._fetcher.close()
         self._own.close()
         self._intermediates.close()
-        for each in (self._chains, self._crls, self._alarm):
+        for each in (self._chain_shelf, self._crl_shelf, self._alarm):
             await asyncio.to_thread(each.close)
 
 

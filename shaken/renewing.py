@@ -50,10 +50,10 @@ class Keeper:
             replace=True,
         )
         try:
-            readable = importer.read(upload, now=now)
+            read = importer.read(upload, now=now)
             with changing(self.database, SYSTEM, now=now) as change:
-                imported = importer.add(change, readable, scope=None, now=now)
-                settle(change, imported.certificate.id)
+                imported = importer.add(change, read, scope=None, now=now)
+                settle(change, imported.row.id)
         except CertificateRefused as error:
             raise NotKept(error.detail) from error
         except UnknownTenant as error:

@@ -100,7 +100,7 @@ def fulfil(request: CertificateRequest, home: Home) -> StoredCertificate:
         done = import_certificate(
             database, home.keys(), upload, actor=SYSTEM, now=int(now.timestamp()), lab=False
         )
-    return done.certificate
+    return done.row
 
 
 def sign_with_all(store: Store, prepared: Prepared) -> None:

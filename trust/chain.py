@@ -33,11 +33,11 @@ MAX_NAME_LENGTH = 200
 
 @dataclass(frozen=True)
 class Assembled:
-    """A chain in order and the key of its leaf; `notes` tell a person what was put right."""
+    """A chain in order, the key of its leaf, and what was put right, as told to a person."""
 
     certificate: Certificate
     private_key: PrivateKey | None
-    notes: tuple[str, ...]
+    put_right: tuple[str, ...]
 
 
 def assemble(

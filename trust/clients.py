@@ -20,7 +20,7 @@ from OpenSSL import crypto
 
 from trust.certificate import UNREADABLE, Certificate, CertificateRefused, weak_signature
 from trust.chain import assemble
-from trust.findings import MIN_RSA_BITS, is_public, public_keys
+from trust.findings import MIN_RSA_BITS, is_published, published_keys
 from trust.pem import read_pem
 from trust.profiles import check_tls
 
@@ -84,7 +84,7 @@ def read_client_certificate(text: str, *, now: datetime) -> ClientCertificate:
 
 
 def _check_strength(certificate: Certificate) -> None:
-    if is_public(certificate, known=public_keys()):
+    if is_published(certificate, published=published_keys()):
         raise CertificateRefused(
             "public-key", f"The key of the certificate is known to everybody; {MAKE_ONE}."
         )

@@ -34,16 +34,16 @@ class Finding:
 
 
 @cache
-def public_keys() -> frozenset[str]:
+def published_keys() -> frozenset[str]:
     """Read the list of keys whose private half is known to everybody, as SHA-256 of the SPKI."""
     text = files("trust").joinpath("public_keys.txt").read_text("ascii")
     lines = (line.partition("#")[0].strip() for line in text.splitlines())
     return frozenset(line for line in lines if line)
 
 
-def findings(certificate: Certificate, *, known: Container[str]) -> tuple[Finding, ...]:
-    """Look a TLS certificate over; `known` holds the keys that `public_keys` lists."""
-    found = [*_key_findings(certificate, known), *_name_findings(certificate)]
+def findings(certificate: Certificate, *, published: Container[str]) -> tuple[Finding, ...]:
+    """Look a TLS certificate over; `published` holds the keys that `published_keys` lists."""
+    found = [*_key_findings(certificate, published), *_name_findings(certificate)]
     if algorithm := weak_signature(certificate.leaf):
         detail = f"it is signed with {algorithm}, which clients refuse; have it issued anew"
         found.append(Finding("weak-hash", detail))
@@ -59,13 +59,14 @@ def not_presentable(reason: str) -> Finding:
     return Finding(NOT_PRESENTABLE, f"{detail}; have it issued anew, or import a better chain")
 
 
-def root_findings(root: x509.Certificate, *, known: Container[str]) -> tuple[Finding, ...]:
-    """Look over the certificate of an authority that is to be trusted; `known` as in `findings`.
+def root_findings(root: x509.Certificate, *, published: Container[str]) -> tuple[Finding, ...]:
+    """Look over the certificate of an authority that is to be trusted.
 
-    What it has signed itself with is no matter: a root is trusted for what it is.
+    `published` is as in `findings`. What it has signed itself with is no matter: a root is trusted
+    for what it is.
     """
     found = []
-    if is_public(Certificate((root,)), known=known):
+    if is_published(Certificate((root,)), published=published):
         detail = "its private key is printed in public: anybody can issue certificates with it"
         found.append(Finding("public-key", detail))
     try:
@@ -94,17 +95,17 @@ def _may_issue(root: x509.Certificate) -> bool:
     return usage.key_cert_sign
 
 
-def is_public(certificate: Certificate, *, known: Container[str]) -> bool:
+def is_published(certificate: Certificate, *, published: Container[str]) -> bool:
     """Say whether the private key of this certificate is known to everybody."""
     try:
-        return certificate.spki_sha256 in known
+        return certificate.spki_sha256 in published
     except UNREADABLE:
         return False
 
 
-def _key_findings(certificate: Certificate, known: Container[str]) -> list[Finding]:
+def _key_findings(certificate: Certificate, published: Container[str]) -> list[Finding]:
     found = []
-    if is_public(certificate, known=known):
+    if is_published(certificate, published=published):
         detail = "its private key is printed in public: anybody can pose as this host; replace it"
         found.append(Finding("public-key", detail))
     if weakness := _weakness(certificate.leaf.public_key()):

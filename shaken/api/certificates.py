@@ -85,10 +85,10 @@ def create(call: ApiCall) -> Reply:
     lab = call.resources.config.signing.lab_urls
     importer = Importer(call.resources.master, lab=lab, known=call.snapshot)
     try:
-        readable = importer.read(_upload(call), now=call.now)
+        read = importer.read(_upload(call), now=call.now)
         with call.changing() as change:
-            done = importer.add(change, readable, scope=call.scope, now=call.now)
-            call.hold_to_scope(done.certificate.tenant, "tenant")
+            done = importer.add(change, read, scope=call.scope, now=call.now)
+            call.hold_to_scope(done.row.tenant, "tenant")
     except CertificateRefused as error:
         raise Problem(400, error.slug, error.detail, error.field) from error
     except UnknownTenant as error:
@@ -119,7 +119,7 @@ def create(call: ApiCall) -> Reply:
             " it anew with its key",
             id=error.dependent.certificate,
         ) from error
-    shown = record(call, done.certificate, chain=done.chain)
+    shown = record(call, done.row, chain=done.chain)
     notes = tuple(CertificateWarning("put-right", note) for note in done.notes)
     shown = msgspec.structs.replace(shown, warnings=(*shown.warnings, *notes))
     return Reply(shown, {"Location": f"/api/v1/certificates/{shown.id}"})

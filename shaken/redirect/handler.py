@@ -32,7 +32,7 @@ from sip.response import stateless_tag
 from sip.stages import Stages
 from trust.roots import Purpose
 
-_Signed = tuple[str, CallRecord]
+_Recorded = tuple[str, CallRecord]
 """An Identity, and what goes on record of it."""
 
 
@@ -112,7 +112,7 @@ class Redirect:
         """Sign or verify a call of one of the lines, or refuse it."""
         try:
             asked, work = self._read(request, source, lines, snapshot, to_tag)
-            yield
+            yield  # read, and its trunk is known
             do = self._verify if work is Direction.VERIFY else self._sign
             return (yield from do(asked))
         except _Refused as refused:
@@ -164,22 +164,24 @@ class Redirect:
         if iat is not None and not self._signer.is_fresh(iat, now=now):
             iat = None
         try:
-            signed = yield from self._signed(asked, invite.origin, iat)
+            recorded = yield from self._identities(asked, invite.origin, iat)
         except NotAllowed as error:
             raise _Refused(403, str(error)) from error
         except NotConfigured as error:
             raise _Refused(503, str(error)) from error
         except SigningError as error:
             raise _Refused(400, str(error)) from error
-        yield
-        identities = [identity for identity, _ in signed]
+        yield  # all of it is signed
+        identities = [identity for identity, _ in recorded]
         answer = answers.signed(asked.request, identities, asked.trunk.sip, to_tag=asked.to_tag)
         # Not before: a call that is refused in the end leaves no record of what was signed for it.
-        for _, record in signed:
+        for _, record in recorded:
             self._record(record)
         return answer
 
-    def _signed(self, asked: _Asked, origin: Party, iat: int | None) -> Stages[tuple[_Signed, ...]]:
+    def _identities(
+        self, asked: _Asked, origin: Party, iat: int | None
+    ) -> Stages[tuple[_Recorded, ...]]:
         """Sign for the caller, and that the call was diverted. Raises SigningError, _Refused.
 
         Where the caller's provider has signed already, only the diversion is; where nobody has, the
@@ -187,21 +189,21 @@ class Redirect:
         """
         invite, diverted = asked.invite, asked.invite.diverted
         if diverted is None:
-            return ((yield from self._signed_call(asked, origin, invite.destination, iat)),)
+            return ((yield from self._sign_call(asked, origin, invite.destination, iat)),)
         callers = claimed_callers(invite.identities)
         if callers and origin not in callers:
             # RFC 8946 §4.1 has a `div` repeat who called. What the PASSporT says of that is not
             # verified here, so it counts only where the INVITE says the same.
             why = "the call's Identity is of another caller than the INVITE: no diversion is signed"
             raise _Refused(403, why)
-        diversion = yield from self._signed_diversion(asked, origin, diverted, iat)
+        diversion = yield from self._sign_diversion(asked, origin, diverted, iat)
         if callers:
             return (diversion,)
-        return (yield from self._signed_call(asked, origin, diverted, iat)), diversion
+        return (yield from self._sign_call(asked, origin, diverted, iat)), diversion
 
-    def _signed_call(
+    def _sign_call(
         self, asked: _Asked, origin: Party, destination: Party, iat: int | None
-    ) -> Stages[_Signed]:
+    ) -> Stages[_Recorded]:
         trunk, snapshot, wanted = asked.trunk, asked.snapshot, asked.invite.wanted
         signed = yield from self._signer.sign_call_in_stages(
             OutboundCall(
@@ -214,9 +216,9 @@ class Redirect:
         )
         return signed.identity, signed_record(signed, asked.asker)
 
-    def _signed_diversion(
+    def _sign_diversion(
         self, asked: _Asked, origin: Party, diverted: Party, iat: int | None
-    ) -> Stages[_Signed]:
+    ) -> Stages[_Recorded]:
         invite, snapshot = asked.invite, asked.snapshot
         signed = yield from self._signer.sign_diversion_in_stages(
             origin,

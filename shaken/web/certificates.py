@@ -65,7 +65,7 @@ ORDERS = {
 
 
 @dataclass(frozen=True)
-class Wish:
+class Wanted:
     """Which rows of which list are asked for."""
 
     tab: str
@@ -75,7 +75,7 @@ class Wish:
     number: int
 
     @classmethod
-    def of(cls, query: Mapping[str, str]) -> "Wish":
+    def of(cls, query: Mapping[str, str]) -> "Wanted":
         """Read the query of an address; what is not understood is left out."""
         tab, order, number = query.get("tab", ""), query.get("order", ""), query.get("page", "")
         status = query.get("status", "")
@@ -112,14 +112,14 @@ class Wish:
 
 def listing(call: PageCall) -> Answer:
     """Show one tab."""
-    wish = Wish.of(call.query)
+    wanted = Wanted.of(call.query)
     context = {
-        "wish": wish,
-        "tabs": tabs_of(call, here=wish.tab),
-        "about": ABOUT[wish.tab][1],
+        "wanted": wanted,
+        "tabs": tabs_of(call, here=wanted.tab),
+        "about": ABOUT[wanted.tab][1],
         "statuses": [("", "any"), *((each.value, each.value.replace("-", " ")) for each in Status)],
     }
-    return View("certificates.html", {**context, **_certificates(call, wish, _visible(call))})
+    return View("certificates.html", {**context, **_certificates(call, wanted, _visible(call))})
 
 
 def tabs_of(call: PageCall, *, here: str) -> Sequence[tuple[str, str, int, bool]]:
@@ -141,18 +141,18 @@ def _visible(call: PageCall) -> list[StoredCertificate]:
 
 
 def _certificates(
-    call: PageCall, wish: Wish, rows: Sequence[StoredCertificate]
+    call: PageCall, wanted: Wanted, rows: Sequence[StoredCertificate]
 ) -> dict[str, object]:
-    words = wish.search.lower().split()
+    words = wanted.search.lower().split()
     found = [
         row
         for row in rows
-        if row.kind.value == wish.tab
-        and (not wish.status or status_of(row, now=call.now).value == wish.status)
+        if row.kind.value == wanted.tab
+        and (not wanted.status or status_of(row, now=call.now).value == wanted.status)
         and _holds(row, words)
     ]
-    found.sort(key=_ORDERS[wish.order])
-    number, shown = page_of(found, wish.number)
+    found.sort(key=_ORDERS[wanted.order])
+    number, shown = page_of(found, wanted.number)
     with call.resources.database.reading() as connection:
         items = records(call, connection, shown)
     by_id = {row.id: row for row in shown}

@@ -12,7 +12,7 @@ from shaken.assignment import UnknownTenant
 from shaken.audit import AuditedChange, Unchanged
 from shaken.certificates import Missed
 from shaken.credentials import Role
-from shaken.importing import Imported, Importer, Readable, StoredForOthers
+from shaken.importing import Imported, Importer, ReadUpload, StoredForOthers
 from shaken.web import requests
 from shaken.web.certificate import links_of
 from shaken.web.certificate_words import KINDS, common_name, key_words, title_of, told
@@ -64,18 +64,18 @@ def take(call: PageCall) -> Answer:
         draft = read_draft(form, kept, now=call.now)
         if form.text("step") == "mend":
             return _form(call, draft, {})
-        readable = _read(call, draft)
+        read = _read(call, draft)
         if form.text("step") != "store":
-            return _preview(call, draft, _rehearse(call, readable))
-        done = _store(call, readable)
+            return _preview(call, draft, _rehearse(call, read))
+        done = _store(call, read)
     except CertificateRefused as error:
         return _form(call, draft, {_FIELDS[error.field]: error.detail}, status=422)
     except _Wrong as wrong:
         return _form(call, draft, {wrong.field: wrong.detail}, status=422)
     fulfilled = " Its request is fulfilled." if done.answered else ""
     return Redirect(
-        f"{LIST}/{done.certificate.id}",
-        f"{title_of(done.certificate)} is imported and in use.{fulfilled}",
+        f"{LIST}/{done.row.id}",
+        f"{title_of(done.row)} is imported and in use.{fulfilled}",
     )
 
 
@@ -109,7 +109,7 @@ def _importer(call: PageCall) -> Importer:
     return Importer(call.resources.master, lab=lab, known=call.snapshot)
 
 
-def _read(call: PageCall, draft: Draft) -> Readable:
+def _read(call: PageCall, draft: Draft) -> ReadUpload:
     """Read a draft by the rules of its kind. Raises CertificateRefused, _Wrong."""
     upload = draft.upload()
     try:
@@ -120,11 +120,11 @@ def _read(call: PageCall, draft: Draft) -> Readable:
     return _importer(call).read(replace(upload, tenant=tenant), now=call.now)
 
 
-def _rehearse(call: PageCall, readable: Readable) -> Imported:
+def _rehearse(call: PageCall, read: ReadUpload) -> Imported:
     """Say what an import would store, and store nothing. Raises CertificateRefused, _Wrong."""
     done: list[Imported] = []
     with call.changing() as change:
-        done.append(_add(call, change, readable))
+        done.append(_add(call, change, read))
         _undo()
     return done[0]
 
@@ -134,16 +134,16 @@ def _undo() -> None:
     raise Unchanged
 
 
-def _store(call: PageCall, readable: Readable) -> Imported:
+def _store(call: PageCall, read: ReadUpload) -> Imported:
     """Store what was read. Raises CertificateRefused, _Wrong."""
     with call.changing() as change:
-        return _add(call, change, readable)
+        return _add(call, change, read)
 
 
-def _add(call: PageCall, change: AuditedChange, readable: Readable) -> Imported:
+def _add(call: PageCall, change: AuditedChange, read: ReadUpload) -> Imported:
     try:
-        done = _importer(call).add(change, readable, scope=call.scope, now=call.now)
-        call.hold_to_scope(done.certificate.tenant, "tenant")
+        done = _importer(call).add(change, read, scope=call.scope, now=call.now)
+        call.hold_to_scope(done.row.tenant, "tenant")
     except UnknownTenant as error:
         raise _Wrong("tenant", "No tenant has this address. Create the tenant first.") from error
     except AlreadyStored as error:
@@ -168,8 +168,8 @@ def _add(call: PageCall, change: AuditedChange, readable: Readable) -> Imported:
 def _preview(call: PageCall, draft: Draft, done: Imported) -> View:
     """Show what was understood, to be confirmed."""
     certificate = Certificate.of_pem(done.chain)
-    shown = record(call, done.certificate, chain=done.chain)
-    links, is_complete = links_of(call, certificate, done.certificate.kind)
+    shown = record(call, done.row, chain=done.chain)
+    links, is_complete = links_of(call, certificate, done.row.kind)
     answered = done.answered
     context = {
         **_asked(call),
@@ -178,8 +178,8 @@ def _preview(call: PageCall, draft: Draft, done: Imported) -> View:
         "draft": draft,
         "kept": _sealed(call, draft),
         "one": shown,
-        "title": title_of(done.certificate),
-        "kind": KINDS[done.certificate.kind],
+        "title": title_of(done.row),
+        "kind": KINDS[done.row.kind],
         "put_right": done.put_right,
         "warnings": [told(each.slug, each.detail) for each in shown.warnings],
         "links": links,

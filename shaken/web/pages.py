@@ -49,8 +49,10 @@ from shaken.web.security import (
     HEADERS,
     NO_STORE,
     SECURE_COOKIE,
+    foreign_form,
+    hold_role,
+    hold_transport,
     is_led_here,
-    is_of_own_site,
 )
 from shaken.web.sessions import Session, Sessions
 from shaken.web.signing_in import (
@@ -146,7 +148,7 @@ class AdminPages:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 peer = self._peer(request)
-                _hold_transport(request, peer)
+                hold_transport(request.method, request.headers, peer)
                 response = await answer(request, peer)
             except Problem as problem:
                 response = self._error(request, problem)
@@ -171,18 +173,18 @@ class AdminPages:
         who = None if session is None else self._credential(session, peer)
         if session is None or who is None:
             return self._to_sign_in(request)
-        _hold_role(page, who)
+        hold_role(page, who)
         refuse_nul(request.match_info, request.query)
         form = Submitted()
         if request.method == "POST":
             form = await read_form(request)
             if not session.made(form.text("csrf")):
-                raise _foreign_form()
+                raise foreign_form()
             # Asked again: while the form arrived the credential may have been revoked.
             who = self._credential(session, peer)
             if who is None:
                 return self._to_sign_in(request)
-            _hold_role(page, who)
+            hold_role(page, who)
         call = PageCall(
             resources=self._resources,
             snapshot=self._snapshots.current,
@@ -298,7 +300,7 @@ class AdminPages:
         session = await self._session(request, int(self._clock()))
         if session is not None:
             if not session.made((await read_form(request, most=MAX_SMALL)).text("csrf")):
-                raise _foreign_form()
+                raise foreign_form()
             await self._end(session, peer, int(self._clock()))
             _log.info("%s from %s signed out", session.credential, peer.address)
         response = _see_other(f"{SIGN_IN}?why=out")
@@ -371,29 +373,6 @@ class AdminPages:
         return came_by_https(request.remote or "", request.headers, self._trusted, tls=tls)
 
 
-def _hold_transport(request: web.Request, peer: Peer) -> None:
-    """Refuse what others could read or send. Raises Problem."""
-    if not peer.confidential:
-        raise Problem(
-            403,
-            "insecure-transport",
-            "These pages are not shown over plain HTTP, where others can read along. Open them with"
-            " https, or on the machine itself. If a proxy in front speaks https, name it in [http]"
-            " trusted_proxies, and let it send X-Forwarded-Proto.",
-        )
-    if request.method == "POST" and not is_of_own_site(request.headers):
-        raise _foreign_form()
-
-
-def _foreign_form() -> Problem:
-    return Problem(
-        403,
-        "foreign-form",
-        "This form does not come from your session's own pages, so nothing was done. Go back,"
-        " load the page anew and send it again.",
-    )
-
-
 def _after_the_fact(what: str, write: Callable[[], None]) -> None:
     """Write what tells of something; a store that fails now makes no error of what was done.
 
@@ -403,15 +382,6 @@ def _after_the_fact(what: str, write: Callable[[], None]) -> None:
         write()
     except StoreError as error:
         _log.error("%s is not written: %s", what, error)
-
-
-def _hold_role(page: Page, who: Credential) -> None:
-    if not page.permits(who.role):
-        raise Problem(
-            403,
-            "forbidden",
-            f"Your credential ({who.name}) may look, but change nothing. Ask an administrator.",
-        )
 
 
 def _see_other(path: str) -> web.Response:

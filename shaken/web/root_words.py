@@ -11,7 +11,7 @@ from cryptography import x509
 
 from shaken.certificates import Status, status_of
 from shaken.web.certificate_words import SHOWN_ID, Told, common_name
-from trust.findings import public_keys, root_findings
+from trust.findings import published_keys, root_findings
 from trust.roots import Purpose, Root, Shipper
 
 USES: Mapping[Purpose, tuple[str, str]] = {
@@ -161,7 +161,7 @@ def warnings_of(root: Root, *, now: int) -> Sequence[Told]:
     """Say what an administrator should know of a root before it is trusted."""
     found = [_DATED[status]] if (status := status_of(root, now=now)) in _DATED else []
     certificate = x509.load_pem_x509_certificate(root.pem.encode())
-    for finding in root_findings(certificate, known=public_keys()):
+    for finding in root_findings(certificate, published=published_keys()):
         title, advice = _FINDINGS[finding.slug]
         detail = f"{finding.detail[:1].upper()}{finding.detail[1:]}."
         tone = "bad" if finding.slug in _SERIOUS else "warn"

@@ -59,7 +59,7 @@ ACTIONS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Wish:
+class Wanted:
     """Which roots of which list are asked for."""
 
     purpose: Purpose
@@ -68,7 +68,7 @@ class Wish:
     number: int
 
     @classmethod
-    def of(cls, query: Mapping[str, str]) -> "Wish":
+    def of(cls, query: Mapping[str, str]) -> "Wanted":
         """Read the query of an address; what is not understood is left out."""
         state = query.get("state", "")
         return cls(
@@ -137,18 +137,18 @@ def rows_of(call: PageCall, purpose: Purpose) -> Sequence[Root]:
 
 def listing(call: PageCall) -> Answer:
     """Show one list."""
-    wish = Wish.of(call.query)
-    rows = rows_of(call, wish.purpose)
-    found = [root for root in rows if _is_wanted(root, wish, now=call.now)]
-    number, shown = page_of(found, wish.number)
-    other = Purpose.TLS if wish.purpose is Purpose.STI else Purpose.STI
+    wanted = Wanted.of(call.query)
+    rows = rows_of(call, wanted.purpose)
+    found = [root for root in rows if _is_wanted(root, wanted, now=call.now)]
+    number, shown = page_of(found, wanted.number)
+    other = Purpose.TLS if wanted.purpose is Purpose.STI else Purpose.STI
     with call.resources.database.reading() as connection:
-        edition = stored.applied_edition(connection, wish.purpose)
-        upgrades = _upgrades(call, connection, wish.purpose)
+        edition = stored.applied_edition(connection, wanted.purpose)
+        upgrades = _upgrades(call, connection, wanted.purpose)
     context = {
-        "wish": wish,
-        "use": USES[wish.purpose],
-        "tabs": [_tab(call, purpose, wish.purpose) for purpose in USES],
+        "wanted": wanted,
+        "use": USES[wanted.purpose],
+        "tabs": [_tab(call, purpose, wanted.purpose) for purpose in USES],
         "filters": [("", "any"), *FILTERS.items()],
         "counts": Counter(state_of(root).value for root in rows),
         "words": {state.value: words for state, words in STATES.items()},
@@ -157,8 +157,8 @@ def listing(call: PageCall) -> Answer:
         "number": number,
         "pages": pages_of(len(found)),
         "total": len(found),
-        "elsewhere": sum(_is_wanted(root, wish, now=call.now) for root in rows_of(call, other)),
-        "other": (USES[other][0], wish.path(purpose=other.value)),
+        "elsewhere": sum(_is_wanted(root, wanted, now=call.now) for root in rows_of(call, other)),
+        "other": (USES[other][0], wanted.path(purpose=other.value)),
         "edition": edition,
         "upgrades": upgrades,
         "may_change": may_change(call),
@@ -182,18 +182,18 @@ def _tab(call: PageCall, purpose: Purpose, here: Purpose) -> tuple[str, str, int
     return list_path(purpose), USES[purpose][0], len(trusted), purpose is here
 
 
-def _is_wanted(root: Root, wish: Wish, *, now: int) -> bool:
+def _is_wanted(root: Root, wanted: Wanted, *, now: int) -> bool:
     text = f"{root.subject}\n{root.id}\n{grouped(root.id)}".lower()
-    words = wish.search.lower().split()
-    return fits(root, wish.state, now=now) and all(word in text for word in words)
+    words = wanted.search.lower().split()
+    return fits(root, wanted.state, now=now) and all(word in text for word in words)
 
 
 def _upgrades(call: PageCall, connection: Connection, purpose: Purpose) -> Sequence[Upgrade]:
     """Tell of the last editions of the shipped list; as the audit is, it is not for tenants."""
     if call.scope is not None:
         return ()
-    wanted = AuditFilter(action=Action.ROOTS_FOLLOW.value, subject=purpose.value)
-    entries = find_entries(connection, wanted, before=None, limit=MAX_UPGRADES)
+    followed = AuditFilter(action=Action.ROOTS_FOLLOW.value, subject=purpose.value)
+    entries = find_entries(connection, followed, before=None, limit=MAX_UPGRADES)
     names = {root.id: name_of(root) for root in rows_of(call, purpose)}
     told = []
     for entry in entries:
@@ -206,7 +206,7 @@ def _upgrades(call: PageCall, connection: Connection, purpose: Purpose) -> Seque
     return told
 
 
-def wanted(call: PageCall, purpose: Purpose, identity: str) -> Root | None:
+def find_root(call: PageCall, purpose: Purpose, identity: str) -> Root | None:
     """Find a root of the snapshot, a deleted one too. Raises Problem for what is no id."""
     identity = read_id(identity, "root")
     rows = call.snapshot.root_rows.rows.values()
@@ -216,7 +216,7 @@ def wanted(call: PageCall, purpose: Purpose, identity: str) -> Root | None:
 def _named(call: PageCall) -> Root:
     """Find the root that a path names."""
     text = call.path["purpose"]
-    root = wanted(call, purpose_of(text), call.path["id"])
+    root = find_root(call, purpose_of(text), call.path["id"])
     if root is None or root.purpose.value != text:
         raise no_page()
     return root

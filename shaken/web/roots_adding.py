@@ -12,7 +12,7 @@ from shaken.credentials import Role
 from shaken.web.certificate_words import Told, common_name, grouped, key_words
 from shaken.web.drafts import Draft, Secrets, read_draft
 from shaken.web.root_words import SHIPPERS, USES, name_of, warnings_of
-from shaken.web.roots import LIST, list_path, path_of, purpose_of, wanted
+from shaken.web.roots import LIST, find_root, list_path, path_of, purpose_of
 from shaken.web.routes import Answer, Page, PageCall, Redirect, View
 from shaken.web.words import plural
 from trust.certificate import CertificateRefused, subject_of
@@ -152,7 +152,7 @@ def _title(piece: str) -> str:
 
 
 def _offer(call: PageCall, number: int, root: Root) -> Offer:
-    outcome, detail = _outcome(wanted(call, root.purpose, root.id))
+    outcome, detail = _outcome(find_root(call, root.purpose, root.id))
     return Offer(
         number,
         root,

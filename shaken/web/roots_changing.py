@@ -19,13 +19,13 @@ from shaken.web.root_words import USES, State, name_of, state_of
 from shaken.web.roots import (
     LIST,
     WORDS,
+    find_root,
     list_path,
     path_of,
     purpose_of,
     relying_on,
     relying_words,
     rows_of,
-    wanted,
 )
 from shaken.web.routes import Answer, Page, PageCall, Redirect, View
 from shaken.web.words import plural
@@ -102,7 +102,7 @@ def change(call: PageCall) -> Answer:
     ids = tuple(dict.fromkeys(text.lower() for text in form.texts("id")))[:MAX_CHANGED]
     if deed is None or not ids:
         return Redirect(list_path(purpose), "Nothing was selected, so nothing was changed.")
-    rows = [_there(wanted(call, purpose, identity)) for identity in ids]
+    rows = [_there(find_root(call, purpose, identity)) for identity in ids]
     apt = [root for root in rows if state_of(root) in deed.applies]
     if not apt:
         words = f"What you selected cannot be {deed.done}, or is so already."

@@ -1,7 +1,12 @@
-"""What keeps other sites out of the admin pages: headers of answers, and who may send a form."""
+"""What keeps others out of the admin pages: headers of answers, and what is refused."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
+
+from shaken.api.peer import Peer
+from shaken.api.problems import Problem
+from shaken.credentials import Credential
+from shaken.web.routes import Page
 
 COOKIE, SECURE_COOKIE = "shaken-session", "__Host-shaken-session"
 """The cookie of a session over plain HTTP on this machine, and over https (RFC 6265bis §4.1.3).
@@ -54,3 +59,37 @@ def is_of_own_site(headers: Mapping[str, str]) -> bool:
         return origin is None or urlsplit(origin).netloc == headers.get("Host")
     except ValueError:
         return False
+
+
+def hold_transport(method: str, headers: Mapping[str, str], peer: Peer) -> None:
+    """Refuse what others could read or send. Raises Problem."""
+    if not peer.confidential:
+        raise Problem(
+            403,
+            "insecure-transport",
+            "These pages are not shown over plain HTTP, where others can read along. Open them with"
+            " https, or on the machine itself. If a proxy in front speaks https, name it in [http]"
+            " trusted_proxies, and let it send X-Forwarded-Proto.",
+        )
+    if method == "POST" and not is_of_own_site(headers):
+        raise foreign_form()
+
+
+def foreign_form() -> Problem:
+    """Make what is said of a form that no page of the session has sent."""
+    return Problem(
+        403,
+        "foreign-form",
+        "This form does not come from your session's own pages, so nothing was done. Go back,"
+        " load the page anew and send it again.",
+    )
+
+
+def hold_role(page: Page, who: Credential) -> None:
+    """Refuse a page that is not for this credential's role. Raises Problem."""
+    if not page.permits(who.role):
+        raise Problem(
+            403,
+            "forbidden",
+            f"Your credential ({who.name}) may look, but change nothing. Ask an administrator.",
+        )

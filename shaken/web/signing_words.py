@@ -41,8 +41,8 @@ WHY: Mapping[Why, str] = {
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A step of signing: what it is about and what was found; `tone` is good, warn or bad."""
+class Paragraph:
+    """What a page says of a step: what it is about, what was found; `tone` is good, warn or bad."""
 
     title: str
     lines: Sequence[str]
@@ -60,12 +60,12 @@ class Candidate:
     words: str
 
 
-def parties_stage(trunk: Trunk | None, tenant: Tenant | None) -> Stage:
+def parties_paragraph(trunk: Trunk | None, tenant: Tenant | None) -> Paragraph:
     """Say whose call it is."""
     whose = "It is no tenant's in particular: none is named." if tenant is None else ""
     if trunk is None:
         named = f"The tenant is {tenant.address}." if tenant is not None else whose
-        return Stage(
+        return Paragraph(
             "Trunk and tenant",
             ("As with a signer's credential that is bound to no trunk.", named),
         )
@@ -75,16 +75,16 @@ def parties_stage(trunk: Trunk | None, tenant: Tenant | None) -> Stage:
     if trunk.networks:
         networks = ", ".join(map(str, trunk.networks))
         lines.append(f"Its PBX must ask from {networks}; who tries it here need not.")
-    return Stage("Trunk and tenant", lines)
+    return Paragraph("Trunk and tenant", lines)
 
 
-def numbers_stage(parties: Sequence[tuple[str, str, str]], country: str | None) -> Stage:
+def numbers_paragraph(parties: Sequence[tuple[str, str, str]], country: str | None) -> Paragraph:
     """Say how each party was made canonical: its claim, what was typed, what became of it."""
     lines = [
         f"{claim}: {typed} is {canonical}, {_how(typed, canonical, country)}."
         for claim, typed, canonical in parties
     ]
-    return Stage("Numbers (RFC 8224 §8.3)", lines)
+    return Paragraph("Numbers (RFC 8224 §8.3)", lines)
 
 
 def _how(typed: str, canonical: str, country: str | None) -> str:
@@ -99,18 +99,22 @@ def _how(typed: str, canonical: str, country: str | None) -> str:
     return f"read as a national number of {country}"
 
 
-def attestation_stage(call: OutboundCall, trunk: Trunk | None, tenant: Tenant | None) -> Stage:
+def attestation_paragraph(
+    call: OutboundCall, trunk: Trunk | None, tenant: Tenant | None
+) -> Paragraph:
     """Say which attestation, and why; what is not allowed is left to who signs to refuse."""
     policy = policy_of(trunk)
     numbers = OwnNumbers(() if tenant is None else tenant.numbers)
-    orig = call.orig.tn if isinstance(call.orig.tn, str) else None
+    orig = call.orig.number
     wanted = policy.default if call.attest is None else call.attest
     if call.attest is not None:
         lines = [f"The request asks for {wanted}."]
     elif trunk is not None:
         lines = [f"The request names none, so the trunk's own counts: {wanted}."]
     else:
-        return Stage("Attestation", ("The request names none, and there is no trunk to do so.",))
+        return Paragraph(
+            "Attestation", ("The request names none, and there is no trunk to do so.",)
+        )
     standing = standing_of(orig, numbers)
     if standing is Standing.UNLISTED:
         lines.append("The tenant lists no numbers, so nothing lowers it.")
@@ -118,7 +122,7 @@ def attestation_stage(call: OutboundCall, trunk: Trunk | None, tenant: Tenant | 
         lines.append(f"{orig} is one of the numbers that the tenant lists, so it has this level.")
     else:
         lines.append(_foreign(str(call.orig), policy, trunk))
-    return Stage("Attestation", lines)
+    return Paragraph("Attestation", lines)
 
 
 def _foreign(orig: str, policy: AttestPolicy, trunk: Trunk | None) -> str:
@@ -130,13 +134,13 @@ def _foreign(orig: str, policy: AttestPolicy, trunk: Trunk | None) -> str:
     return f"{whose}, and {who} {gets} {policy.foreign.value} at most (foreign_attest)."
 
 
-def attested(stage: Stage, attest: str) -> Stage:
+def attested(paragraph: Paragraph, attest: str) -> Paragraph:
     """Add the level that was signed with."""
     level = f"So the call is attested {attest}, {ATTEST_WORDS[Attest(attest).value]}."
-    return Stage(stage.title, (*stage.lines, level))
+    return Paragraph(paragraph.title, (*paragraph.lines, level))
 
 
-def claims_stage(call: OutboundCall, trunk: Trunk | None, now: int) -> Stage:
+def claims_paragraph(call: OutboundCall, trunk: Trunk | None, now: int) -> Paragraph:
     """Say what else is claimed: when, and from where."""
     when = f"iat is {now}, now." if call.iat is None else f"iat is {call.iat}, as typed."
     if call.origid is not None:
@@ -145,22 +149,22 @@ def claims_stage(call: OutboundCall, trunk: Trunk | None, now: int) -> Stage:
         whence = f"origid is {trunk.origid}, which stands for the trunk."
     else:
         whence = "origid is neither typed, nor is there a trunk that has one."
-    return Stage("Time and origin", (when, whence))
+    return Paragraph("Time and origin", (when, whence))
 
 
-def certificate_stage(appraisals: Sequence[Appraisal], tenant: Tenant | None) -> Stage:
+def certificate_paragraph(appraisals: Sequence[Appraisal], tenant: Tenant | None) -> Paragraph:
     """Say by which rule the certificate was chosen, nothing where none is."""
     chosen = next((each for each in appraisals if each.why is Why.CHOSEN), None)
     if chosen is None:
-        return Stage("Certificate", ())
+        return Paragraph("Certificate", ())
     several = "" if len(appraisals) == 1 else f"Of {len(appraisals)} STI certificates "
     if chosen.own:
         usable = sum(each.own and each.why in {Why.CHOSEN, Why.OLDER} for each in appraisals)
         latest = " Of its own it is the one that is valid since the latest." if usable > 1 else ""
-        return Stage("Certificate", (sentence(f"{several}the tenant's own.") + latest,))
+        return Paragraph("Certificate", (sentence(f"{several}the tenant's own.") + latest,))
     nobodys, none = "the call is no tenant's in particular", "the tenant has none that is valid now"
     since = nobodys if tenant is None else none
-    return Stage("Certificate", (sentence(f"{several}the first one available, since {since}"),))
+    return Paragraph("Certificate", (sentence(f"{several}the first one available, since {since}"),))
 
 
 def candidates(
@@ -187,23 +191,23 @@ def _when(appraisal: Appraisal) -> str:
     return ""
 
 
-def x5u_stage(row: StoredCertificate | None, x5u: str | None) -> Stage:
+def x5u_paragraph(row: StoredCertificate | None, x5u: str | None) -> Paragraph:
     """Say where verifiers fetch the certificate, nothing where there is no URL."""
     title = "Where verifiers fetch it (x5u)"
     if row is None or x5u is None:
-        return Stage(title, ())
+        return Paragraph(title, ())
     whose = "named at its import" if row.x5u is not None else "published by this service"
     try:
         check_x5u(x5u, lab=False)
     except ValueError as error:
         lines = (f"{x5u}, {whose}.", f"Carriers would not fetch it: {error}.")
-        return Stage(title, lines, "warn")
-    return Stage(title, (f"{x5u}, {whose}.",))
+        return Paragraph(title, lines, "warn")
+    return Paragraph(title, (f"{x5u}, {whose}.",))
 
 
-def signature_stage(signed: Signed) -> Stage:
+def signature_paragraph(signed: Signed) -> Paragraph:
     """Say what was signed with."""
-    return Stage(
+    return Paragraph(
         "Signature",
         (f"Signed with the key of certificate {signed.certificate[:16]}… (ES256).",),
     )

@@ -38,7 +38,7 @@ from shaken.tenants import Tenant, Trunk
 from shaken.web import signing_words as words
 from shaken.web.asking import lines
 from shaken.web.routes import Answer, Later, Page, PageCall, View
-from shaken.web.signing_words import Candidate, Stage
+from shaken.web.signing_words import Candidate, Paragraph
 from shaken.web.trying import SIGN, find_trunk, trunk_options, typed_of
 from shaken.web.words import sentence
 from sip.identity import parse_identities
@@ -82,7 +82,7 @@ class Trial:
 
     asked: StirAsked
     tenant: Tenant | None
-    stages: Sequence[Stage]
+    paragraphs: Sequence[Paragraph]
     candidates: Sequence[Candidate]
     others: int
     """Candidates that are not shown."""
@@ -115,8 +115,8 @@ def sign(call: PageCall) -> Answer | Later:
             _, signed = at_once(call.desk.signing.sign_and_record_in_stages(asked))
         except (SigningError, StirError) as error:
             refusal = refusal_of(error) if isinstance(error, SigningError) else error
-            stages = _failed(trial, _said(refusal), *_place(trial, error))
-            return _page(call, typed, _errors(refusal), trial=trial, stages=stages)
+            paragraphs = _failed(trial, _said(refusal), *_place(trial, error))
+            return _page(call, typed, _errors(refusal), trial=trial, paragraphs=paragraphs)
         return await asyncio.to_thread(_show, call, typed, trial, signed)
 
     return signing
@@ -125,16 +125,18 @@ def sign(call: PageCall) -> Answer | Later:
 def _show(call: PageCall, typed: Mapping[str, str], trial: Trial, signed: Signed) -> Answer:
     """Write the audit, then show the signature. Raises StoreError, and shows nothing."""
     _tell(call, trial, signed)
-    stages = [
-        words.attested(stage, signed.claims.attest) if stage.title == "Attestation" else stage
-        for stage in trial.stages
+    paragraphs = [
+        words.attested(paragraph, signed.claims.attest)
+        if paragraph.title == "Attestation"
+        else paragraph
+        for paragraph in trial.paragraphs
     ]
     return _page(
         call,
         typed,
         {},
         trial=trial,
-        stages=[*stages, words.signature_stage(signed)],
+        paragraphs=[*paragraphs, words.signature_paragraph(signed)],
         made=_made(call, trial.asked, signed),
     )
 
@@ -145,7 +147,7 @@ def _page(
     errors: Mapping[str, str],
     *,
     trial: Trial | None = None,
-    stages: Sequence[Stage] = (),
+    paragraphs: Sequence[Paragraph] = (),
     made: Made | None = None,
 ) -> View:
     context = {
@@ -153,7 +155,7 @@ def _page(
         "errors": {name: text for name, text in errors.items() if name in FIELDS or not name},
         "trunks": trunk_options(call, "none: a signer's credential of no trunk"),
         "attest": ATTEST_OPTIONS,
-        "stages": stages,
+        "paragraphs": paragraphs,
         "trial": trial,
         "made": made,
         "is_more": any(typed[name] or name in errors for name in MORE),
@@ -202,15 +204,15 @@ def _trial(call: PageCall, asked: StirAsked, typed: Mapping[str, str]) -> Trial:
         lambda one: call.scope in {None, one.tenant},
     )
     x5u = None if row is None else signer.x5u_of(row)
-    stages = (
-        words.parties_stage(trunk, tenant),
-        words.numbers_stage(_parties(typed, country), country),
-        words.attestation_stage(wanted, trunk, tenant),
-        words.claims_stage(wanted, trunk, call.now),
-        words.certificate_stage(appraisals, tenant),
-        words.x5u_stage(row, x5u),
+    paragraphs = (
+        words.parties_paragraph(trunk, tenant),
+        words.numbers_paragraph(_parties(typed, country), country),
+        words.attestation_paragraph(wanted, trunk, tenant),
+        words.claims_paragraph(wanted, trunk, call.now),
+        words.certificate_paragraph(appraisals, tenant),
+        words.x5u_paragraph(row, x5u),
     )
-    return Trial(asked, tenant, stages, shown, others, row is not None, x5u)
+    return Trial(asked, tenant, paragraphs, shown, others, row is not None, x5u)
 
 
 def _parties(typed: Mapping[str, str], country: str | None) -> list[tuple[str, str, str]]:
@@ -288,26 +290,26 @@ def _said(error: StirError) -> str:
     return sentence(error.detail or error.variables[-1])
 
 
-def _failed(trial: Trial, why: str, title: str, advice: str) -> list[Stage]:
+def _failed(trial: Trial, why: str, title: str, advice: str) -> list[Paragraph]:
     """Show how far the call came: what comes after the step that failed was not done."""
-    found: list[Stage] = []
-    for stage in trial.stages:
-        if stage.title != title:
-            found.append(stage)
+    found: list[Paragraph] = []
+    for paragraph in trial.paragraphs:
+        if paragraph.title != title:
+            found.append(paragraph)
             continue
-        found.append(Stage(title, (*stage.lines, why), "bad", advice))
+        found.append(Paragraph(title, (*paragraph.lines, why), "bad", advice))
         break
     return found
 
 
 def _place(trial: Trial, error: SigningError | StirError) -> tuple[str, str]:
     """Say at which step a call was refused, and what to do."""
-    who, _, attestation, claims, *_ = (stage.title for stage in trial.stages)
+    who, _, attestation, claims, *_ = (paragraph.title for paragraph in trial.paragraphs)
     match error:
         case NotConfigured():
             return _place_unconfigured(trial)
         case BeyondCertificate():
-            certificate = trial.stages[-2].title
+            certificate = trial.paragraphs[-2].title
             return certificate, "Sign another call, or import a certificate that covers this one."
         case NotAllowed():
             return attestation, (
@@ -323,7 +325,7 @@ def _place(trial: Trial, error: SigningError | StirError) -> tuple[str, str]:
 
 
 def _place_unconfigured(trial: Trial) -> tuple[str, str]:
-    *_, certificate, x5u = (stage.title for stage in trial.stages)
+    *_, certificate, x5u = (paragraph.title for paragraph in trial.paragraphs)
     if not trial.is_chosen:
         return certificate, "Import an STI certificate and its key, assigned to the tenant."
     if trial.x5u is None:

@@ -32,7 +32,7 @@ from shaken.web.asking import lines
 from shaken.web.certificate import Link, links_of
 from shaken.web.routes import Answer, Later, Page, PageCall, View
 from shaken.web.trying import VERIFY, find_trunk, trunk_options, typed_of
-from shaken.web.verdict_words import stages_of, told
+from shaken.web.verdict_words import paragraphs_of, told
 from shaken.web.words import sentence
 from shaken.x5u.repository import Fetched
 from sip.identity import Identity, IdentityError, parse_each, pasted_values
@@ -228,7 +228,7 @@ def _show(
         "asked": asked,
         "told": told(outcome.decision, asked.trunk),
         "judged": [
-            (_heading(each, number, total), stages_of(each))
+            (_heading(each, number, total), paragraphs_of(each))
             for number, each in enumerate(judged, start=1)
         ],
         "signers": list(_signers(call, judged, files)),

@@ -54,7 +54,7 @@ SCALES = (Scale("week", "By week", 7 * DAY, 13), Scale("day", "By day", DAY, 90)
 
 
 @dataclass(frozen=True)
-class Wish:
+class Wanted:
     """What the address of the page asks for. `step` None: all that is ahead, however far."""
 
     scale: Scale
@@ -63,7 +63,7 @@ class Wish:
     number: int
 
     @classmethod
-    def of(cls, query: Mapping[str, str]) -> "Wish":
+    def of(cls, query: Mapping[str, str]) -> "Wanted":
         """Read the query of an address; what is not understood is left out."""
         scale = next((each for each in SCALES if each.name == query.get("by")), SCALES[0])
         step = _number(query.get("step", ""))
@@ -105,28 +105,28 @@ class Row:
 
 def show(call: PageCall) -> Answer:
     """Show what is renewed when."""
-    wish = Wish.of(call.query)
+    wanted = Wanted.of(call.query)
     begin = call.now - call.now % DAY
-    ahead = begin + wish.scale.length
+    ahead = begin + wanted.scale.length
     basis = Upcoming(late=call.now - OVERDUE_SECONDS, tenant=call.scope)
-    listed = _listed(wish, basis, begin=begin)
+    listed = _listed(wanted, basis, begin=begin)
     settings = settings_of(call)
     with call.resources.database.reading() as connection:
         counts = acme_orders.tally(connection, basis, after=ahead)
         steps = acme_orders.counted_by_step(
-            connection, replace(basis, since=begin, until=ahead), step=wish.scale.step
+            connection, replace(basis, since=begin, until=ahead), step=wanted.scale.step
         )
         is_all = listed == basis
         total = counts.managed if is_all else acme_orders.counted_upcoming(connection, listed)
         pages = max(1, -(-total // ROWS))
-        number = min(wish.number, pages)
+        number = min(wanted.number, pages)
         found = acme_orders.upcoming(connection, listed, limit=ROWS, offset=(number - 1) * ROWS)
     context = {
-        "wish": wish,
+        "wanted": wanted,
         "scales": SCALES,
         "series": SERIES,
         "counts": counts,
-        "chart": chart_of(steps, wish.scale, begin=begin),
+        "chart": chart_of(steps, wanted.scale, begin=begin),
         "is_set_up": settings is not None and settings.terms_agreed,
         "rows": [_row(each, late=basis.late, now=call.now) for each in found],
         "total": total,
@@ -146,13 +146,13 @@ def chart_of(steps: Sequence[tuple[int, bool, int]], scale: Scale, *, begin: int
     return stacked(counts, series=tuple(SERIES), starts=starts)
 
 
-def _listed(wish: Wish, basis: Upcoming, *, begin: int) -> Upcoming:
+def _listed(wanted: Wanted, basis: Upcoming, *, begin: int) -> Upcoming:
     """Return which orders the list shows; the first step also has what is past."""
-    wanted = replace(basis, concern=wish.concern)
-    if wish.step is None:
-        return wanted
-    since = begin + wish.step * wish.scale.step
-    return replace(wanted, since=since if wish.step else None, until=since + wish.scale.step)
+    listed = replace(basis, concern=wanted.concern)
+    if wanted.step is None:
+        return listed
+    since = begin + wanted.step * wanted.scale.step
+    return replace(listed, since=since if wanted.step else None, until=since + wanted.scale.step)
 
 
 def _row(order: Order, *, late: int, now: int) -> Row:

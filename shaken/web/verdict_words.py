@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from shaken.acceptance import REASONS, Action, Decision, Verstat
 from shaken.tenants import Trunk
 from shaken.verifier import Judged
-from shaken.web.signing_words import Stage
+from shaken.web.signing_words import Paragraph
 from shaken.web.words import sentence
 
 ADVICE: Mapping[int, str] = {
@@ -83,13 +83,13 @@ def _policy(decision: Decision, trunk: Trunk | None) -> str:
     return f"{whose} the call goes on, marked as passed."
 
 
-def stages_of(judged: Judged) -> Sequence[Stage]:
+def paragraphs_of(judged: Judged) -> Sequence[Paragraph]:
     """Show each check that was made of a PASSporT; the first that fails is the last."""
-    stages = []
+    paragraphs = []
     for step in judged.verdict.steps:
         if step.code is None:
-            stages.append(Stage("", (step.words,)))
+            paragraphs.append(Paragraph("", (step.words,)))
             continue
         reason = f"{step.code} {REASONS[step.code]}. What comes after this was not looked at."
-        stages.append(Stage("", (step.words, reason), "bad", ADVICE.get(step.code, "")))
-    return stages
+        paragraphs.append(Paragraph("", (step.words, reason), "bad", ADVICE.get(step.code, "")))
+    return paragraphs

@@ -121,9 +121,7 @@ def add_certificate(
             tenant=tenant,
             x5u=x5u,
         )
-        return import_certificate(
-            database, master, upload, actor=SYSTEM, now=now, lab=False
-        ).certificate
+        return import_certificate(database, master, upload, actor=SYSTEM, now=now, lab=False).row
 
     return add
 

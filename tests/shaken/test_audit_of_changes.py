@@ -357,7 +357,7 @@ def test_an_import_is_told_with_what_the_certificate_is_and_without_its_key(
     assert (entry.actor, entry.action, entry.subject) == (
         "alice",
         "certificate.import",
-        done.certificate.id,
+        done.row.id,
     )
     assert entry.detail["after"]["subject"] == issued.certificate.subject
     assert entry.detail["after"]["has_private_key"] is True

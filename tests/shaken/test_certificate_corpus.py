@@ -29,7 +29,7 @@ async def prepared(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
         assert (await world.admin("POST", "/api/v1/roots", root)).status == 201
     tenant = {"address": INDEX["tenant"]}
     assert (await world.admin("POST", "/api/v1/tenants", tenant)).status == 201
-    importer = partial(Importer, public_keys=frozenset(INDEX["public_keys"]))
+    importer = partial(Importer, published_keys=frozenset(INDEX["public_keys"]))
     monkeypatch.setattr("shaken.api.certificates.Importer", importer)
     return world
 

@@ -46,9 +46,7 @@ def keep(database: Database, master: MasterKey, lab_ca: Authority, now: int) -> 
             private_key=issued.key_pem,
             tenant=tenant,
         )
-        return import_certificate(
-            database, master, upload, actor=SYSTEM, now=now, lab=False
-        ).certificate
+        return import_certificate(database, master, upload, actor=SYSTEM, now=now, lab=False).row
 
     return keep_one
 
@@ -190,7 +188,7 @@ def test_the_default_one_is_missed_though_one_that_cannot_be_presented_ends_late
             actor=SYSTEM,
             now=now,
             lab=False,
-        ).certificate
+        ).row
         for issued in (
             self_signed([NAMED], now=datetime.fromtimestamp(now, UTC), lifetime=timedelta(days=9)),
             under_a_short_key(NAMED),

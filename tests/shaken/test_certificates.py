@@ -92,7 +92,7 @@ def test_an_import_is_stored_with_all_that_the_certificate_says(
 
     authorised = issued.certificate.tn_auth_list
     assert authorised is not None
-    row = imported.certificate
+    row = imported.row
     assert row == StoredCertificate(
         id=issued.certificate.fingerprint,
         kind=CertificateKind.STI,
@@ -118,7 +118,7 @@ def test_an_import_is_stored_with_all_that_the_certificate_says(
 def test_the_key_opens_under_the_master_key_for_its_certificate(
     store: Store, upload: Upload, issued: Issued, master: MasterKey
 ) -> None:
-    row = store(upload).certificate
+    row = store(upload).row
 
     assert row.sealed_key is not None
     opened = unseal_private_key(master, row.sealed_key, record=row.id)
@@ -129,13 +129,13 @@ def test_the_key_opens_under_the_master_key_for_its_certificate(
 def test_a_tenant_may_be_named_by_any_of_its_addresses(
     store: Store, upload: Upload, tenant: Tenant, address: str
 ) -> None:
-    assert store(replace(upload, tenant=address)).certificate.tenant == tenant.address
+    assert store(replace(upload, tenant=address)).row.tenant == tenant.address
 
 
 def test_chain_and_key_may_come_in_one_text(store: Store, upload: Upload, issued: Issued) -> None:
     together = replace(upload, certificate=issued.key_pem + issued.chain_pem, private_key=None)
 
-    assert store(together).certificate.id == issued.certificate.fingerprint
+    assert store(together).row.id == issued.certificate.fingerprint
 
 
 def test_an_encrypted_key_comes_with_its_passphrase(
@@ -143,7 +143,7 @@ def test_an_encrypted_key_comes_with_its_passphrase(
 ) -> None:
     made = replace(upload, private_key=encrypted(issued), passphrase="sésame")
 
-    assert store(made).certificate.id == issued.certificate.fingerprint
+    assert store(made).row.id == issued.certificate.fingerprint
 
 
 def test_what_was_put_right_is_said(
@@ -157,7 +157,7 @@ def test_what_was_put_right_is_said(
     assert "put in order" in imported.notes[0]
     assert 'The root "CN=Lab root,O=SHAKEN lab" was left out' in imported.notes[1]
     with database.reading() as connection:
-        assert chain_pem(connection, imported.certificate.id) == issued.chain_pem
+        assert chain_pem(connection, imported.row.id) == issued.chain_pem
 
 
 def test_a_certificate_of_the_future_is_stored_ahead_of_its_time(
@@ -167,7 +167,7 @@ def test_a_certificate_of_the_future_is_stored_ahead_of_its_time(
     future = lab_ca.issue_sti(spc="1234", now=moment, not_before=moment + DAY)
     made = replace(upload, certificate=future.chain_pem, private_key=future.key_pem)
 
-    assert store(made).certificate.not_before == now + 86_400
+    assert store(made).row.not_before == now + 86_400
 
 
 @pytest.mark.parametrize(
@@ -192,16 +192,16 @@ def test_names_are_kept_in_the_spelling_of_tenants_addresses(
     named = lab_ca.issue_sti(spc="1234", common_name=common_name, now=moment)
     made = replace(upload, certificate=named.chain_pem, private_key=named.key_pem)
 
-    assert store(made).certificate.names == names
+    assert store(made).row.names == names
 
 
 def test_where_it_comes_from_is_kept(store: Store, upload: Upload) -> None:
-    assert store(replace(upload, source=Source.LAB)).certificate.source == "lab"
+    assert store(replace(upload, source=Source.LAB)).row.source == "lab"
 
 
 @pytest.mark.parametrize("x5u", ["http://127.0.0.1:8080/a.pem", "https://sti.example.com:9/a.pem"])
 def test_a_lab_may_publish_anywhere(store: Store, upload: Upload, x5u: str) -> None:
-    assert store(replace(upload, x5u=x5u), lab=True).certificate.x5u == x5u
+    assert store(replace(upload, x5u=x5u), lab=True).row.x5u == x5u
 
 
 # What is refused
@@ -374,7 +374,7 @@ def test_a_tenant_nobody_knows_is_refused(
 def test_the_same_certificate_is_stored_once(
     store: Store, upload: Upload, issued: Issued, database: Database
 ) -> None:
-    first = store(upload).certificate
+    first = store(upload).row
 
     with pytest.raises(AlreadyStored) as refused:
         store(replace(upload, x5u="https://sti.example.com/b.pem"))

@@ -30,7 +30,7 @@ def told(database: Database, master: MasterKey, now: int) -> Told:
             database, master, replace(upload, **how), actor=SYSTEM, now=now, lab=False
         )
         (row,) = take_snapshot(database).certificates.values()
-        assert row.findings == done.certificate.findings
+        assert row.findings == done.row.findings
         return [f"{each.slug}: {each.detail}" for each in row.findings]
 
     return import_it

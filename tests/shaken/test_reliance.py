@@ -61,7 +61,7 @@ class World:
         done = import_certificate(
             self.database, self.master, upload, actor=SYSTEM, now=self.now, lab=False
         )
-        return done.certificate
+        return done.row
 
     def fetch(self, *issued: Issued) -> None:
         """Keep chains of others, one after the other."""

@@ -706,9 +706,7 @@ def test_a_certificate_that_was_deleted_and_imported_with_another_url_is_used_as
             tenant=tenant.address,
             x5u=x5u,
         )
-        return import_certificate(
-            database, master, upload, actor=SYSTEM, now=now, lab=False
-        ).certificate.id
+        return import_certificate(database, master, upload, actor=SYSTEM, now=now, lab=False).row.id
 
     first = import_with("https://old.example.com/a.pem")
     assert "info=<https://old.example.com/a.pem>" in sign(call()).identity

@@ -52,7 +52,7 @@ def test_any_order_becomes_leaf_first_and_the_change_is_said(
     result = assembled("".join(pems) + key)
 
     assert result.certificate == STI.certificate
-    assert result.notes == (() if "".join(pems) == STI.chain_pem else (ORDERED,))
+    assert result.put_right == (() if "".join(pems) == STI.chain_pem else (ORDERED,))
     if key:
         assert result.private_key is not None
         assert result.private_key.public_key() == STI.private_key.public_key()
@@ -81,14 +81,14 @@ def test_what_is_too_much_is_left_out_and_said(text: str, notes: tuple[str, ...]
     result = assembled(text)
 
     assert result.certificate == STI.certificate
-    assert result.notes == notes
+    assert result.put_right == notes
 
 
 def test_a_self_signed_certificate_alone_is_a_leaf() -> None:
     result = assembled(ROOT.certificate_pem + ROOT.key_pem)
 
     assert result.certificate.chain == (ROOT.certificate,)
-    assert result.notes == ()
+    assert result.put_right == ()
 
 
 # Several certificates of one issuer
@@ -148,7 +148,7 @@ def test_of_an_issuer_certified_twice_the_certificate_that_is_valid_is_taken(
     result = assembled(LEAF + ISSUING_PEM + "".join(pems))
 
     assert result.certificate == STI.certificate
-    assert result.notes == (left_out(other, ends),)
+    assert result.put_right == (left_out(other, ends),)
 
 
 @pytest.mark.parametrize("pasted", list(permutations([STI_CA.certificate, ELSEWHERE])))
@@ -177,7 +177,7 @@ def test_of_an_issuer_certified_twice_the_certificate_whose_issuer_is_there_too_
     result = assembled(FULL + pem(ELSEWHERE) + OTHER.certificate_pem)
 
     assert result.certificate.chain[2:] == (ELSEWHERE,)
-    assert result.notes == (
+    assert result.put_right == (
         left_out(STI_CA.certificate, f"{STI_CA.certificate.not_valid_after_utc:%Y-%m-%d}"),
         'The root "CN=Other root,O=SHAKEN lab" was left out: who verifies has it already.',
     )
@@ -199,7 +199,7 @@ def test_a_chain_ends_at_a_root_though_another_certifies_it(
     result = assembled(FULL + pem(*pasted))
 
     assert result.certificate == STI.certificate
-    assert ROOT_LEFT_OUT in result.notes
+    assert ROOT_LEFT_OUT in result.put_right
 
 
 def test_a_root_that_is_certified_by_a_trusted_one_is_passed() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from trust.authority import Authority
 from trust.certificate import Certificate
-from trust.findings import findings, is_public, public_keys, root_findings
+from trust.findings import findings, is_published, published_keys, root_findings
 from trust.pem import read_pem
 
 P256 = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
@@ -38,7 +38,7 @@ def self_signed(folder: Path, *options: str) -> Certificate:
     ids=["good", "good RSA", "short RSA", "name in CN only", "SHA-1"],
 )
 def test_finds_what_is_unwise(tmp_path: Path, options: list[str], slugs: set[str]) -> None:
-    found = findings(self_signed(tmp_path, *options), known=frozenset())
+    found = findings(self_signed(tmp_path, *options), published=frozenset())
 
     assert {each.slug for each in found} == slugs
 
@@ -52,22 +52,22 @@ def test_finds_version_1(tmp_path: Path) -> None:
     v1 = subprocess.run(sign, input=csr, check=True, capture_output=True).stdout
     certificate = Certificate(read_pem(v1.decode("ascii")).certificates)
 
-    slugs = {each.slug for each in findings(certificate, known=frozenset())}
+    slugs = {each.slug for each in findings(certificate, published=frozenset())}
 
     assert slugs == {"v1", "no-san", "cn-only"}
 
 
 def test_finds_a_key_that_everybody_knows(tmp_path: Path) -> None:
     certificate = self_signed(tmp_path, *P256, *WITH_SAN)
-    known = frozenset({certificate.spki_sha256})
+    published = frozenset({certificate.spki_sha256})
 
-    assert is_public(certificate, known=known)
-    assert [each.slug for each in findings(certificate, known=known)] == ["public-key"]
+    assert is_published(certificate, published=published)
+    assert [each.slug for each in findings(certificate, published=published)] == ["public-key"]
 
 
 def test_the_list_holds_the_key_that_a_vendor_printed() -> None:
-    assert "bfa7e929f035b2709811cbf49eb0246f776693cfbfa6c01550fe44ed3b1306b4" in public_keys()
-    assert all(len(each) == 64 and int(each, 16) for each in public_keys())
+    assert "bfa7e929f035b2709811cbf49eb0246f776693cfbfa6c01550fe44ed3b1306b4" in published_keys()
+    assert all(len(each) == 64 and int(each, 16) for each in published_keys())
 
 
 CA = ["-addext", "keyUsage=critical,keyCertSign"]
@@ -88,13 +88,13 @@ def test_finds_what_is_unwise_about_a_root(
 ) -> None:
     root = self_signed(tmp_path, *options).leaf
 
-    assert [found.slug for found in root_findings(root, known=frozenset())] == slugs
+    assert [found.slug for found in root_findings(root, published=frozenset())] == slugs
 
 
 def test_finds_that_everybody_can_issue_certificates_for_a_root(tmp_path: Path) -> None:
     root = self_signed(tmp_path, *P256, *CA)
 
-    (found,) = root_findings(root.leaf, known={root.spki_sha256})
+    (found,) = root_findings(root.leaf, published={root.spki_sha256})
 
     assert found.slug == "public-key"
 
@@ -103,7 +103,7 @@ def test_finds_that_a_root_was_issued_by_another() -> None:
     moment = datetime.now(UTC)
     intermediate = Authority.create("Lab root", now=moment).intermediate("Lab CA", now=moment)
 
-    (found,) = root_findings(intermediate.certificate, known=frozenset())
+    (found,) = root_findings(intermediate.certificate, published=frozenset())
 
     assert found.slug == "not-self-signed"
     assert "CN=Lab root" in found.detail

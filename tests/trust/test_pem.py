@@ -235,7 +235,7 @@ def test_what_is_not_needed_is_left_out_and_said(label: str) -> None:
     assembled = assemble(read_pem(LEAF + block(label) + ISSUING_PEM))
 
     assert assembled.certificate.chain == STI.certificate.chain[:2]
-    assert assembled.notes == (f"Block 2 ({label}) was left out: it is not needed.",)
+    assert assembled.put_right == (f"Block 2 ({label}) was left out: it is not needed.",)
 
 
 @pytest.mark.parametrize(

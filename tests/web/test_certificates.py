@@ -10,7 +10,7 @@ from shaken.audit import Action, AuditedChange
 from shaken.store.tenants import add_tenant
 from shaken.tenants import Tenant
 from shaken.web.certificate_words import common_name, grouped, told
-from shaken.web.certificates import ROWS, Wish, pages_of
+from shaken.web.certificates import ROWS, Wanted, pages_of
 from tests.web.scenery import ACME, ALICE, BOUND, GLOBEX, INITECH, RENEWED, Service
 from tests.web.visitor import Visitor, signed_in
 from trust.acme.order import Certified, State
@@ -80,10 +80,10 @@ def test_a_page_holds_so_many_rows(total: int, pages: int) -> None:
 
 
 def test_the_address_of_a_list_says_what_it_shows() -> None:
-    wish = Wish.of({"search": "a b", "status": "valid", "page": "3"})
+    wanted = Wanted.of({"search": "a b", "status": "valid", "page": "3"})
 
-    assert wish.page(4) == "/admin/certificates?tab=sti&search=a+b&status=valid&page=4"
-    assert wish.path(status="") == "/admin/certificates?tab=sti&search=a+b"
+    assert wanted.page(4) == "/admin/certificates?tab=sti&search=a+b&status=valid&page=4"
+    assert wanted.path(status="") == "/admin/certificates?tab=sti&search=a+b"
 
 
 async def test_ten_thousand_certificates_are_shown_page_by_page(service: Service) -> None:

@@ -9,7 +9,7 @@ from shaken.audit import Action, AuditedChange
 from shaken.facts import plan_facts
 from shaken.store.fetched import FetchedRow, put_fetched
 from shaken.store.tables import fetched_certificates
-from shaken.web.roots import Wish
+from shaken.web.roots import Wanted
 from tests.web.root_pages import (
     ADD,
     CHANGE,
@@ -110,7 +110,7 @@ async def test_an_empty_list_teaches_what_to_put_into_it(service: Service) -> No
 
 
 def test_the_address_of_a_list_says_what_it_shows() -> None:
-    wanted = Wish.of({"purpose": "tls", "search": "a b", "state": "added", "page": "3"})
+    wanted = Wanted.of({"purpose": "tls", "search": "a b", "state": "added", "page": "3"})
 
     assert wanted.page(4) == f"{LIST}?purpose=tls&search=a+b&state=added&page=4"
     assert wanted.path(state="") == f"{LIST}?purpose=tls&search=a+b"

@@ -8,7 +8,7 @@ from html import unescape
 import pytest
 
 from shaken.audit import Action, AuditedChange
-from shaken.web.upcoming import ROWS, SCALES, Wish, chart_of
+from shaken.web.upcoming import ROWS, SCALES, Wanted, chart_of
 from shaken.web.words import DAY, HOUR
 from tests.web.scenery import ACME, ALICE, BOUND, GLOBEX, VICTOR, Service
 from tests.web.visitor import Seen, Visitor, signed_in
@@ -197,9 +197,9 @@ def test_a_chart_has_a_bar_for_each_step_of_its_scale() -> None:
 
 
 def test_an_address_is_read_for_what_can_be_meant() -> None:
-    assert Wish.of({}) == Wish(SCALES[0], None, None, 1)
-    assert Wish.of({"by": "day", "step": "89", "show": "overdue", "page": "4"}) == Wish(
+    assert Wanted.of({}) == Wanted(SCALES[0], None, None, 1)
+    assert Wanted.of({"by": "day", "step": "89", "show": "overdue", "page": "4"}) == Wanted(
         SCALES[1], 89, Concern.OVERDUE, 4
     )
-    assert Wish.of({"by": "week", "step": "13", "page": "0"}) == Wish(SCALES[0], None, None, 1)
-    assert Wish.of({"step": "-1", "page": "9" * 40}) == Wish(SCALES[0], None, None, 1)
+    assert Wanted.of({"by": "week", "step": "13", "page": "0"}) == Wanted(SCALES[0], None, None, 1)
+    assert Wanted.of({"step": "-1", "page": "9" * 40}) == Wanted(SCALES[0], None, None, 1)

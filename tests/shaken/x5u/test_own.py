@@ -61,7 +61,7 @@ class Shop:
             self.database, self.master, upload, actor=SYSTEM, now=self.now, lab=False
         )
         self.snapshot = take_snapshot(self.database, self.snapshot)
-        return done.certificate
+        return done.row
 
     def remove(self, row: StoredCertificate) -> None:
         with self.database.changing() as change:
