@@ -16,8 +16,8 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from shaken.home import Home
-from shaken.private_files import publish, sync_folder
 from shaken.store import HISTORIES
+from shaken.whole_files import publish, sync_folder
 from trust.keys import MasterKeyError
 from trust.store import master_key
 from trust.store.database import Database, embedded_file, is_embedded, resting, take_place

@@ -26,12 +26,12 @@ from shaken.credentials import Credential, Role, digest_of, new_secret
 from shaken.facts import credential_record, plan_facts, tenant_record, trunk_record
 from shaken.importing import Upload, import_certificate
 from shaken.passport import Passport, decode
-from shaken.private_files import write_private
 from shaken.service import Prepared
 from shaken.snapshot import Snapshot, take_snapshot
 from shaken.store.credentials import add_credential, get_credential, remove_credential
 from shaken.store.tenants import add_tenant, add_trunk
 from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
+from shaken.whole_files import write_private
 from sip.identity import parse_identities
 from trust.authority import Authority
 from trust.certificate import CertificateKind, CertificateRefused, Source

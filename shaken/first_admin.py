@@ -6,9 +6,9 @@ from pathlib import Path
 from shaken.audit import SYSTEM, Action, changing
 from shaken.credentials import Credential, Role, digest_of, new_secret
 from shaken.facts import credential_record
-from shaken.private_files import write_private
 from shaken.service import Prepared
 from shaken.store.credentials import add_credential, get_credential, has_admin, remove_credential
+from shaken.whole_files import write_private
 
 NAME = "admin"
 

@@ -13,7 +13,7 @@ from shaken.cli.connection import connection_options
 from shaken.cli.lazy import LazyGroup
 from shaken.cli.offline import READABLE, read_file
 from shaken.client import Client, segment
-from shaken.private_files import write_over
+from shaken.whole_files import write_over
 
 P = ParamSpec("P")
 R = TypeVar("R")

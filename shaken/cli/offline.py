@@ -13,7 +13,7 @@ from shaken.attestation import Attest
 from shaken.explain import NotExplained, explain
 from shaken.passport import Parties, Party, ShakenClaims, header_segment
 from shaken.passport import sign as sign_passport
-from shaken.private_files import write_new
+from shaken.whole_files import write_new
 from sip.identity import Identity
 from sip.number import NumberError, canonical_number
 from trust.authority import Authority

@@ -7,7 +7,7 @@ import click
 
 from shaken.cli.administration import Printer, client_options
 from shaken.client import Client, segment
-from shaken.private_files import write_new
+from shaken.whole_files import write_new
 
 _BASE = "/api/v1/certificates/requests"
 _KINDS = click.Choice(["system", "domain", "sti"])

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shaken.deploy.offer import Offer
-from shaken.private_files import sync_folder
+from shaken.whole_files import sync_folder
 from trust.certificate import Certificate, CertificateRefused
 from trust.chain import assemble
 from trust.pem import read_pem

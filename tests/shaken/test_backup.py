@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text, update
 
-from shaken import backup, private_files, rotation
+from shaken import backup, rotation, whole_files
 from shaken.backup import Backup, BackupError, Restored, back_up, restore
 from shaken.home import Home, HomeError
 from shaken.service import prepare
@@ -144,7 +144,7 @@ def test_a_backup_goes_to_a_file_system_without_links(
     def refuse(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr("shaken.private_files.os.link", refuse)
+    monkeypatch.setattr("shaken.whole_files.os.link", refuse)
 
     backed_up(store, file)
 
@@ -210,7 +210,7 @@ def backed_up_in_the_middle(store: Store, file: Path) -> Backup:
     return backed_up(store, file)
 
 
-MODULES = [backup, private_files, module]
+MODULES = [backup, whole_files, module]
 
 STRIDE = 5
 """Every so many lines a backup or a restore is killed, from a random one on."""

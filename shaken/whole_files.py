@@ -8,6 +8,7 @@ from pathlib import Path
 
 def write_private(file: Path, text: str) -> None:
     """Write a file of mode 0600, whole or not at all. Raises OSError."""
+    # The folder is our own: what a kill left half-written is found by its name, and taken away.
     partial = file.with_name(f"{file.name}.new")
     partial.unlink(missing_ok=True)
     try:

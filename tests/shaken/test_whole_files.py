@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shaken.private_files import write_private
+from shaken.whole_files import write_private
 
 
 def test_a_private_file_that_cannot_be_written_leaves_the_old_one_and_nothing_beside_it(
@@ -16,7 +16,7 @@ def test_a_private_file_that_cannot_be_written_leaves_the_old_one_and_nothing_be
     def refuse(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("shaken.private_files.os.fsync", refuse)
+    monkeypatch.setattr("shaken.whole_files.os.fsync", refuse)
     with pytest.raises(OSError, match="No space left"):
         write_private(file, "new")
 
