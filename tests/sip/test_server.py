@@ -309,6 +309,22 @@ async def test_strangers_are_read_at_a_bounded_rate_and_others_always() -> None:
     assert 2 <= len(handler.seen) <= 4
 
 
+async def test_acks_of_strangers_count_too() -> None:
+    """Of a stranger who may send nothing not even the ACK is read: the response comes again."""
+    known = True
+    limits, timers = Limits(strangers_per_second=0), Timers(t1=0.05)
+    async with serving_udp(
+        Redirect(), limits=limits, timers=timers, is_known=lambda _: known
+    ) as endpoint:
+        with DatagramClient(endpoint) as client:
+            response = await client.ask(_from(client, request()))
+            known = False
+            client.send(_from(client, request("ACK")))
+
+            assert await client.receive() == response
+            assert await client.receive() == response
+
+
 async def test_when_no_more_can_wait_a_request_gets_503() -> None:
     async def handler(_message: Request, _source: Source) -> Answer:
         await asyncio.Event().wait()
