@@ -7,7 +7,7 @@ its numbers says exactly that; one that lists none is trusted with its trunk's l
 import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
@@ -82,35 +82,57 @@ class OwnNumbers:
 
     def __init__(self, rules: Sequence[NumberRule]) -> None:
         edges: list[int] = []
-        for first, after in sorted(span for rule in rules for span in _spans(rule)):
+        for first, after in sorted(map(_span, rules)):
             if edges and first <= edges[-1]:
                 edges[-1] = max(edges[-1], after)
             else:
                 edges += first, after
         self._edges = array("Q", edges)
-        """Where numbers begin to be the tenant's, and cease to be, in turn."""
+        """Between which places the tenant's numbers are: where they begin, where they cease."""
 
     def __bool__(self) -> bool:
         return bool(self._edges)
 
     def covers(self, number: str) -> bool:
         """Say whether a rule means this canonical number (no `+`); none means a service code."""
-        return number.isdigit() and bisect_right(self._edges, _place(number)) % 2 == 1
+        if not (number.isascii() and number.isdigit() and len(number) <= MAX_NUMBER_LENGTH):
+            return False
+        return self._holds(_place(number)) or self._holds(_place_by_beginning(number))
+
+    def _holds(self, place: int) -> bool:
+        return bisect_right(self._edges, place) % 2 == 1
+
+
+def _span(rule: NumberRule) -> tuple[int, int]:
+    """Return the place of the first number that is meant, and that behind the last one."""
+    if not rule.prefix:
+        return _place(rule.first), _place(rule.last) + 1
+    first = _place_by_beginning(rule.prefix)
+    return first, first + 11 ** (MAX_NUMBER_LENGTH - len(rule.prefix))
 
 
 def _place(number: str) -> int:
-    """Order numbers by length, then by digits."""
+    """Place a number among those of its length; the shorter ones come before."""
     return int(f"1{number}")
 
 
-def _spans(rule: NumberRule) -> Iterator[tuple[int, int]]:
-    """List from which place to before which the numbers lie that are meant."""
-    if not rule.prefix:
-        yield _place(rule.first), _place(rule.last) + 1
-        return
-    for more in range(MAX_NUMBER_LENGTH - len(rule.prefix) + 1):
-        first = _place(rule.prefix) * 10**more
-        yield first, first + 10**more
+_BEHIND_ALL = 10**17
+"""A place behind those of all numbers of up to 15 digits."""
+
+_DIGITS_OR_END = str.maketrans("0123456789", "123456789a")
+"""Digits to base 11, which leaves 0 for the end of a number."""
+
+
+def _place_by_beginning(digits: str) -> int:
+    """Place a number, or the beginning of some, as a dictionary has words; behind all of `_place`.
+
+    So those that begin alike stand side by side, whatever their length.
+    """
+    return _BEHIND_ALL + int(digits.translate(_DIGITS_OR_END).ljust(MAX_NUMBER_LENGTH, "0"), 11)
+
+
+NO_NUMBERS = OwnNumbers(())
+"""Of who lists none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from shaken.attestation import (
+    NO_NUMBERS,
     Attest,
     AttestPolicy,
     ForeignAttest,
@@ -318,7 +319,7 @@ class Signer:
             self._refusals[address] = now, str(error)
             _log.error("calls are not signed: %s", error)
             raise
-        return _Hand(pen, chosen, OwnNumbers(() if tenant is None else tenant.numbers))
+        return _Hand(pen, chosen, NO_NUMBERS if tenant is None else tenant.own_numbers)
 
     def _choose(
         self, snapshot: Snapshot, tenant: Tenant | None, now: int

@@ -4,11 +4,11 @@ A tenant is known by its DNS addresses. A trunk belongs to a tenant and fills in
 request leaves out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from shaken.acceptance import DEFAULT_POLICY, VerificationPolicy
-from shaken.attestation import AttestPolicy, NumberRule
+from shaken.attestation import AttestPolicy, NumberRule, OwnNumbers
 from shaken.networks import Network
 from shaken.redirection import NO_REDIRECTION, Redirection
 from trust.selection import Fallback
@@ -42,6 +42,12 @@ class Tenant:
     fallback: Fallback
     managed: bool = False
     """Whether certificates for its addresses are obtained, and renewed, by themselves."""
+    own_numbers: OwnNumbers = field(init=False, compare=False, repr=False)
+    """Its numbers, ready to be looked up."""
+
+    def __post_init__(self) -> None:
+        """Make them ready, with the row and not with a call."""
+        object.__setattr__(self, "own_numbers", OwnNumbers(self.numbers))
 
     @property
     def addresses(self) -> tuple[str, ...]:

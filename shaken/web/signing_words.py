@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from shaken.addresses import check_x5u
 from shaken.attestation import (
+    NO_NUMBERS,
     Attest,
     AttestPolicy,
     ForeignAttest,
-    OwnNumbers,
     Standing,
     standing_of,
 )
@@ -104,7 +104,7 @@ def attestation_paragraph(
 ) -> Paragraph:
     """Say which attestation, and why; what is not allowed is left to who signs to refuse."""
     policy = policy_of(trunk)
-    numbers = OwnNumbers(() if tenant is None else tenant.numbers)
+    numbers = NO_NUMBERS if tenant is None else tenant.own_numbers
     orig = call.orig.number
     wanted = policy.default if call.attest is None else call.attest
     if call.attest is not None:

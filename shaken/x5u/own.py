@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from math import inf
 from sys import intern
 
@@ -61,7 +60,7 @@ class OwnChains:
         self._reader = ThreadPoolExecutor(THREADS, thread_name_prefix="own-chains")
         self._read: dict[str, tuple[StoredCertificate, Fetched]] = {}
         self._read_of: Mapping[str, StoredCertificate] | None = None
-        self._reading: dict[str, asyncio.Future[Chain | None]] = {}
+        self._reading: dict[str, tuple[StoredCertificate, asyncio.Task[Fetched | None]]] = {}
 
     def close(self) -> None:
         """Read no more."""
@@ -88,22 +87,36 @@ class OwnChains:
         known = self.peek(url)
         if known is not None:
             return known
-        reading = self._reading.get(row.id)
-        if reading is None:
-            loop = asyncio.get_running_loop()
-            reading = loop.run_in_executor(self._reader, self._load, row.id)
-            self._reading[row.id] = reading
-            reading.add_done_callback(partial(self._landed, url, row))
-        await asyncio.wait([reading])
-        read = self._read.get(url)
-        return None if read is None or read[0] is not row else read[1]
+        begun = self._reading.get(row.id)
+        if begun is None or begun[0] is not row:
+            begun = row, asyncio.get_running_loop().create_task(self._load(url, row))
+            self._reading[row.id] = begun
+        await asyncio.wait([begun[1]])
+        return None if begun[1].cancelled() else begun[1].result()
 
     def _row(self, url: str) -> StoredCertificate | None:
         found = self._url.fullmatch(url) if self._url else None
         row = self._snapshot().certificates.get(found[1]) if found else None
         return row if row is not None and row.kind is CertificateKind.STI else None
 
-    def _load(self, certificate_id: str) -> Chain | None:
+    async def _load(self, url: str, row: StoredCertificate) -> Fetched | None:
+        """Read a chain, and keep it for others unless it changed meanwhile."""
+        try:
+            loop = asyncio.get_running_loop()
+            chain = await loop.run_in_executor(self._reader, self._read_chain, row.id)
+        finally:
+            if self._reading[row.id][0] is row:
+                del self._reading[row.id]
+        if chain is None:
+            return None
+        fetched = fetched_chain(url, chain, fetched_at=self._clock(), expires_at=inf)
+        if self._snapshot().certificates.get(row.id) is row:
+            if len(self._read) >= MAX_CHAINS:
+                self._read.clear()
+            self._read[url] = (row, fetched)
+        return fetched
+
+    def _read_chain(self, certificate_id: str) -> Chain | None:
         try:
             with self._database.reading() as connection:
                 pem = stored.chain_pem(connection, certificate_id)
@@ -111,19 +124,6 @@ class OwnChains:
             _log.error("cannot read a chain of our own: %s", error)
             return None
         return None if pem is None else tuple(x509.load_pem_x509_certificates(pem.encode("ascii")))
-
-    def _landed(
-        self, url: str, row: StoredCertificate, reading: "asyncio.Future[Chain | None]"
-    ) -> None:
-        self._reading.pop(row.id, None)
-        if reading.cancelled() or (chain := reading.result()) is None:
-            return
-        if len(self._read) >= MAX_CHAINS:
-            self._read.clear()
-        fetched = fetched_chain(url, chain, fetched_at=self._clock(), expires_at=inf)
-        self._read[url] = (row, fetched)
-        if self._snapshot().certificates.get(row.id) is not row:
-            self._read_of = None  # it changed meanwhile: who waits gets it, nobody else
 
 
 class OwnIntermediates:

@@ -181,6 +181,10 @@ def test_a_number_has_at_most_15_digits_and_a_prefix_one_less() -> None:
         ("+1215777*", "121577799999999", True),
         ("+1215777*", "121577800000000", False),
         ("+1215777*", "1215777*21", False),
+        ("+1215777*", "1215777000000000", False),
+        ("+1*", "1²", False),
+        ("+1*", "\N{ARABIC-INDIC DIGIT ONE}", False),
+        ("+12150*", "1215", False),
         ("+10-+20", "1#", False),
         ("+12155550100", "*12155550100", False),
     ],
@@ -228,7 +232,10 @@ def means(rule: NumberRule, number: str) -> bool:
     return len(number) == len(rule.first) and rule.first <= number <= rule.last
 
 
-@given(st.lists(RULES, max_size=12), st.text("0123#", min_size=1, max_size=4))
+@given(
+    st.lists(RULES | st.sampled_from(["119*", "12*", "120*", "11999999999999*"]), max_size=12),
+    st.text("0123#", min_size=1, max_size=4) | st.from_regex(r"1[129][09]{0,13}", fullmatch=True),
+)
 def test_numbers_are_a_tenants_own_exactly_where_one_of_its_rules_covers_them(
     texts: list[str], number: str
 ) -> None:

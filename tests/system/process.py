@@ -207,10 +207,11 @@ def start(
 
 
 def _has_socket(process: int, inode: str) -> bool:
-    for each in Path(f"/proc/{process}/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed meanwhile
-            if str(each.readlink()) == f"socket:[{inode}]":
-                return True
+    with suppress(FileNotFoundError):  # ended meanwhile
+        for each in Path(f"/proc/{process}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                if str(each.readlink()) == f"socket:[{inode}]":
+                    return True
     return False
 
 

@@ -60,7 +60,7 @@ class Secure:
                 worker = self.service.worker_of(sock)
                 if is_right(pbx, sock):
                     right.add(worker)
-            if right == self.service.workers():
+            if right >= self.service.workers():
                 return
 
     def trunk(self, name: str, direction: str) -> None:

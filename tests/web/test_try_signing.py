@@ -87,7 +87,7 @@ async def test_a_test_call_is_signed_and_each_step_told(service: Service) -> Non
         "dest": {"tn": ["12155559999"]},
         "iat": int(service.clock()),
         "orig": {"tn": "12155550100"},
-        "origid": str(trunk.origid),
+        "origid": trunk.origid,
     }
     told = " ".join(words for tone, words in steps_of(seen) if tone == "good")
     for words in (

@@ -5,7 +5,7 @@ finds its account: a key that waits is tried before another is made.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -188,13 +188,13 @@ class Accounts:
             return client.register(
                 contact, terms_agreed=settings.terms_agreed, binding=settings.binding
             )
-        except AuthorityRefused as error:
-            if not is_transient(error):
-                raise
-            url = client.find_account()
-            if url is None:
-                raise
-            return url
+        except AcmeError as error:
+            if error.problem.type not in {"rateLimited", "unreachable"}:
+                with suppress(AcmeError):
+                    url = client.find_account()
+                    if url is not None:
+                        return url
+            raise
 
     def _in_force(self, account: StoredAccount) -> StoredAccount:
         """Return the account with the key that the authority has, while there are two."""

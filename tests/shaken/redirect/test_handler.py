@@ -159,7 +159,7 @@ def test_a_call_is_signed_recorded_and_sent_back(bench: Bench, trunk: Trunk) -> 
         "dest": {"tn": [DEST]},
         "iat": bench.now,
         "orig": {"tn": ORIG},
-        "origid": str(trunk.origid),
+        "origid": trunk.origid,
     }
     (record,) = bench.records
     assert (record.kind, record.attest, record.orig, record.dest) == ("signed", "A", ORIG, DEST)
@@ -387,7 +387,7 @@ def test_what_was_signed_verifies(bench: Bench, trunk: Trunk) -> None:
     checked = bench.ask(invite(("Identity", answer.lines("Identity")[0])))
 
     assert checked.header("P-Attestation-Indicator") == "A"
-    assert checked.header("P-Origination-ID") == str(trunk.origid)
+    assert checked.header("P-Origination-ID") == trunk.origid
     assert ";verstat=TN-Validation-Passed@" in str(checked.header("P-Asserted-Identity"))
     record = bench.records[-1]
     assert (record.kind, record.verstat, record.action) == (

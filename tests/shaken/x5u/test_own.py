@@ -189,13 +189,13 @@ async def test_who_waits_for_a_chain_and_gives_up_leaves_it_to_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     url = url_of(shop.add(lab_ca.issue_sti(spc="1234", now=moment)))
-    gate, load = threading.Event(), OwnChains._load
+    gate, load = threading.Event(), OwnChains._read_chain
 
     def wait(self: OwnChains, certificate_id: str) -> object:
         assert gate.wait(10)
         return load(self, certificate_id)
 
-    monkeypatch.setattr(OwnChains, "_load", wait)
+    monkeypatch.setattr(OwnChains, "_read_chain", wait)
     hasty, patient = (asyncio.create_task(chains.get(url)) for _ in range(2))
     await asyncio.sleep(0)
     hasty.cancel()
@@ -214,7 +214,7 @@ async def test_a_chain_that_is_removed_while_it_is_read_is_for_who_waits_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     row = shop.add(lab_ca.issue_sti(spc="1234", now=moment))
-    loaded, gate, load = threading.Event(), threading.Event(), OwnChains._load
+    loaded, gate, load = threading.Event(), threading.Event(), OwnChains._read_chain
 
     def load_and_wait(self: OwnChains, certificate_id: str) -> object:
         chain = load(self, certificate_id)
@@ -222,11 +222,13 @@ async def test_a_chain_that_is_removed_while_it_is_read_is_for_who_waits_only(
         assert gate.wait(10)
         return chain
 
-    monkeypatch.setattr(OwnChains, "_load", load_and_wait)
+    monkeypatch.setattr(OwnChains, "_read_chain", load_and_wait)
     waiting = asyncio.create_task(chains.get(url_of(row)))
     assert await asyncio.to_thread(loaded.wait, 10)
     shop.remove(row)
     assert chains.peek(url_of(row)) is None
+    reading = chains._reading[row.id][1]
+    reading.add_done_callback(lambda _: chains.peek(PUBLIC_URL))
     gate.set()
 
     assert await waiting is not None
