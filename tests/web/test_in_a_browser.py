@@ -370,6 +370,7 @@ async def test_times_are_in_the_readers_zone(browser: Browser, served: Service) 
 async def test_everything_can_be_reached_by_keyboard(browser: Browser, served: Service) -> None:
     async with person(browser, served.url, **options("with script")) as page:
         await page.goto("/admin")
+        await expect(page.get_by_label("Name of your credential")).to_be_focused()
         await page.keyboard.type(ALICE)
         await page.keyboard.press("Tab")
         await page.keyboard.type(served.scenery.secrets[ALICE])
