@@ -105,7 +105,8 @@ class OwnChains:
             loop = asyncio.get_running_loop()
             chain = await loop.run_in_executor(self._reader, self._read_chain, row.id)
         finally:
-            if self._reading[row.id][0] is row:
+            begun = self._reading.get(row.id)
+            if begun is not None and begun[0] is row:
                 del self._reading[row.id]
         if chain is None:
             return None

@@ -235,6 +235,47 @@ async def test_a_chain_that_is_removed_while_it_is_read_is_for_who_waits_only(
     assert chains.peek(url_of(row)) is None
 
 
+async def test_a_chain_that_is_replaced_while_it_is_read_is_read_again_for_who_comes_then(
+    shop: Shop,
+    chains: OwnChains,
+    lab_ca: Authority,
+    moment: datetime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    row = shop.add(lab_ca.issue_sti(spc="1234", now=moment))
+    loaded, gate, load = threading.Event(), threading.Event(), OwnChains._read_chain
+
+    def load_and_wait(self: OwnChains, certificate_id: str) -> object:
+        chain = load(self, certificate_id)
+        loaded.set()
+        assert gate.wait(10)
+        return chain
+
+    monkeypatch.setattr(OwnChains, "_read_chain", load_and_wait)
+    first = asyncio.create_task(chains.get(url_of(row)))
+    assert await asyncio.to_thread(loaded.wait, 10)
+    with shop.database.changing() as change:
+        stored.replace(change, row, chain=stored_pem(row_leaf(shop, row)))
+    shop.snapshot = take_snapshot(shop.database, shop.snapshot)
+    second = asyncio.create_task(chains.get(url_of(row)))
+    await asyncio.sleep(0)
+    gate.set()
+
+    before, after = await asyncio.gather(first, second)
+    assert before is not None
+    assert after is not None
+    assert (len(before.chain), len(after.chain)) == (2, 1)
+    assert chains.peek(url_of(row)) is after
+
+
+def row_leaf(shop: Shop, row: StoredCertificate) -> x509.Certificate:
+    """Read the leaf of a stored chain."""
+    with shop.database.reading() as connection:
+        pem = stored.chain_pem(connection, row.id)
+    assert pem is not None
+    return x509.load_pem_x509_certificates(pem.encode())[0]
+
+
 async def test_only_so_many_chains_are_kept_read(
     shop: Shop,
     chains: OwnChains,
