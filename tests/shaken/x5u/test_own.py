@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -206,60 +207,56 @@ async def test_who_waits_for_a_chain_and_gives_up_leaves_it_to_the_others(
     assert await patient is not None
 
 
-async def test_a_chain_that_is_removed_while_it_is_read_is_for_who_waits_only(
-    shop: Shop,
-    chains: OwnChains,
-    lab_ca: Authority,
-    moment: datetime,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    row = shop.add(lab_ca.issue_sti(spc="1234", now=moment))
-    loaded, gate, load = threading.Event(), threading.Event(), OwnChains._read_chain
+@dataclass(frozen=True)
+class Slow:
+    """A store whose chains come, once they are `loaded`, when the `gate` is opened."""
+
+    loaded: threading.Event = field(default_factory=threading.Event)
+    gate: threading.Event = field(default_factory=threading.Event)
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Slow:
+    made, load = Slow(), OwnChains._read_chain
 
     def load_and_wait(self: OwnChains, certificate_id: str) -> object:
         chain = load(self, certificate_id)
-        loaded.set()
-        assert gate.wait(10)
+        made.loaded.set()
+        assert made.gate.wait(10)
         return chain
 
     monkeypatch.setattr(OwnChains, "_read_chain", load_and_wait)
+    return made
+
+
+async def test_a_chain_that_is_removed_while_it_is_read_is_for_who_waits_only(
+    shop: Shop, chains: OwnChains, lab_ca: Authority, moment: datetime, slow: Slow
+) -> None:
+    row = shop.add(lab_ca.issue_sti(spc="1234", now=moment))
     waiting = asyncio.create_task(chains.get(url_of(row)))
-    assert await asyncio.to_thread(loaded.wait, 10)
+    assert await asyncio.to_thread(slow.loaded.wait, 10)
     shop.remove(row)
     assert chains.peek(url_of(row)) is None
     reading = chains._reading[row.id][1]
     reading.add_done_callback(lambda _: chains.peek(PUBLIC_URL))
-    gate.set()
+    slow.gate.set()
 
     assert await waiting is not None
     assert chains.peek(url_of(row)) is None
 
 
 async def test_a_chain_that_is_replaced_while_it_is_read_is_read_again_for_who_comes_then(
-    shop: Shop,
-    chains: OwnChains,
-    lab_ca: Authority,
-    moment: datetime,
-    monkeypatch: pytest.MonkeyPatch,
+    shop: Shop, chains: OwnChains, lab_ca: Authority, moment: datetime, slow: Slow
 ) -> None:
     row = shop.add(lab_ca.issue_sti(spc="1234", now=moment))
-    loaded, gate, load = threading.Event(), threading.Event(), OwnChains._read_chain
-
-    def load_and_wait(self: OwnChains, certificate_id: str) -> object:
-        chain = load(self, certificate_id)
-        loaded.set()
-        assert gate.wait(10)
-        return chain
-
-    monkeypatch.setattr(OwnChains, "_read_chain", load_and_wait)
     first = asyncio.create_task(chains.get(url_of(row)))
-    assert await asyncio.to_thread(loaded.wait, 10)
+    assert await asyncio.to_thread(slow.loaded.wait, 10)
     with shop.database.changing() as change:
         stored.replace(change, row, chain=stored_pem(row_leaf(shop, row)))
     shop.snapshot = take_snapshot(shop.database, shop.snapshot)
     second = asyncio.create_task(chains.get(url_of(row)))
     await asyncio.sleep(0)
-    gate.set()
+    slow.gate.set()
 
     before, after = await asyncio.gather(first, second)
     assert before is not None
