@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -121,19 +121,7 @@ async def _serve(
     recorder = _recorder(prepared, database, slot)
     snapshot = take_snapshot(database)
     presenters = _presenters(prepared, sockets, snapshot)
-
-    async def follow(snapshot: Snapshot) -> None:
-        signer.forget_all_but(snapshot.certificates)
-        failures = []
-        for presenter in presenters.values():
-            try:
-                await presenter.follow(snapshot)
-            except (StoreError, OSError) as error:
-                failures.append(error)
-        if failures:  # of one, which keeps no other from following
-            raise failures[0]
-
-    follower = SnapshotFollower(database, snapshot, on_change=follow)
+    follower = SnapshotFollower(database, snapshot, on_change=_after_change(signer, presenters))
     agent = f"shaken/{version('shaken')}"
     inbound = Inbound(
         config, database, lambda: follower.current, ReplayMemory(prepared.seen), agent=agent
@@ -183,6 +171,25 @@ async def _serve(
     for presenter in presenters.values():
         presenter.close()
     database.close()
+
+
+def _after_change(
+    signer: Signer, presenters: Mapping[str, Presenter]
+) -> Callable[[Snapshot], Awaitable[None]]:
+    """Return what those who work by a snapshot do when there is a new one."""
+
+    async def follow(snapshot: Snapshot) -> None:
+        signer.forget_all_but(snapshot.certificates)
+        failures = []
+        for presenter in presenters.values():
+            try:
+                await presenter.follow(snapshot)
+            except (StoreError, OSError) as error:
+                failures.append(error)
+        if failures:  # of one, which keeps no other from following
+            raise failures[0]
+
+    return follow
 
 
 def _routes(

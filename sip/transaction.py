@@ -1,8 +1,8 @@
 """Server transactions (RFC 3261 §17.2): one answer to a request, however often it comes.
 
 `ServerTransactions` remembers what was answered. It has no socket and no clock: requests and times
-go in, what is to be sent comes out, and `next_due` says when to ask again. What a request means and
-how it is answered is left to who asks.
+go in, what is to be sent comes out; `run` is asked time and again for what timers have to send.
+What a request means and how it is answered is left to who asks.
 
 A request that is answered without being remembered (RFC 3261 §8.2.7) is only found to be new here;
 its ACK is absorbed like any other.
@@ -229,10 +229,6 @@ class ServerTransactions(Generic[Destination]):
     def abandon(self, transaction: Transaction[Destination]) -> None:
         """Forget a request that gets no answer."""
         self._terminate(transaction)
-
-    def next_due(self) -> float | None:
-        """Say when `run` has something to do, or None. It may turn out to be nothing."""
-        return min((_first(queue)[0] for queue in self._queues.values() if queue), default=None)
 
     def run(self, now: float) -> tuple[Outgoing[Destination], ...]:
         """Do what is due: retransmit responses, send 100, forget what is over."""

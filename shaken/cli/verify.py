@@ -237,8 +237,6 @@ K_co = TypeVar("K_co", bound=Kept, covariant=True)
 
 
 class _Source(Protocol[K_co]):
-    def peek(self, url: str, *, now: float) -> K_co | None: ...
-
     async def get(self, url: str, *, now: float) -> K_co: ...
 
 
@@ -251,9 +249,9 @@ class _Told(Generic[K]):
         self._tell = tell
         self._words = words
 
-    def peek(self, url: str, *, now: float) -> K | None:
-        """Return what is at hand."""
-        return self._source.peek(url, now=now)
+    def peek(self, url: str, *, now: float) -> K | None:  # noqa: ARG002 (as sources have it)
+        """Return nothing, so that whoever wants a file waits, and all of it is told."""
+        return None
 
     async def get(self, url: str, *, now: float) -> K:
         """Return what is at hand or fetched. Raises FetchError."""

@@ -63,12 +63,8 @@ class CrlCache:
             self._load, recall=self._recall, bounds=bounds, clock=clock, random=random
         )
 
-    def peek(self, url: str, *, now: float) -> FetchedCrl | None:
-        """Return a list that is at hand, without waiting; stale ones say so."""
-        return self._cache.peek(url, now=now)
-
     async def get(self, url: str, *, now: float) -> FetchedCrl:
-        """Return a list, fetched if need be. Raises FetchError."""
+        """Return a list, fetched if need be; stale ones say so. Raises FetchError."""
         kept = self._cache.peek(url, now=now)
         if kept is not None:
             return kept

@@ -93,8 +93,10 @@ async def test_a_list_is_kept_until_the_next_within_bounds(
     fetched = await cache.get(URL, now=now)
 
     assert fetched.expires_at == now + kept
-    assert cache.peek(URL, now=now + kept - 1) is fetched
-    assert cache.peek(URL, now=now + kept) is None
+    assert await cache.get(URL, now=now + kept - 1) is fetched
+    assert len(sites.asked) == 1
+    await cache.get(URL, now=now + kept)
+    assert len(sites.asked) == 2
 
 
 async def test_a_list_is_used_past_its_time_while_its_host_is_down(
@@ -120,9 +122,8 @@ async def test_a_list_that_is_unchanged_is_kept_on(make_crl: MakeCrl, now: int) 
     sites.answer = Response(None, {})
     await cache.refresh_due(now=sites.now)
 
-    second = cache.peek(URL, now=sites.now)
+    second = await cache.get(URL, now=sites.now)
 
-    assert second is not None
     assert second.index is first.index
     assert second.fetched_at == sites.now
 
@@ -207,7 +208,11 @@ async def test_only_so_many_lists_are_kept(make_crl: MakeCrl, now: int) -> None:
     for url in urls:
         await cache.get(url, now=now)
 
-    assert [url for url in urls if cache.peek(url, now=now)] == urls[2:]
+    for url in urls[2:]:
+        await cache.get(url, now=now)
+    assert len(sites.asked) == len(urls)
+    await cache.get(urls[0], now=now)
+    assert len(sites.asked) == len(urls) + 1
 
 
 async def test_callers_share_one_fetch(make_crl: MakeCrl, now: int) -> None:
