@@ -72,7 +72,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """What was found and what is done. `best` None: there was no `shaken` header to verify.
 
     `judged` are all PASSporTs: `shaken` ones, then diversions, then others. `diversions` are those
-    of the call, the first one first, or as they came where they are no chain.
+    of the call, the first one first, or as they came where they are no chain. `faults` are, where
+    the call has several Identity headers, those that do not hold in themselves.
     """
 
     decision: Decision
@@ -80,6 +81,7 @@ class Outcome(msgspec.Struct, frozen=True):
     judged: tuple[Judged, ...] = ()
     replayed: bool = False
     diversions: tuple[Judged, ...] = ()
+    faults: tuple[Judged, ...] = ()
 
     @property
     def attested(self) -> tuple[str, str] | None:
@@ -185,13 +187,18 @@ class Verifier:
         expectation: Expectation,
         policy: VerificationPolicy,
     ) -> Outcome:
+        faults: tuple[Judged, ...] = ()
+        if len(call.headers) > 1:
+            faults = tuple(each for each in judged if each.verdict.code is not None)
         diversions: Sequence[Judged] = ()
         if presented.diversions:
             judged, diversions = _follow(judged, presented, expectation.course)
         originals = judged[: len(presented.originals)]
         if not originals:
             decision = _decide_without(policy, expectation.course)
-            return Outcome(decision, None, tuple(judged), diversions=tuple(diversions))
+            return Outcome(
+                decision, None, tuple(judged), diversions=tuple(diversions), faults=faults
+            )
         best = min(originals, key=_rank) if len(originals) > 1 else originals[0]
         code = best.verdict.code
         replays = self._settings.replays if policy.replays is None else policy.replays
@@ -204,7 +211,7 @@ class Verifier:
             decision = decide_failed(policy, code, best.verdict.words)
         else:
             decision = decide_passed(policy, _claim(best, "attest"))
-        return Outcome(decision, best, tuple(judged), replayed, tuple(diversions))
+        return Outcome(decision, best, tuple(judged), replayed, tuple(diversions), faults)
 
     def _is_replay(self, presented: Sequence[Judged], call: InboundCall, replays: Replays) -> bool:
         """Say whether another call had the caller's PASSporT, with the same diversions behind it.

@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import quote as escape
@@ -13,6 +13,7 @@ from shaken.acceptance import REASONS, Action, Decision
 from shaken.passport import is_origid
 from shaken.redirect.invite import Invite
 from shaken.redirection import HeaderForm, Redirection, VerstatForm
+from shaken.verifier import Judged
 from sip.address import Address
 from sip.grammar import quote
 from sip.message import HeaderFields, Request, Response
@@ -81,22 +82,22 @@ def verified(
     settings: Redirection,
     *,
     to_tag: str,
+    faults: Sequence[Judged] = (),
 ) -> Response:
     """Redirect with the verdict, or end the call where the policy says so.
 
     `claims` are attest and origid of a PASSporT that holds, None: none does. What was found wrong
     is a Reason for whoever the call goes on to, and in words a Warning for who reads a trace.
+    `faults` are the PASSporTs of several that do not hold: each has a Reason.
     """
-    reasons: HeaderFields = ()
+    reasons = _reasons(decision, faults)
     warnings: HeaderFields = ()
     if decision.code is not None:
-        phrase = REASONS.get(decision.code, "")
-        protocol = "STIR" if decision.code in STIR_CODES else "SIP"
-        reasons = (("Reason", f"{protocol};cause={decision.code};text={quote(phrase)}"),)
         if decision.words is not None:
             warnings = (("Warning", f"399 {_AGENT} {quote(_short(decision.words))}"),)
         if decision.action is Action.REJECT:
             headers = (*reasons, *warnings)
+            phrase = REASONS.get(decision.code, "")
             return respond(request, decision.code, to_tag=to_tag, reason=phrase, headers=headers)
     verstat = decision.verstat.value
     if settings.verstat_suffix and claims is not None:
@@ -113,6 +114,29 @@ def verified(
         if is_origid(origid):
             wanted.append(("P-Origination-ID", origid))
     return _redirect(request, settings, [*wanted, *reasons], warnings, to_tag=to_tag)
+
+
+def _reasons(decision: Decision, faults: Sequence[Judged]) -> HeaderFields:
+    """Say what was found wrong, that which decides first.
+
+    `ppi` tells which of several PASSporTs it is (RFC 9410 §5): by its signature alone, the compact
+    form, since the full one would tell who calls whom to whoever gets the response.
+    """
+    found: list[tuple[int, str]] = []
+    for each in faults:
+        if each.verdict.code is not None:
+            ppi = each.identity and f"..{each.identity.token.rpartition('.')[2]}"
+            found.append((each.verdict.code, f";ppi={quote(ppi)}" if ppi else ""))
+    decisive = decision.code
+    if decisive is not None and decisive not in {code for code, _ in found}:
+        found.append((decisive, ""))
+    found.sort(key=lambda each: each[0] != decisive)
+    return tuple(("Reason", _cause(code) + ppi) for code, ppi in dict.fromkeys(found))
+
+
+def _cause(code: int) -> str:
+    protocol = "STIR" if code in STIR_CODES else "SIP"
+    return f"{protocol};cause={code};text={quote(REASONS.get(code, ''))}"
 
 
 def with_verstat(uri: str, verstat: str, form: VerstatForm) -> str:

@@ -266,6 +266,7 @@ class Redirect:
             outcome.attested,
             asked.trunk.sip,
             to_tag=asked.to_tag,
+            faults=outcome.faults,
         )
         self._record(record)
         return answer

@@ -418,6 +418,74 @@ def test_another_called_number_is_found(bench: Bench) -> None:
     assert "dest" in str(checked.header("Warning"))
 
 
+def ppi(header: str) -> str:
+    """The compact form of a header's PASSporT, as a Reason names it (RFC 9410 §5)."""
+    return f"..{header.partition(';')[0].rpartition('.')[2]}"
+
+
+def test_of_several_identities_each_that_does_not_hold_is_named_even_where_one_does(
+    bench: Bench,
+) -> None:
+    bench.desk.publish(bench.issued)
+    holds = identity(bench.issued, bench.now)
+    other = identity(bench.issued, bench.now, dest={"tn": [FOREIGN]})
+    old = identity(bench.issued, bench.now - 120)
+    request = invite(("Identity", other), ("Identity", holds), ("Identity", old))
+
+    checked = bench.ask(request)
+
+    assert ";verstat=TN-Validation-Passed@" in str(checked.header("P-Asserted-Identity"))
+    assert checked.lines("Reason") == (
+        f'STIR;cause=438;text="Invalid Identity Header";ppi="{ppi(other)}"',
+        f'STIR;cause=403;text="Stale Date";ppi="{ppi(old)}"',
+    )
+
+
+def test_the_reason_that_decides_comes_first(bench: Bench) -> None:
+    bench.have(verification=VerificationPolicy(stale=Reaction.REJECT))
+    bench.desk.publish(bench.issued)
+    old = identity(bench.issued, bench.now - 120)
+    wrong = identity(bench.issued, bench.now, dest={"tn": [FOREIGN]}, attest="C")
+
+    checked = bench.ask(invite(("Identity", wrong), ("Identity", old)))
+
+    assert checked.status == 403
+    assert [line.partition(";text")[0] for line in checked.lines("Reason")] == [
+        "STIR;cause=403",
+        "STIR;cause=438",
+    ]
+
+
+def test_what_cannot_be_read_of_several_identities_has_a_reason_without_its_name(
+    bench: Bench,
+) -> None:
+    bench.desk.publish(bench.issued)
+    holds = identity(bench.issued, bench.now)
+
+    checked = bench.ask(invite(("Identity", holds), ("Identity", "nonsense;ppt=shaken")))
+
+    assert checked.lines("Reason") == ('STIR;cause=436;text="Bad Identity Info"',)
+
+
+def test_a_diversion_that_does_not_hold_is_named_and_the_call_it_diverts_is_not(
+    bench: Bench,
+) -> None:
+    bench.sip(divert=True)
+    answer = bench.ask(calling(FOREIGN, diverted_by(ANOTHER)))
+    original, diversion = answer.lines("Identity")
+    bench.have(direction=Direction.VERIFY)
+    bench.desk.publish(bench.issued, own_url(answer))
+    signature = ppi(diversion)[2:]
+    broken = diversion.replace(signature, f"{signature[:40].swapcase()}{signature[40:]}")
+
+    checked = bench.ask(calling(FOREIGN, ("Identity", original), ("Identity", broken)))
+
+    assert ";verstat=TN-Validation-Failed@" in str(checked.header("P-Asserted-Identity"))
+    assert checked.lines("Reason") == (
+        f'STIR;cause=438;text="Invalid Identity Header";ppi="{ppi(broken)}"',
+    )
+
+
 def test_the_verifier_is_told_what_the_invite_says(
     bench: Bench, trunk: Trunk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
