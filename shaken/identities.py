@@ -5,12 +5,13 @@ of their own. Pure; whether any of them holds is `shaken.verification`'s.
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET
 
-from shaken.diversion import MAX_LINKS
-from shaken.passport import Party, PassportError, decode
+from shaken.diversion import MAX_LINKS, read_link
+from shaken.passport import Party, Passport, PassportError, decode, destinations
 from shaken.verification import DIV, DIV_O, SHAKEN, Opened, Step, open_header, rules_of
 from sip.identity import Identity, IdentityError, InfoError, parse_each
 
@@ -77,9 +78,22 @@ def read_headers(values: Iterable[str]) -> Presented:
     return presented
 
 
-def claimed_callers(values: Iterable[str]) -> list[Party]:
-    """List who made a call by its `shaken` PASSporTs, whether they hold or not."""
-    callers = []
+class Claimed(NamedTuple):
+    """What a call's PASSporTs claim, whether they hold or not.
+
+    `callers` made it, by its `shaken` PASSporTs. `ends` are whom it was for last, numbers and URIs:
+    those that its PASSporTs lead to, and from whom none says that it was diverted.
+    """
+
+    callers: list[Party]
+    ends: frozenset[str]
+
+
+def claimed_by(values: Iterable[str]) -> Claimed:
+    """Read what the values of Identity fields claim; what cannot be read claims nothing."""
+    callers: list[Party] = []
+    reached: set[str] = set()
+    left: set[str] = set()
     for value in values:
         for identity in parse_each(value):
             if isinstance(identity, IdentityError):
@@ -87,12 +101,19 @@ def claimed_callers(values: Iterable[str]) -> list[Party]:
             try:
                 passport = decode(identity.token)
                 if passport.header.get("ppt") == "shaken":
-                    found = msgspec.convert(passport.claims.get("orig"), Party)
-                    if (found.tn is UNSET) != (found.uri is UNSET):
-                        callers.append(found)
+                    callers += _callers(passport)
+                    reached.update(map(str, destinations(passport.claims.get("dest"))))
+                elif (link := read_link(passport.claims)) is not None:
+                    reached.update(link.targets)
+                    left.add(link.source)
             except (PassportError, msgspec.ValidationError):
                 continue
-    return callers
+    return Claimed(callers, frozenset(reached - left))
+
+
+def _callers(passport: Passport) -> list[Party]:
+    found = msgspec.convert(passport.claims.get("orig"), Party)
+    return [found] if (found.tn is UNSET) != (found.uri is UNSET) else []
 
 
 def open_with_held(identity: Identity) -> list[Opened]:

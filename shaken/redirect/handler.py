@@ -6,10 +6,12 @@ The same signer, verifier and records as over HTTP. No request is forwarded, non
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
+from shaken.attestation import Standing, standing_of
 from shaken.call_records import Asker, diversion_record, is_test, signed_record, verified_record
-from shaken.identities import claimed_callers
+from shaken.identities import Claimed, claimed_by
 from shaken.passport import Party
 from shaken.redirect import answers
 from shaken.redirect.invite import (
@@ -184,22 +186,22 @@ class Redirect:
     ) -> Stages[tuple[_Recorded, ...]]:
         """Sign for the caller, and that the call was diverted. Raises SigningError, _Refused.
 
-        Where the caller's provider has signed already, only the diversion is; where nobody has, the
-        caller's is for whom the call was, so that the diversion leads on from there.
+        Where the caller's provider has signed already, only the diversions are; where nobody has,
+        the caller's is for whom the call was, so that the diversion leads on from there.
         """
         invite, diverted = asked.invite, asked.invite.diverted
-        if diverted is None:
+        if not diverted or invite.target is None:
             return ((yield from self._sign_call(asked, origin, invite.destination, iat)),)
-        callers = claimed_callers(invite.identities)
-        if callers and origin not in callers:
-            # RFC 8946 §4.1 has a `div` repeat who called. What the PASSporT says of that is not
-            # verified here, so it counts only where the INVITE says the same.
-            why = "the call's Identity is of another caller than the INVITE: no diversion is signed"
-            raise _Refused(403, why)
-        diversion = yield from self._sign_diversion(asked, origin, diverted, iat)
-        if callers:
-            return (diversion,)
-        return (yield from self._sign_call(asked, origin, diverted, iat)), diversion
+        claimed = claimed_by(invite.identities)
+        recorded = []
+        if claimed.callers:
+            way = _way_of(asked, origin, claimed)
+        else:
+            way = diverted[:1]
+            recorded.append((yield from self._sign_call(asked, origin, way[0], iat)))
+        for source, goal in pairwise((*way, invite.target)):
+            recorded.append((yield from self._sign_diversion(asked, origin, source, goal, iat)))
+        return tuple(recorded)
 
     def _sign_call(
         self, asked: _Asked, origin: Party, destination: Party, iat: int | None
@@ -217,15 +219,14 @@ class Redirect:
         return signed.identity, signed_record(signed, asked.asker)
 
     def _sign_diversion(
-        self, asked: _Asked, origin: Party, diverted: Party, iat: int | None
+        self, asked: _Asked, origin: Party, diverted: Party, goal: Party, iat: int | None
     ) -> Stages[_Recorded]:
-        invite, snapshot = asked.invite, asked.snapshot
         signed = yield from self._signer.sign_diversion_in_stages(
             origin,
             diverted,
-            parties_of(invite.target or invite.destination),
+            parties_of(goal),
             iat=iat,
-            snapshot=snapshot,
+            snapshot=asked.snapshot,
             tenant=asked.trunk.tenant,
             now=asked.asker.at,
         )
@@ -270,3 +271,29 @@ class Redirect:
         )
         self._record(record)
         return answer
+
+
+def _way_of(asked: _Asked, origin: Party, claimed: Claimed) -> Sequence[Party]:
+    """List who diverted a call that has PASSporTs, from whom those lead to, the first one first.
+
+    RFC 8946 §3: a `div` is of the destination that was retargeted. A PBX may name who diverted by
+    an extension: then it is whom the PASSporTs lead to, unless that is no number of the tenant.
+    Raises _Refused.
+    """
+    if origin not in claimed.callers:
+        # RFC 8946 §4.1 has a `div` repeat who called. What the PASSporT says of that is not
+        # verified here, so it counts only where the INVITE says the same.
+        why = "the call's Identity is of another caller than the INVITE: no diversion is signed"
+        raise _Refused(403, why)
+    diverted = asked.invite.diverted
+    for place, party in enumerate(diverted):
+        if str(party) in claimed.ends:
+            return diverted[place::-1]
+    tenant = asked.snapshot.tenants[asked.trunk.tenant]
+    numbers = [each for each in claimed.ends if each.isdigit()]
+    own = [x for x in numbers if standing_of(x, tenant.own_numbers) is not Standing.FOREIGN]
+    if len(own) == 1:
+        return (Party(tn=own[0]),)
+    named, ends = ", ".join(map(str, diverted)), ", ".join(sorted(claimed.ends))
+    why = f"the call's Identity leads to {ends[:64]}, and was diverted by {named[:64]}"
+    raise _Refused(403, f"{why}: no diversion is signed that joins neither")

@@ -57,8 +57,9 @@ class Invite(msgspec.Struct, frozen=True):
     """A call. `origin` None: the caller is anonymous. `date` is Unix seconds, None: not told.
 
     `caller` is the address that names who calls. `target` is where the Request-URI leads, None: to
-    nothing that a PASSporT could name. `diverted` is from whom the call came here last, None: it
-    was not diverted, or by nobody who is named. A call to be verified has no `wanted`, `diverted`.
+    nothing that a PASSporT could name. `diverted` are those from whom the call came here, the last
+    one first, none: it was not diverted, or by nobody who is named; then there is a `target`. A
+    call to be verified has no `wanted`, `diverted`.
     """
 
     caller: Address
@@ -69,7 +70,7 @@ class Invite(msgspec.Struct, frozen=True):
     protected: tuple[str, ...]
     wanted: Attest | None
     date: int | None
-    diverted: Party | None
+    diverted: tuple[Party, ...]
 
 
 class UnsupportedSchemeError(InviteError):
@@ -89,18 +90,22 @@ def read_invite(
     try:
         caller = _caller(request, settings.origin, country)
         called = request.to.uri if settings.destination is DestinationFrom.TO else request.uri
+        target = _party_or_none(request.uri, country)
+        diverted: tuple[Party, ...] = ()
+        if settings.divert and not verifies:
+            diverted = _diverted(request, country, now=target)
         return Invite(
             caller=caller,
             origin=_origin(caller.uri, country, verifies=verifies),
             destination=_destination(called, country, verifies=verifies),
-            target=_party_or_none(request.uri, country),
+            target=target,
             identities=_identities(request),
             protected=tuple(
                 [f"{name}: {value}" for name, value in request.fields(*PROTECTED_HEADERS)]
             ),
             wanted=None if verifies else _wanted(request),
             date=_date(request.header("Date")),
-            diverted=_diverted(request, country) if settings.divert and not verifies else None,
+            diverted=diverted,
         )
     except HeaderError as error:
         raise InviteError(str(error)) from error
@@ -224,20 +229,19 @@ def _date(value: str | None) -> int | None:
         return None
 
 
-def _diverted(request: Request, country: str | None) -> Party | None:
-    """Return from whom the call was diverted last (RFC 5806 §3, RFC 7044 §5).
+def _diverted(request: Request, country: str | None, *, now: Party | None) -> tuple[Party, ...]:
+    """List from whom the call was diverted, the last one first (RFC 5806 §3, RFC 7044 §5).
 
     Entries that name where the call goes now are passed over: it was not diverted to itself. So are
-    those that name nobody, as privacy has it.
+    those that name nobody, as privacy has it, or nobody who can be read.
     """
-    now = _party_or_none(request.uri, country)
-    for uri in _diverting(request):
-        if is_anonymous(uri):
-            continue
-        party = _party(uri, country, "who diverted the call")
-        if party != now:
-            return party
-    return None
+    named = [uri for uri in _diverting(request) if not is_anonymous(uri)]
+    found = dict.fromkeys(filter(None, (_party_or_none(uri, country) for uri in named)))
+    if found and now is None:
+        raise InviteError(
+            f"where the diverted call goes cannot be told from its Request-URI {request.uri[:64]!a}"
+        )
+    return tuple(each for each in found if each != now)
 
 
 def _diverting(request: Request) -> Iterable[str]:

@@ -309,7 +309,7 @@ def test_no_diversion_is_signed_of_a_call_whose_identity_is_of_another_caller(
 def test_of_several_identities_one_of_the_caller_is_enough_for_a_diversion(bench: Bench) -> None:
     bench.have(direction=Direction.SIGN, sip=Redirection(sources=(PBX.address,), divert=True))
     strange, own = (
-        ("Identity", identity(bench.issued, bench.now, orig={"tn": number}))
+        ("Identity", identity(bench.issued, bench.now, orig={"tn": number}, dest={"tn": [ANOTHER]}))
         for number in (FOREIGN, ORIG)
     )
 
@@ -369,6 +369,61 @@ def test_a_diversion_is_not_signed_unless_the_trunk_asks_for_it(bench: Bench) ->
 
     assert bench.claims(answer)["dest"] == {"tn": [DEST]}
     assert len(answer.lines("Identity")) == 1
+
+
+@pytest.mark.parametrize("named", ["sip:199@10.0.0.1", "sip:unknown@unknown.example.com"])
+def test_who_diverts_by_an_extension_is_whom_the_identity_leads_to(
+    bench: Bench, named: str
+) -> None:
+    bench.have(direction=Direction.SIGN, sip=Redirection(sources=(PBX.address,), divert=True))
+    original = identity(bench.issued, bench.now, orig={"tn": FOREIGN}, dest={"tn": [ANOTHER]})
+    diverted = ("Diversion", f"<{named}>;reason=unconditional")
+
+    answer = bench.ask(calling(FOREIGN, ("Identity", original), diverted))
+
+    assert bench.claims(answer, ppt="div")["div"] == {"tn": ANOTHER}
+
+
+def test_each_diversion_behind_the_identity_that_came_is_signed(bench: Bench) -> None:
+    bench.have(direction=Direction.SIGN, sip=Redirection(sources=(PBX.address,), divert=True))
+    third = str(int(ANOTHER) + 1)
+    original = identity(bench.issued, bench.now, orig={"tn": FOREIGN}, dest={"tn": [ANOTHER]})
+    both = (diverted_by(third), diverted_by(ANOTHER))
+
+    answer = bench.ask(calling(FOREIGN, ("Identity", original), *both))
+
+    added = [("Identity", line) for line in answer.lines("Identity")]
+    assert len(added) == 2
+    bench.have(direction=Direction.VERIFY)
+    bench.desk.publish(bench.issued, own_url(answer))
+    bench.desk.publish(bench.issued, X5U)
+    checked = bench.ask(calling(FOREIGN, ("Identity", original), *added))
+    assert (checked.header("P-Attestation-Indicator"), checked.header("Reason")) == ("A", None)
+
+
+def test_a_diversion_goes_on_from_where_those_that_came_have_led(bench: Bench) -> None:
+    bench.sip(divert=True)
+    third = str(int(ANOTHER) + 1)
+    first = bench.ask(calling(FOREIGN, diverted_by(ANOTHER), uri=f"tel:+{third}"))
+    came = [("Identity", line) for line in first.lines("Identity")]
+    bench.have(direction=Direction.SIGN, sip=Redirection(sources=(PBX.address,), divert=True))
+    both = (diverted_by(third), diverted_by(ANOTHER))
+
+    answer = bench.ask(calling(FOREIGN, *came, *both))
+
+    claims = bench.claims(answer, ppt="div")
+    assert (claims["div"], claims["dest"]) == ({"tn": third}, {"tn": [DEST]})
+
+
+def test_no_diversion_is_signed_that_does_not_join_the_identity_that_came(bench: Bench) -> None:
+    bench.have(direction=Direction.SIGN, sip=Redirection(sources=(PBX.address,), divert=True))
+    original = identity(bench.issued, bench.now, orig={"tn": ORIG}, dest={"tn": [FOREIGN]})
+
+    answer = bench.ask(calling(ORIG, ("Identity", original), diverted_by(ANOTHER)))
+
+    assert (answer.status, answer.header("Identity")) == (403, None)
+    assert f"leads to {FOREIGN}" in str(answer.header("Reason"))
+    assert bench.records == []
 
 
 def test_claims_of_a_diversion_are_in_the_order_of_the_rfc() -> None:

@@ -157,7 +157,7 @@ def test_what_matters_to_signing_only_does_not_stop_a_call_that_comes_in(
 ) -> None:
     read = read_invite(invite(more), DIVERTING, country=None, verifies=True)
 
-    assert (read.origin, read.wanted, read.diverted) == (tn(ORIG), None, None)
+    assert (read.origin, read.wanted, read.diverted) == (tn(ORIG), None, ())
 
 
 LONG = "1234567890123456"
@@ -337,8 +337,8 @@ def test_the_last_who_diverted_the_call_is_found(
 ) -> None:
     found = read_invite(invite(*headers), DIVERTING, country=None).diverted
 
-    assert found == (None if expected is None else tn(expected))
-    assert read_invite(invite(*headers), USUAL, country=None).diverted is None
+    assert found[:1] == (() if expected is None else (tn(expected),))
+    assert read_invite(invite(*headers), USUAL, country=None).diverted == ()
 
 
 PRIVATE = "<sip:anonymous@anonymous.invalid>;reason=unconditional;privacy=full"
@@ -365,7 +365,34 @@ def test_who_diverts_without_a_name_is_passed_over(
 ) -> None:
     found = read_invite(invite(*headers), DIVERTING, country=None).diverted
 
-    assert found == (None if expected is None else tn(expected))
+    assert found == (() if expected is None else (tn(expected),))
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ((diversion(SECOND), diversion(FIRST)), (SECOND, FIRST)),
+        ((diversion(SECOND), diversion(FIRST), diversion(SECOND)), (SECOND, FIRST)),
+        ((diversion(SECOND), ("Diversion", "<mailto:a@b>"), diversion(FIRST)), (SECOND, FIRST)),
+        (
+            (history((FIRST, "1"), (SECOND, "1.1;mp=1"), (DEST, "1.1.1;mp=1.1")),),
+            (SECOND, FIRST),
+        ),
+    ],
+)
+def test_all_who_diverted_the_call_are_listed_the_last_one_first(
+    headers: tuple[tuple[str, str], ...], expected: tuple[str, ...]
+) -> None:
+    found = read_invite(invite(*headers), DIVERTING, country=None).diverted
+
+    assert found == tuple(map(tn, expected))
+
+
+def test_a_diverted_call_goes_to_somebody() -> None:
+    request = invite(diversion(FIRST), uri="sip:+1234567890123456@carrier.example.com")
+
+    with pytest.raises(InviteError, match="where the diverted call goes cannot be told"):
+        read_invite(request, DIVERTING, country=None)
 
 
 @pytest.mark.parametrize("party", [Party(tn="1"), Party(uri="sip:a@b")])
