@@ -18,6 +18,7 @@ from shaken.rich_call_data import CLAIMS, DigestStatus, RichCallData, examine_ri
 from shaken.verification import Opened, foresee
 from sip.identity import Identity, IdentityError, parse_each, strip_header_name
 from trust.certificate import UNREADABLE, Certificate, CertificateRefused
+from trust.key_kinds import public_key_of
 from trust.pem import read_pem
 from trust.profiles import check_sti
 from trust.tnauthlist import Spc, TnAuthListError, TnRange
@@ -261,7 +262,7 @@ def _validity(certificate: Certificate, now: datetime) -> str:
 
 def _key(certificate: x509.Certificate) -> str:
     try:
-        key = certificate.public_key()
+        key = public_key_of(certificate)
     except UNREADABLE:
         return "of an unknown kind"
     if isinstance(key, ec.EllipticCurvePublicKey):

@@ -33,3 +33,18 @@ def test_the_drawn_tree_has_each_module_and_no_other() -> None:
     }
 
     assert shown() == there
+
+
+def test_keys_of_certificates_are_loaded_where_their_kind_is_looked_at_first() -> None:
+    loading = re.compile(
+        r"\b(?:certificate|leaf|issuer|signer|root|cert|one|chain\[\d+\])\.public_key\(\)"
+    )
+
+    found = [
+        str(path.relative_to(ROOT))
+        for package in ("trust", "shaken")
+        for path in (ROOT / package).rglob("*.py")
+        if loading.search(path.read_text())
+    ]
+
+    assert found == ["trust/key_kinds.py"]

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.hazmat.primitives.serialization.pkcs7 import serialize_certificates
 from cryptography.x509.oid import NameOID
 
+from trust.key_kinds import public_key_of
 from trust.tnauthlist import TN_AUTH_LIST_OID, TnAuthList
 
 Field: TypeAlias = Literal[
@@ -109,9 +110,11 @@ class Certificate:
     def spki_sha256(self) -> str:
         """SHA-256 of the leaf's SubjectPublicKeyInfo, 64 lower-case hex digits.
 
-        Raises ValueError or UnsupportedAlgorithm for a key this service cannot read.
+        Raises one of UNREADABLE for a key that this service cannot read, or does not use.
         """
-        info = self.leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        info = public_key_of(self.leaf).public_bytes(
+            Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+        )
         return sha256(info).hexdigest()
 
     @cached_property
@@ -245,6 +248,7 @@ def read_tn_auth_list(certificate: x509.Certificate) -> TnAuthList | None:
 def issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     """Whether `issuer` issued `certificate`, by name and signature; a root issued itself."""
     try:
+        public_key_of(issuer)  # which the other one loads whatever its kind
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, *UNREADABLE):
         return _issued_weakly(issuer, certificate)
@@ -262,7 +266,7 @@ def _issued_weakly(issuer: x509.Certificate, certificate: x509.Certificate) -> b
         if not weak or algorithm is None or certificate.issuer != issuer.subject:
             return False
         signed = (certificate.signature, certificate.tbs_certificate_bytes)
-        match issuer.public_key():
+        match public_key_of(issuer):
             case rsa.RSAPublicKey() as key:
                 key.verify(*signed, padding.PKCS1v15(), algorithm)
             case ec.EllipticCurvePublicKey() as key:

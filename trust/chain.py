@@ -22,6 +22,7 @@ from trust.certificate import (
     issued,
     subject_of,
 )
+from trust.key_kinds import public_key_of
 from trust.pem import MAX_BLOCKS, USED_KEYS, PemContents, PrivateKey
 
 Issuers: TypeAlias = Mapping[x509.Certificate, Sequence[x509.Certificate]]
@@ -204,7 +205,7 @@ def _left_out(
 
 def _public_key(certificate: x509.Certificate) -> types.CertificatePublicKeyTypes | None:
     try:
-        return certificate.public_key()
+        return public_key_of(certificate)
     except UNREADABLE:
         return None
 

@@ -21,6 +21,7 @@ from OpenSSL import crypto
 from trust.certificate import UNREADABLE, Certificate, CertificateRefused, weak_signature
 from trust.chain import assemble
 from trust.findings import MIN_RSA_BITS, is_published, published_keys
+from trust.key_kinds import public_key_of
 from trust.pem import read_pem
 from trust.profiles import check_tls
 
@@ -88,7 +89,7 @@ def _check_strength(certificate: Certificate) -> None:
         raise CertificateRefused(
             "public-key", f"The key of the certificate is known to everybody; {MAKE_ONE}."
         )
-    key = certificate.leaf.public_key()
+    key = public_key_of(certificate.leaf)
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA_BITS:
         raise CertificateRefused(
             "weak-key", f"An RSA key needs {MIN_RSA_BITS} bits or more; {MAKE_ONE}."

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
 from trust.certificate import UNREADABLE, is_ca, name_shown, subject_of
+from trust.key_kinds import public_key_of
 
 MAX_URLS = 8
 """URLs of one certificate's distribution points; more is nobody's practice and many fetches."""
@@ -139,7 +140,7 @@ class CrlIndex:
     def signed_by(self, signer: x509.Certificate) -> bool:
         """Whether the list bears a good signature by the certificate's key; asked anew for free."""
         try:
-            key = signer.public_key()
+            key = public_key_of(signer)
             spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
             if spki not in self._signed_by:
                 # A key of a kind that signs no list is refused with TypeError.

@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from trust.certificate import UNREADABLE, Certificate, issued, issuer_of, weak_signature
+from trust.key_kinds import public_key_of
 from trust.names import DnsNameError, dns_name
 
 MIN_RSA_BITS = 2048
@@ -70,7 +71,7 @@ def root_findings(root: x509.Certificate, *, published: Container[str]) -> tuple
         detail = "its private key is printed in public: anybody can issue certificates with it"
         found.append(Finding("public-key", detail))
     try:
-        key = root.public_key()
+        key = public_key_of(root)
     except UNREADABLE:
         detail = "its key is of a kind that is not known here: no chain can lead to it"
         found.append(Finding("unknown-key", detail))
@@ -108,7 +109,7 @@ def _key_findings(certificate: Certificate, published: Container[str]) -> list[F
     if is_published(certificate, published=published):
         detail = "its private key is printed in public: anybody can pose as this host; replace it"
         found.append(Finding("public-key", detail))
-    if weakness := _weakness(certificate.leaf.public_key()):
+    if weakness := _weakness(public_key_of(certificate.leaf)):
         found.append(Finding("weak-key", weakness))
     return found
 

@@ -23,6 +23,7 @@ from cryptography import x509
 from cryptography.hazmat import asn1
 
 from trust.certificate import CertificateRefused
+from trust.der import elements, in_octets
 
 MAX_STEPS = 1_000_000
 """Steps of all that is opened of one upload together, some 0.1 to 1 second of a core.
@@ -200,21 +201,6 @@ class _Pfx:
     mac: _MacData | None
 
 
-@asn1.sequence
-class _Opaque:
-    value: asn1.TLV
-
-
-@asn1.sequence
-class _Octets:
-    value: bytes
-
-
-@asn1.sequence
-class _Items:
-    value: list[asn1.TLV]
-
-
 def _encryption_cost(algorithm: _AlgorithmIdentifier) -> Cost:
     if algorithm.oid == _PBES2:
         return _derivation_cost(algorithm.parameters.parse(_Pbes2Parameters).derivation)
@@ -241,13 +227,13 @@ def _iterated(iterations: int) -> Cost:
 def _file_cost(pfx: _Pfx) -> Cost:
     if pfx.safe.oid != _DATA:
         raise ValueError("an authenticated safe of another type")
-    contents = _items(_octets(pfx.safe.content))
+    contents = elements(in_octets(pfx.safe.content))
     cost = _total(_content_cost(each.parse(_ContentInfo)) for each in contents)
     return cost if pfx.mac is None else cost + _mac_cost(pfx.mac)
 
 
 def _mac_cost(mac: _MacData) -> Cost:
-    oid, *parameters = _items(mac.mac.algorithm)
+    oid, *parameters = elements(mac.mac.algorithm)
     if oid.parse(x509.ObjectIdentifier) == _PBMAC1 and parameters:
         return _derivation_cost(parameters[0].parse(_Pbes2Parameters).derivation)
     return _iterated(1 if mac.iterations is None else mac.iterations)
@@ -258,19 +244,19 @@ def _content_cost(info: _ContentInfo) -> Cost:
     if info.oid == _ENCRYPTED_DATA:
         return _encryption_cost(info.content.parse(_EncryptedData).contents.algorithm)
     if info.oid == _DATA:
-        return _bags_cost(_octets(info.content), MAX_NESTING)
+        return _bags_cost(in_octets(info.content), MAX_NESTING)
     return Cost()
 
 
 def _bags_cost(contents: asn1.TLV, nesting: int) -> Cost:
     if not nesting:
         raise ValueError("SafeContents nested too deeply")
-    return _total(_bag_cost(bag, nesting) for bag in _items(contents))
+    return _total(_bag_cost(bag, nesting) for bag in elements(contents))
 
 
 def _bag_cost(bag: asn1.TLV, nesting: int) -> Cost:
     # The attributes behind the value are left unread: not everyone sorts them as DER has it.
-    oid, value, *_attributes = _items(bag)
+    oid, value, *_attributes = elements(bag)
     match oid.parse(x509.ObjectIdentifier):
         case kind if kind == _SHROUDED_KEY_BAG:
             return key_cost(bytes(value.data))
@@ -281,15 +267,3 @@ def _bag_cost(bag: asn1.TLV, nesting: int) -> Cost:
 
 def _total(costs: Iterable[Cost]) -> Cost:
     return sum(costs, start=Cost())
-
-
-def _octets(value: asn1.TLV) -> asn1.TLV:
-    """Return the DER value that an OCTET STRING holds."""
-    octets = asn1.decode_der(_Octets, asn1.encode_der(_Opaque(value=value))).value
-    return asn1.decode_der(asn1.TLV, octets)
-
-
-def _items(value: asn1.TLV) -> list[asn1.TLV]:
-    """Return the elements of a SEQUENCE, whatever they are."""
-    # The codec reads classes only, so the bare SEQUENCE OF is read as a field of one.
-    return asn1.decode_der(_Items, asn1.encode_der(_Opaque(value=value))).value

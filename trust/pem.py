@@ -17,8 +17,10 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat import asn1
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, types
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, types
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
 from trust.certificate import (
@@ -27,6 +29,7 @@ from trust.certificate import (
     Field,
 )
 from trust.kdf import Cost, UnknownCostError, check_cost, key_cost
+from trust.key_kinds import PrivateKind, private_kind_of
 
 PrivateKey: TypeAlias = (
     ec.EllipticCurvePrivateKey
@@ -66,6 +69,9 @@ _PKCS8_LABEL = "ENCRYPTED PRIVATE KEY"
 _LEFT_OUT_LABELS = {"DH PARAMETERS", "PUBLIC KEY", "RSA PUBLIC KEY", "X509 CRL"}
 
 USED_KEYS = "Use an elliptic curve key (P-256 for signing calls), RSA or Ed25519."
+
+MAX_RSA_BITS = 8192
+"""Of a key that is imported: one of this size signs in some 40 ms."""
 
 _CONVERSIONS = {
     "TRUSTED CERTIFICATE": "is in OpenSSL's own format, with trust settings in it. Convert it with "
@@ -233,7 +239,7 @@ def _certificate(block: _Block) -> x509.Certificate:
 def _private_key(block: _Block, passphrase: str | None) -> PrivateKey:
     headers = {header[1]: header[2].strip() for header in _HEADER.finditer(block.body)}
     if block.label == _PKCS8_LABEL or "ENCRYPTED" in headers.get("Proc-Type", ""):
-        key = _encrypted_key(block, headers, passphrase)
+        key: types.PrivateKeyTypes | None = _encrypted_key(block, headers, passphrase)
     else:
         key = _plain_key(block)
     if not isinstance(key, PrivateKey):
@@ -241,16 +247,48 @@ def _private_key(block: _Block, passphrase: str | None) -> PrivateKey:
     return key
 
 
-def _plain_key(block: _Block) -> types.PrivateKeyTypes:
+def _plain_key(block: _Block) -> types.PrivateKeyTypes | None:
+    """Load a key that is not encrypted; None: it is of a kind that is not used here."""
     der = _der(block)
+    kind = private_kind_of(der)
+    if kind is PrivateKind.UNUSED:
+        return None
+    if kind is not PrivateKind.USED:
+        raise _unreadable_key(block)
     try:
-        return load_der_private_key(der, None)
+        # Whether RSA's numbers are prime takes as long as whoever made them wants; whether they
+        # belong together is seen by a signature.
+        key = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
     except UNREADABLE:
-        raise block.refused(
-            "bad-pem",
-            "holds no private key that can be read. Check it with "
-            "`openssl pkey -in key.pem -noout -check`.",
-        ) from None
+        raise _unreadable_key(block) from None
+    if isinstance(key, rsa.RSAPrivateKey) and not _signs(key):
+        raise _unreadable_key(block)
+    return key
+
+
+def _signs(key: rsa.RSAPrivateKey) -> bool:
+    """Say whether what the key signs fits its public half.
+
+    All its numbers are smaller than its modulus; larger ones would make a signature take long.
+    """
+    numbers = key.private_numbers()
+    most = max(numbers.d, numbers.p, numbers.q, numbers.dmp1, numbers.dmq1, numbers.iqmp)
+    if key.key_size > MAX_RSA_BITS or most >= numbers.public_numbers.n:
+        return False
+    try:
+        signature = key.sign(b"", padding.PKCS1v15(), hashes.SHA256())
+        key.public_key().verify(signature, b"", padding.PKCS1v15(), hashes.SHA256())
+    except (InvalidSignature, *UNREADABLE):
+        return False
+    return True
+
+
+def _unreadable_key(block: _Block) -> CertificateRefused:
+    return block.refused(
+        "bad-pem",
+        f"holds no private key that can be read, or RSA with more than {MAX_RSA_BITS} bits. Check "
+        "it with `openssl pkey -in key.pem -noout -check`.",
+    )
 
 
 def _spend(block: _Block, spent: Cost) -> Cost:

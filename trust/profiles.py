@@ -23,6 +23,7 @@ from trust.certificate import (
     weak_signature,
 )
 from trust.claim_constraints import ClaimConstraintsError, constraints_of
+from trust.key_kinds import public_key_of
 from trust.tnauthlist import TnAuthListError
 
 
@@ -34,7 +35,7 @@ def check_tls(certificate: Certificate) -> None:
     """
     leaf = certificate.leaf
     try:
-        key = leaf.public_key()
+        key = public_key_of(leaf)
     except UNREADABLE:
         key = None
     good = isinstance(key, rsa.RSAPublicKey | ed25519.Ed25519PublicKey) or (
@@ -131,7 +132,7 @@ def _check_key(leaf: x509.Certificate) -> None:
 def _key_description(leaf: x509.Certificate) -> str:
     """Name the kind of the key as a person would."""
     try:
-        key = leaf.public_key()
+        key = public_key_of(leaf)
     except UNREADABLE:
         return f"of an unknown kind ({leaf.public_key_algorithm_oid.dotted_string})"
     match key:

@@ -27,6 +27,7 @@ from trust.certificate import (
 from trust.claim_constraints import ClaimConstraints, ClaimConstraintsError, constraints_of
 from trust.crl import Revocation
 from trust.delegation import Ground, Scope, find_excess, may_speak_for
+from trust.key_kinds import public_key_of
 from trust.path import PathError, validate_path
 from trust.profiles import check_sti
 from trust.tnauthlist import TnAuthList, TnAuthListError
@@ -126,7 +127,7 @@ def judge_path(
         _check_authority(authority)
     _check_delegation(path)
     leaf, root = path[0], path[-1]
-    key = leaf.public_key()
+    key = public_key_of(leaf)
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise TypeError("a leaf that was found good has a key on P-256")
     scope = Scope.of(Certificate((leaf,)).tn_auth_list)

@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from trust.certificate import UNREADABLE, CertificateKind, Source
+from trust.key_kinds import public_key_of
 from trust.store.certificates import StoredCertificate
 
 SHOWN_ID = 16
@@ -131,7 +132,7 @@ def title_of(row: StoredCertificate) -> str:
 def key_words(certificate: x509.Certificate) -> str:
     """Say of what kind the key of a certificate is."""
     try:
-        key = certificate.public_key()
+        key = public_key_of(certificate)
     except UNREADABLE:
         return "of a kind that is not known here"
     if isinstance(key, ec.EllipticCurvePublicKey):

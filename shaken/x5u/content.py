@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from shaken.x5u.exchange import FetchError, Reason
 from trust.certificate import UNREADABLE, CertificateRefused, is_ca
 from trust.crl import CrlError, CrlIndex
+from trust.key_kinds import private_kind_of
 from trust.pem import read_pem
 
 MAX_CERTIFICATE_BYTES = 64 * 1024
@@ -56,16 +56,7 @@ def holds_private_key(body: bytes) -> bool:
     # Without its zeros, UTF-16 is text, too.
     if _KEY.search(body.replace(b"\0", b"")):
         return True
-    if not body.startswith(_SEQUENCE):
-        return False
-    try:
-        # A stranger's numbers: whether they are prime is not worth hours to find out.
-        load_der_private_key(body, None, unsafe_skip_rsa_key_validation=True)
-    except TypeError:
-        return True  # it is encrypted
-    except UNREADABLE:
-        return False
-    return True
+    return private_kind_of(body) is not None
 
 
 def read_crl(body: bytes) -> CrlIndex:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trust import kdf, pem
+from trust import der, kdf, pem
 from trust.authority import Authority
 from trust.certificate import CertificateRefused
 from trust.kdf import (
@@ -266,13 +266,13 @@ def named(oid: x509.ObjectIdentifier, value: object) -> asn1.TLV:
 
 
 def sequence(*items: asn1.TLV) -> asn1.TLV:
-    wrapped = asn1.encode_der(kdf._Items(value=list(items)))
+    wrapped = asn1.encode_der(der._Items(value=list(items)))
     return asn1.decode_der(asn1.TLV, bytes(asn1.decode_der(asn1.TLV, wrapped).data))
 
 
 def data(value: asn1.TLV) -> asn1.TLV:
-    inner = asn1.encode_der(kdf._Opaque(value=value))
-    octets = asn1.encode_der(kdf._Octets(value=bytes(asn1.decode_der(asn1.TLV, inner).data)))
+    inner = asn1.encode_der(der._Opaque(value=value))
+    octets = asn1.encode_der(der._Octets(value=bytes(asn1.decode_der(asn1.TLV, inner).data)))
     return named(
         kdf._DATA, asn1.decode_der(asn1.TLV, bytes(asn1.decode_der(asn1.TLV, octets).data))
     )

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from trust.acme.problems import AuthorityFailed, Problem
+from trust.key_kinds import public_key_of
 
 
 def read_chain(pem: str, *, request: str) -> list[x509.Certificate]:
@@ -17,7 +18,7 @@ def read_chain(pem: str, *, request: str) -> list[x509.Certificate]:
     """
     try:
         chain = x509.load_pem_x509_certificates(pem.encode())
-        key = chain[0].public_key()
+        key = public_key_of(chain[0])
     except (ValueError, TypeError) as error:
         words = f"the authority sent a certificate that cannot be read: {error}"
         raise AuthorityFailed(Problem("unusable-answer", words)) from error

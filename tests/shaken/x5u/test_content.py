@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from shaken.x5u.content import MAX_CERTIFICATES, holds_private_key, read_certificates, read_crl
 from shaken.x5u.exchange import FetchError, Reason
+from tests.hard_keys import HARD_KEYS
 from trust.authority import Authority, Issued
 
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -168,6 +169,11 @@ def test_a_revocation_list_of_a_version_to_come_is_refused() -> None:
         read_crl(body)
 
     assert caught.value.reason is Reason.NOT_A_CRL
+
+
+@pytest.mark.parametrize("key", HARD_KEYS.values(), ids=HARD_KEYS)
+def test_a_strangers_key_of_any_kind_is_found_and_not_loaded(key: bytes) -> None:
+    assert holds_private_key(key)
 
 
 def test_the_primes_of_a_strangers_key_are_not_tried() -> None:
