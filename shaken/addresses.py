@@ -1,8 +1,9 @@
-"""From where the service fetches: rules on URLs (ATIS-1000074 §5.3.1) and addresses (RFC 6890).
+"""From where is fetched: rules on URLs (ATIS-1000074 §5.3.1) and addresses (RFC 6890).
 
 Callers name the URLs of certificates, and anybody can call. So a URL is held to a form that no two
 parsers read differently, and the address behind it to those that the Internet reaches. Pure: who
 resolves and connects asks `is_public` of the very address that it connects to (`shaken.x5u`).
+Others fetch our own chains, whose URLs are made and read here too.
 """
 
 import re
@@ -27,6 +28,11 @@ HTTP_PORT = 80
 
 # absoluteURI of RFC 3261 §25.1, which an Identity header holds, and the "#" that is refused later.
 _URL_CHARACTERS = re.compile(r"(?:[A-Za-z0-9;/?:@&=+$,\-_.!~*'()\[\]#]|%[0-9A-Fa-f]{2})*")
+
+CHAIN_PATH = "/certificates/{fingerprint}.pem"
+"""Where below its public URL the service publishes the chain of each STI certificate."""
+
+_CHAIN = re.compile("([0-9a-f]{64})".join(map(re.escape, CHAIN_PATH.split("{fingerprint}"))))
 
 COMMON_SECOND_LEVELS = frozenset(
     {"ac", "co", "com", "edu", "go", "gob", "gov", "mil", "ne", "net", "or", "org"}
@@ -188,6 +194,19 @@ def check_x5u(url: str, *, lab: bool) -> None:
     `lab` allows plain http and any port. An address as host is for who connects to judge.
     """
     check_url(url, UrlPolicy(allow_http=lab, allow_any_port=lab, allow_private=True))
+
+
+def chain_url(public_url: str, certificate_id: str) -> str | None:
+    """Return where the chain of an STI certificate is published; None: there is no public URL."""
+    base = public_url.rstrip("/")
+    return f"{base}{CHAIN_PATH.format(fingerprint=certificate_id)}" if base else None
+
+
+def chain_id(public_url: str, url: str) -> str | None:
+    """Return the id of the certificate whose chain `chain_url` puts at a URL; None: no such URL."""
+    base = public_url.rstrip("/")
+    found = _CHAIN.fullmatch(url, len(base)) if base and url.startswith(base) else None
+    return found[1] if found else None
 
 
 def address_of(host: str) -> Address | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from shaken.addresses import chain_url
 from shaken.attestation import (
     NO_NUMBERS,
     Attest,
@@ -40,9 +41,6 @@ from trust.keys import MasterKeys, SealError, unseal_private_key
 from trust.selection import Appraisal, Choice, Chosen, Fallback, StiCandidate
 from trust.sti_path import Mandate
 from trust.store.certificates import StoredCertificate
-
-CHAIN_PATH = "/certificates/{fingerprint}.pem"
-"""Where below its public URL the service publishes the chain of each STI certificate."""
 
 RETRY_SECONDS = 5
 """After a call could not be signed, how long its tenant's others are refused without a try."""
@@ -172,7 +170,7 @@ class Signer:
     def __init__(self, master: MasterKeys, *, public_url: str, policy: SigningPolicy) -> None:
         """Take what opens the keys, and the base URL where the chains are published."""
         self._master = master
-        self._public_url = public_url.rstrip("/")
+        self._public_url = public_url
         self._policy = policy
         self._pens: dict[str, _Pen] = {}
         self._held: dict[str | None, _Hand] = {}
@@ -241,10 +239,7 @@ class Signer:
 
     def x5u_of(self, row: StoredCertificate) -> str | None:
         """Return the URL a signature names for this certificate, None: there is none."""
-        if row.x5u is not None:
-            return row.x5u
-        path = CHAIN_PATH.format(fingerprint=row.id)
-        return f"{self._public_url}{path}" if self._public_url else None
+        return chain_url(self._public_url, row.id) if row.x5u is None else row.x5u
 
     def choice_for(self, snapshot: Snapshot, tenant: Tenant | None, *, now: int) -> Choice | None:
         """Choose what signs for a tenant (None: nobody's call); None: no certificate can."""

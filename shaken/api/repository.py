@@ -1,8 +1,8 @@
 """The public repository: the chains of our own STI certificates, where `x5u` URLs name them."""
 
+from shaken.addresses import CHAIN_PATH
 from shaken.api.problems import not_found
 from shaken.api.routes import ApiCall, Reply, Route, read_id
-from shaken.signing import CHAIN_PATH
 from trust.certificate import CertificateKind
 from trust.store import certificates as stored
 

@@ -7,7 +7,6 @@ for a database.
 import asyncio
 import itertools
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,6 +16,7 @@ from sys import intern
 
 from cryptography import x509
 
+from shaken.addresses import chain_id
 from shaken.snapshot import Snapshot
 from shaken.x5u.content import Chain
 from shaken.x5u.repository import Fetched, fetched_chain
@@ -52,8 +52,7 @@ class OwnChains:
         clock: Callable[[], float],
     ) -> None:
         """Take the base URL of the repository, the store, and what gives the snapshot."""
-        base = re.escape(public_url.rstrip("/"))
-        self._url = re.compile(rf"{base}/certificates/([0-9a-f]{{64}})\.pem") if base else None
+        self._public_url = public_url
         self._database = database
         self._snapshot = snapshot
         self._clock = clock
@@ -95,8 +94,8 @@ class OwnChains:
         return None if begun[1].cancelled() else begun[1].result()
 
     def _row(self, url: str) -> StoredCertificate | None:
-        found = self._url.fullmatch(url) if self._url else None
-        row = self._snapshot().certificates.get(found[1]) if found else None
+        found = chain_id(self._public_url, url)
+        row = None if found is None else self._snapshot().certificates.get(found)
         return row if row is not None and row.kind is CertificateKind.STI else None
 
     async def _load(self, url: str, row: StoredCertificate) -> Fetched | None:

@@ -11,6 +11,8 @@ from shaken.addresses import (
     AddressRefused,
     FetchSettings,
     UrlPolicy,
+    chain_id,
+    chain_url,
     check_url,
     is_public,
     site_of,
@@ -271,3 +273,36 @@ def test_hosts_of_one_owner_are_one_site(host: str, site: str) -> None:
 @given(st.text(max_size=30))
 def test_any_text_has_a_site(host: str) -> None:
     assert isinstance(site_of(host), str)
+
+
+CHAIN = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize("public_url", ["https://sti.example.com", "https://sti.example.com/a.b/"])
+def test_the_url_of_a_chain_leads_back_to_its_certificate(public_url: str) -> None:
+    url = chain_url(public_url, CHAIN)
+
+    assert url is not None
+    assert url.removeprefix(public_url.rstrip("/")) == f"/certificates/{CHAIN}.pem"
+    assert chain_id(public_url, url) == CHAIN
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://sti.example.org/certificates/{CHAIN}.pem",
+        f"https://sti.example.com/base/certificates/{CHAIN}.pem",
+        f"https://sti.example.com/certificates/{CHAIN}xpem",
+        f"https://sti.example.com/certificates/{CHAIN}.pem\n",
+        f"https://sti.example.com/certificates/{CHAIN}0.pem",
+        f"https://sti.example.com/certificates/{CHAIN.upper()}.pem",
+        "https://sti.example.com",
+    ],
+)
+def test_the_url_of_another_leads_to_no_certificate(url: str) -> None:
+    assert chain_id("https://sti.example.com", url) is None
+
+
+def test_without_a_public_url_no_chain_has_one() -> None:
+    assert chain_url("", CHAIN) is None
+    assert chain_id("", f"/certificates/{CHAIN}.pem") is None
