@@ -54,6 +54,10 @@ class StoredForOthers(Exception):  # noqa: N818 - an outcome the caller expects
         self.id = certificate_id
 
 
+class NotOfTenant(Exception):  # noqa: N818 - an outcome the caller expects
+    """A certificate would be stored for another than the one tenant that may be written for."""
+
+
 @dataclass(frozen=True)
 class Upload:
     """What an administrator hands in: PEM text of chain and key, in one text or two, or PKCS#12.
@@ -131,12 +135,11 @@ class Importer:
     ) -> "Imported":
         """Store what was read, with its audit.
 
-        `scope` is the one tenant whose certificates may be replaced, and the keys of whose requests
-        and certificates may be used, None: those of all. That the new one is its, too, the caller
-        sees to in the same change.
+        `scope` is the one tenant whose certificates may be stored and replaced, and the keys of
+        whose requests and certificates may be used, None: those of all.
 
-        Raises CertificateRefused, UnknownTenant, AlreadyStored, StoredForOthers, Missed,
-        MasterKeyError; then nothing is stored.
+        Raises CertificateRefused, UnknownTenant, AlreadyStored, StoredForOthers, NotOfTenant,
+        Missed, MasterKeyError; then nothing is stored.
         """
         upload, certificate = read.upload, read.assembled.certificate
         tenant = assigned_tenant(
@@ -168,6 +171,8 @@ class Importer:
             put_right = (*put_right, *noted)
         if upload.kind is not CertificateKind.STI:
             row = replace(row, findings=(*row.findings, *self._presenting(row, chain)))
+        if scope not in {None, row.tenant}:
+            raise NotOfTenant
         if before is None:
             stored.add(change, row, chain=chain)
         else:

@@ -19,7 +19,7 @@ from shaken.api.acme_messages import (
     Renewal,
 )
 from shaken.api.problems import Problem, invalid, master_key_missing, not_found
-from shaken.api.routes import ApiCall, Reply, Route, read_address
+from shaken.api.routes import ApiCall, Reply, Route
 from shaken.assignment import UnknownTenant
 from shaken.audit import Action
 from shaken.credentials import Role
@@ -72,8 +72,7 @@ def replace_settings(call: ApiCall) -> Reply:
 def create(call: ApiCall) -> Reply:
     """Order a certificate."""
     body: OrderCreation = call.body
-    tenant = call.scope if body.tenant is None else read_address(body.tenant, "tenant")
-    call.hold_to_scope(call.owner(tenant), "tenant")
+    tenant = call.tenant_for(body.tenant)
     if call.scope is not None and (body.force or body.kind is not CertificateKind.DOMAIN):
         raise Problem(
             403, "forbidden", "a credential that is for all tenants orders such certificates"

@@ -24,7 +24,6 @@ from shaken.api.routes import (
     Form,
     Reply,
     Route,
-    read_address,
     read_flag,
     read_id,
     read_kind,
@@ -34,7 +33,7 @@ from shaken.api.routes import (
 from shaken.assignment import UnknownTenant
 from shaken.builtin import make_up_for
 from shaken.credentials import Role
-from shaken.importing import Importer, StoredForOthers, Upload
+from shaken.importing import Importer, NotOfTenant, StoredForOthers, Upload
 from trust.certificate import Certificate, CertificateKind, CertificateRefused
 from trust.keys import MasterKeyError
 from trust.names import DnsNameError, host_name
@@ -88,11 +87,12 @@ def create(call: ApiCall) -> Reply:
         read = importer.read(_upload(call), now=call.now)
         with call.changing() as change:
             done = importer.add(change, read, scope=call.scope, now=call.now)
-            call.hold_to_scope(done.row.tenant, "tenant")
     except CertificateRefused as error:
         raise Problem(400, error.slug, error.detail, error.field) from error
     except UnknownTenant as error:
         raise invalid("tenant", "no tenant has this address; create the tenant first") from error
+    except NotOfTenant as error:
+        raise not_found("tenant") from error
     except MasterKeyError as error:
         raise master_key_missing(error) from error
     except AlreadyStored as error:
@@ -191,10 +191,7 @@ def _upload(call: ApiCall) -> Upload:
     body: CertificateImport = call.body
     if not body.certificate and body.pkcs12 is None:
         raise invalid("certificate", "send PEM text as certificate, or a PKCS#12 file as pkcs12")
-    tenant = None if body.tenant is None else read_address(body.tenant, "tenant")
-    if call.scope is not None and tenant is None:
-        tenant = call.scope
-    call.hold_to_scope(call.owner(tenant), "tenant")
+    tenant = call.tenant_for(body.tenant)
     return Upload(
         kind=body.kind,
         certificate=body.certificate,

@@ -13,7 +13,6 @@ from shaken.api.routes import (
     ApiCall,
     Reply,
     Route,
-    read_address,
     read_id,
     read_kind,
     read_position,
@@ -135,8 +134,7 @@ def remove(call: ApiCall) -> Reply:
 
 def _wish(call: ApiCall) -> Wish:
     body: RequestCreation = call.body
-    tenant = call.scope if body.tenant is None else read_address(body.tenant, "tenant")
-    call.hold_to_scope(call.owner(tenant), "tenant")
+    tenant = call.tenant_for(body.tenant)
     return Wish(
         kind=body.kind,
         names=body.names,

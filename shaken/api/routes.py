@@ -101,6 +101,15 @@ class ApiCall:
         found = None if address is None else self.snapshot.tenants.get(address)
         return None if found is None else found.address
 
+    def tenant_for(self, text: str | None) -> str | None:
+        """Return the address that something is for: the one given, else the credential's tenant's.
+
+        None: nobody's. Raises Problem, also where the credential is not for that tenant.
+        """
+        address = self.scope if text is None else read_address(text, "tenant")
+        self.hold_to_scope(self.owner(address), "tenant")
+        return address
+
     def listed_tenant(self) -> str | None:
         """Return the one tenant whose things a list shows; None: those of all. Raises Problem."""
         text = self.query.get("tenant")

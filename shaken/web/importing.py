@@ -7,12 +7,11 @@ from dataclasses import replace
 
 from shaken.api.certificate_records import record
 from shaken.api.problems import Problem, master_key_missing
-from shaken.api.routes import read_address
 from shaken.assignment import UnknownTenant
 from shaken.audit import AuditedChange, Unchanged
 from shaken.certificates import Missed
 from shaken.credentials import Role
-from shaken.importing import Imported, Importer, ReadUpload, StoredForOthers
+from shaken.importing import Imported, Importer, NotOfTenant, ReadUpload, StoredForOthers
 from shaken.web import requests
 from shaken.web.certificate import links_of
 from shaken.web.certificate_words import KINDS, common_name, key_words, title_of, told
@@ -113,8 +112,7 @@ def _read(call: PageCall, draft: Draft) -> ReadUpload:
     """Read a draft by the rules of its kind. Raises CertificateRefused, _Wrong."""
     upload = draft.upload()
     try:
-        tenant = read_address(draft.tenant, "tenant") if draft.tenant else call.scope
-        call.hold_to_scope(call.owner(tenant), "tenant")
+        tenant = call.tenant_for(draft.tenant or None)
     except Problem as problem:
         raise _Wrong("tenant", sentence(problem.detail)) from problem
     return _importer(call).read(replace(upload, tenant=tenant), now=call.now)
@@ -142,8 +140,7 @@ def _store(call: PageCall, read: ReadUpload) -> Imported:
 
 def _add(call: PageCall, change: AuditedChange, read: ReadUpload) -> Imported:
     try:
-        done = _importer(call).add(change, read, scope=call.scope, now=call.now)
-        call.hold_to_scope(done.row.tenant, "tenant")
+        return _importer(call).add(change, read, scope=call.scope, now=call.now)
     except UnknownTenant as error:
         raise _Wrong("tenant", "No tenant has this address. Create the tenant first.") from error
     except AlreadyStored as error:
@@ -160,9 +157,8 @@ def _add(call: PageCall, change: AuditedChange, read: ReadUpload) -> Imported:
         ) from error
     except MasterKeyError as error:
         raise master_key_missing(error) from error
-    except Problem as problem:
-        raise _Wrong("tenant", "This certificate is not for your tenant.") from problem
-    return done
+    except NotOfTenant as error:
+        raise _Wrong("tenant", "This certificate is not for your tenant.") from error
 
 
 def _preview(call: PageCall, draft: Draft, done: Imported) -> View:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
+from shaken.importing import Importer, NotOfTenant
 from shaken.web.drafts import Secrets, seal, unseal
 from shaken.web.sessions import IDLE_SECONDS, Session
 from tests.web.scenery import ACME, ALICE, BOUND, GLOBEX, INITECH, Service
@@ -253,6 +254,21 @@ async def test_a_tenants_admin_imports_for_that_tenant_only(service: Service) ->
     assert done.status == 303
     row = service.snapshots.current.certificates[spare.certificate.fingerprint]
     assert row.tenant == ACME
+
+
+async def test_what_is_not_for_the_tenant_after_all_is_said_at_its_field(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise NotOfTenant
+
+    monkeypatch.setattr(Importer, "add", refuse)
+    visitor, spare = await signed_in(service, BOUND), service.scenery.spare
+
+    seen = await send(visitor, {"kind": "sti", "material": spare.chain_pem + spare.key_pem})
+
+    assert seen.status == 422
+    assert "This certificate is not for your tenant." in unescape(seen.text)
 
 
 async def test_warnings_are_in_the_preview(service: Service) -> None:
