@@ -14,12 +14,35 @@ from shaken.redirection import NO_REDIRECTION, Redirection
 from trust.selection import Fallback
 
 
+class Work(StrEnum):
+    """What is done with a call."""
+
+    SIGN = "sign"
+    VERIFY = "verify"
+
+
 class Direction(StrEnum):
     """What a trunk's calls are: to be signed, to be verified, or told apart by their Identity."""
 
     SIGN = "sign"
     VERIFY = "verify"
     AUTO = "auto"
+
+    def work(self, *, presents: bool) -> Work:
+        """Say what is done with a call; `presents` says whether it has an Identity."""
+        return _WORKS[self][presents]
+
+    def allows(self, work: Work) -> bool:
+        """Say whether this may be done when it is asked for by name."""
+        return work in _WORKS[self]
+
+
+_WORKS = {
+    Direction.SIGN: (Work.SIGN, Work.SIGN),
+    Direction.VERIFY: (Work.VERIFY, Work.VERIFY),
+    Direction.AUTO: (Work.SIGN, Work.VERIFY),
+}
+"""What is done with a call that has no Identity, and with one that has."""
 
 
 class AnswerForm(StrEnum):

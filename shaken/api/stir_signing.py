@@ -20,7 +20,7 @@ from shaken.credentials import Credential, Role
 from shaken.signing import InvalidClaim, MissingClaim, NotAllowed, Signed, Signer, SigningError
 from shaken.snapshot import Snapshot
 from shaken.store.calls import CallRecord
-from shaken.tenants import AnswerForm, Direction
+from shaken.tenants import AnswerForm, Work
 from sip.stages import Stages
 from trust.names import DnsNameError, dns_name
 
@@ -57,7 +57,7 @@ class Signing:
         Raises StirError where the request is wrong, SigningError where the call is not signed.
         """
         trunk = asked.trunk
-        if trunk is not None and trunk.direction is Direction.VERIFY:
+        if trunk is not None and not trunk.direction.allows(Work.SIGN):
             raise StirError(StirFault.FORBIDDEN, "this trunk verifies, it does not sign")
         tenant = tenant_of(asked)
         message = read_signing(asked.document)

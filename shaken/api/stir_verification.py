@@ -28,7 +28,7 @@ from shaken.api.verification_results import result_of
 from shaken.call_records import verified_record
 from shaken.credentials import Role
 from shaken.store.calls import CallRecord
-from shaken.tenants import AnswerForm, Direction
+from shaken.tenants import AnswerForm, Work
 from shaken.verifier import InboundCall, Outcome, Verifier
 from sip.stages import Stages
 from trust.roots import Purpose
@@ -52,7 +52,7 @@ class Verification:
     def answer(self, asked: StirAsked) -> Stages[StirAnswer | Callable[[], Awaitable[StirAnswer]]]:
         """Verify; where a fetch is needed, return what waits for it. Raises StirError."""
         trunk = asked.trunk
-        if trunk is not None and trunk.direction is Direction.SIGN:
+        if trunk is not None and not trunk.direction.allows(Work.VERIFY):
             raise StirError(StirFault.FORBIDDEN, "this trunk signs, it does not verify")
         message = read_verification(asked.document)
         call = inbound_call(

@@ -25,7 +25,7 @@ from shaken.redirect.lines import Line, choose, is_known, is_sure, lines_of, ten
 from shaken.signing import NotAllowed, NotConfigured, OutboundCall, Signer, SigningError
 from shaken.snapshot import Snapshot
 from shaken.store.calls import CallRecord
-from shaken.tenants import Direction, Trunk
+from shaken.tenants import Trunk, Work
 from shaken.verifier import InboundCall, Outcome, Verifier
 from sip.grammar import HeaderError
 from sip.message import Request, Response
@@ -115,7 +115,7 @@ class Redirect:
         try:
             asked, work = self._read(request, source, lines, snapshot, to_tag)
             yield  # read, and its trunk is known
-            do = self._verify if work is Direction.VERIFY else self._sign
+            do = self._verify if work is Work.VERIFY else self._sign
             return (yield from do(asked))
         except _Refused as refused:
             return answers.refusal(request, refused.status, str(refused), to_tag=to_tag)
@@ -127,7 +127,7 @@ class Redirect:
         lines: Sequence[Line],
         snapshot: Snapshot,
         to_tag: str,
-    ) -> tuple[_Asked, Direction]:
+    ) -> tuple[_Asked, Work]:
         """Read a call of one of the lines, and what is to be done with it. Raises _Refused."""
         presents = any(request.lines("Identity"))
         tenant = tenant_of(snapshot, request.uri) if len(lines) > 1 else None
@@ -143,7 +143,7 @@ class Redirect:
             if request.to.tag is not None:
                 raise _Refused(481, "there are no dialogs here")
             invite = read_invite(
-                request, trunk.sip, country=trunk.country, verifies=work is Direction.VERIFY
+                request, trunk.sip, country=trunk.country, verifies=work is Work.VERIFY
             )
             call_id = request.call_id
         except UnsupportedSchemeError as error:

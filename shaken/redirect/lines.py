@@ -11,7 +11,7 @@ from typing import NamedTuple
 from shaken.credentials import Credential, Role
 from shaken.networks import within
 from shaken.snapshot import Snapshot
-from shaken.tenants import Direction, Trunk
+from shaken.tenants import Direction, Trunk, Work
 from sip.reception import Source
 from sip.uri import SipUri, UriError, parse_uri
 from trust.names import DnsNameError, dns_name
@@ -24,21 +24,19 @@ class Line(NamedTuple):
     trunk: Trunk
     credential: Credential | None = None
 
-    def work(self, *, presents: bool) -> Direction | None:
+    def work(self, *, presents: bool) -> Work | None:
         """Say whether a call is to be signed or verified; None: this line does neither with it.
 
         `presents` says whether the call has an Identity. A credential does what its role is for,
         nothing else.
         """
-        direction = self.trunk.direction
-        if direction is Direction.AUTO:
-            direction = Direction.VERIFY if presents else Direction.SIGN
-        if self.credential is None or self.credential.role is _ROLES[direction]:
-            return direction
+        work = self.trunk.direction.work(presents=presents)
+        if self.credential is None or self.credential.role is _ROLES[work]:
+            return work
         return None
 
 
-_ROLES = {Direction.SIGN: Role.SIGNER, Direction.VERIFY: Role.VERIFIER}
+_ROLES = {Work.SIGN: Role.SIGNER, Work.VERIFY: Role.VERIFIER}
 
 
 def is_known(snapshot: Snapshot, source: Source) -> bool:
@@ -70,10 +68,11 @@ def choose(lines: Sequence[Line], *, tenant: str | None, presents: bool) -> Line
     """
     if len(lines) == 1:
         return lines[0]
-    natural = Direction.VERIFY if presents else Direction.SIGN
+    natural = Direction.AUTO.work(presents=presents)
+    other = Direction.AUTO.work(presents=not presents)
     lines = _preferring(lines, lambda line: line.trunk.tenant == tenant)
     lines = _preferring(lines, lambda line: line.work(presents=presents) is natural)
-    lines = _preferring(lines, lambda line: line.trunk.direction is natural)
+    lines = _preferring(lines, lambda line: not line.trunk.direction.allows(other))
     return lines[0] if len(lines) == 1 else None
 
 

@@ -25,7 +25,7 @@ from shaken.explain import Fact, explain_certificate, explain_identity
 from shaken.identities import read_headers
 from shaken.passport import PassportError, decode, destinations
 from shaken.strictjson import parse_object
-from shaken.tenants import Direction, Trunk
+from shaken.tenants import Trunk, Work
 from shaken.verification import Step, foresee
 from shaken.verifier import InboundCall, Judged, Outcome
 from shaken.web.asking import lines
@@ -236,7 +236,7 @@ def _show(
         "stale_now": _stale_now(call, asked),
         "iat": _iat(outcome.best),
         "is_as_of": bool(asked.typed["at"]),
-        "refuses": asked.trunk is not None and asked.trunk.direction is Direction.SIGN,
+        "refuses": asked.trunk is not None and not asked.trunk.direction.allows(Work.VERIFY),
     }
     return _page(call, asked.typed, {}, result=context)
 

@@ -1,4 +1,4 @@
-"""Tenants' addresses, and whose networks a peer is in."""
+"""Tenants' addresses, whose networks a peer is in, and what a trunk's direction allows."""
 
 from ipaddress import ip_network
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shaken.networks import Network, within
-from shaken.tenants import Tenant
+from shaken.tenants import Direction, Tenant, Work
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,26 @@ def test_any_text_lies_within_a_network_or_not(peer: str) -> None:
 
 def test_a_tenant_is_known_by_its_address_and_its_aliases(tenant: Tenant) -> None:
     assert tenant.addresses == ("pbx.example.com", "sip.example.com")
+
+
+@pytest.mark.parametrize(
+    ("direction", "without_identity", "with_identity"),
+    [
+        (Direction.SIGN, Work.SIGN, Work.SIGN),
+        (Direction.VERIFY, Work.VERIFY, Work.VERIFY),
+        (Direction.AUTO, Work.SIGN, Work.VERIFY),
+    ],
+)
+def test_only_an_auto_trunk_tells_calls_apart_by_their_identity(
+    direction: Direction, without_identity: Work, with_identity: Work
+) -> None:
+    assert direction.work(presents=False) is without_identity
+    assert direction.work(presents=True) is with_identity
+
+
+@pytest.mark.parametrize("direction", Direction)
+@pytest.mark.parametrize("work", Work)
+def test_a_direction_allows_what_it_may_do_with_some_call(direction: Direction, work: Work) -> None:
+    done = [direction.work(presents=each) for each in (False, True)]
+
+    assert direction.allows(work) is (work in done)

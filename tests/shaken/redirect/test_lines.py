@@ -10,7 +10,7 @@ from shaken.credentials import Credential, CredentialIndex, Role, digest_of
 from shaken.redirect.lines import Line, choose, is_known, is_sure, lines_of, tenant_of
 from shaken.redirection import Redirection, SourceIndex
 from shaken.snapshot import Snapshot
-from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
+from shaken.tenants import AnswerForm, Direction, Tenant, Trunk, Work
 from sip.reception import Source
 from tests.clients import ClientId, client_id
 from trust.selection import Fallback
@@ -208,22 +208,22 @@ SIGN, VERIFY, AUTO = Direction.SIGN, Direction.VERIFY, Direction.AUTO
 @pytest.mark.parametrize(
     ("direction", "role", "without", "with_identity"),
     [
-        (AUTO, None, SIGN, VERIFY),
-        (SIGN, None, SIGN, SIGN),
-        (VERIFY, None, VERIFY, VERIFY),
-        (AUTO, Role.SIGNER, SIGN, None),
-        (AUTO, Role.VERIFIER, None, VERIFY),
-        (SIGN, Role.SIGNER, SIGN, SIGN),
+        (AUTO, None, Work.SIGN, Work.VERIFY),
+        (SIGN, None, Work.SIGN, Work.SIGN),
+        (VERIFY, None, Work.VERIFY, Work.VERIFY),
+        (AUTO, Role.SIGNER, Work.SIGN, None),
+        (AUTO, Role.VERIFIER, None, Work.VERIFY),
+        (SIGN, Role.SIGNER, Work.SIGN, Work.SIGN),
         (SIGN, Role.VERIFIER, None, None),
         (VERIFY, Role.SIGNER, None, None),
-        (VERIFY, Role.VERIFIER, VERIFY, VERIFY),
+        (VERIFY, Role.VERIFIER, Work.VERIFY, Work.VERIFY),
     ],
 )
 def test_a_line_does_what_its_direction_and_its_role_are_for(
     direction: Direction,
     role: Role | None,
-    without: Direction | None,
-    with_identity: Direction | None,
+    without: Work | None,
+    with_identity: Work | None,
 ) -> None:
     bound = None if role is None else credential("pbx", role, "trunk", client_id())
     line = Line(trunk(direction=direction), bound)
