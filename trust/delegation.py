@@ -59,7 +59,11 @@ class Scope:
         )
 
     def covers(self, number: str) -> bool:
-        """Whether a canonical number (RFC 8224 §8.3) is named, as `TnAuthList.covers` says."""
+        """Whether a single number or a range names `number` (canonical: no `+`, RFC 8224 §8.3).
+
+        A service provider code covers no number by itself: which numbers a provider serves is
+        not in the certificate.
+        """
         if not (number.isascii() and number.isdigit()):
             return number in self.services
         # Of another length than all that are named it is not even read: it may be endless.

@@ -1,9 +1,9 @@
 """The TN Authorization List certificate extension (RFC 8226 §9, OID 1.3.6.1.5.5.7.1.26).
 
 It says for which service provider codes and telephone numbers the holder of a certificate may
-speak. This module turns the extension's DER into values and back, and answers whether a number
-is named in it. What a service provider code permits is a question of policy and stands elsewhere,
-as does finding the extension in a certificate.
+speak. This module turns the extension's DER into values and back. Whether a number is named in it,
+and what a service provider code permits, is the business of `trust.delegation`; finding the
+extension in a certificate that of `trust.certificate`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cryptography.hazmat import asn1
 TN_AUTH_LIST_OID = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.26")
 
 MAX_ENTRIES = 10_000
-"""Entries of one list. Far above any certificate in use; keeps `covers` and memory bounded."""
+"""Entries of one list. Far above any certificate in use; keeps time and memory bounded."""
 
 MAX_SPC_LENGTH = 64
 """Characters of a service provider code. The RFC sets no bound; an OCN has four."""
@@ -74,12 +74,6 @@ class TnRange:
     def last(self) -> str:
         """The last number of the range, as many digits long as `start`."""
         return str(int(self.start) + self.count - 1).zfill(len(self.start))
-
-    def __contains__(self, number: str) -> bool:
-        """Whether `number`, canonical digits, lies in the range."""
-        if len(number) != len(self.start) or not _DIGITS.fullmatch(number):
-            return False
-        return 0 <= int(number) - int(self.start) < self.count
 
 
 @dataclass(frozen=True)
@@ -158,14 +152,6 @@ class TnAuthList:
     def numbers(self) -> tuple[str, ...]:
         """The single numbers."""
         return tuple(entry.number for entry in self.entries if isinstance(entry, Tn))
-
-    def covers(self, number: str) -> bool:
-        """Whether a single number or a range names `number` (canonical: no `+`, RFC 8224 §8.3).
-
-        A service provider code covers no number by itself: which numbers a provider serves is
-        not in the certificate.
-        """
-        return number in self.numbers or any(number in span for span in self.ranges)
 
 
 @asn1.sequence

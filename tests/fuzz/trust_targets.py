@@ -27,6 +27,7 @@ from trust.certificate import (
 from trust.chain import assemble
 from trust.claim_constraints import ClaimConstraints, ClaimConstraintsError, constraints_of
 from trust.crl import CrlError, CrlIndex, distribution_points, find_revocation
+from trust.delegation import Scope
 from trust.pem import PemContents, PrivateKey, read_pem
 from trust.pkcs12 import read_pkcs12
 from trust.profiles import check_sti, check_tls
@@ -99,8 +100,9 @@ def refused_at_most(work: Callable[[], object], refusal: type[Exception]) -> Non
 def _tn_auth_list_holds(der: bytes, read: TnAuthList) -> None:
     # DER has one spelling for each value (X.690 §10).
     assert read.encode() == der
-    assert all(map(read.covers, read.numbers))
-    assert all(read.covers(span.start) and read.covers(span.last) for span in read.ranges)
+    covers = Scope.of(read).covers
+    assert all(map(covers, read.numbers))
+    assert all(covers(span.start) and covers(span.last) for span in read.ranges)
 
 
 def _constraints_holds(der: bytes, read: ClaimConstraints) -> None:

@@ -143,7 +143,7 @@ def test_names_are_those_of_the_san_or_else_the_common_names(
 def test_the_tn_auth_list_is_read() -> None:
     assert STI.tn_auth_list is not None
     assert STI.tn_auth_list.spcs == ("1234",)
-    assert STI.tn_auth_list.covers("12155550100")
+    assert STI.tn_auth_list.numbers == ("12155550100",)
 
 
 @pytest.mark.parametrize(

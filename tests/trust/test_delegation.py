@@ -194,6 +194,35 @@ def test_who_may_speak_for_a_number(
     assert may_speak_for(Scope.of(listed(*entries)), number) == ground
 
 
+LIST = TnAuthList.of(
+    spcs=["1234"], numbers=["12155550100", "*69"], ranges=[TnRange("12155550200", 100)]
+)
+
+
+@pytest.mark.parametrize("number", ["12155550100", "*69", "12155550200", "12155550299"])
+def test_single_numbers_and_ranges_cover_the_numbers_they_name(number: str) -> None:
+    assert Scope.of(LIST).covers(number)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "12155550101",
+        "12155550199",
+        "12155550300",
+        "2155550250",  # the same digits without the country code are another number
+        "012155550250",
+        "1215555025*",
+        "1234",  # a provider code is not a number
+        "+12155550100",
+        "١٢١٥٥٥٥٠٢٥٠",  # digits, but not those of a telephone network
+        "",
+    ],
+)
+def test_nothing_else_is_covered(number: str) -> None:
+    assert not Scope.of(LIST).covers(number)
+
+
 def test_without_a_list_nobody_is_spoken_for() -> None:
     assert may_speak_for(Scope.of(None), "12155550100") is None
 
@@ -219,6 +248,14 @@ def lists(draw: st.DrawFn) -> TnAuthList:
     return TnAuthList.of(numbers=numbers, ranges=spans)
 
 
+def names(tn_auth_list: TnAuthList, number: str) -> bool:
+    """Look a number up entry by entry, as RFC 8226 §9 reads."""
+    return number in tn_auth_list.numbers or any(
+        len(number) == len(span.start) and span.start <= number <= span.last
+        for span in tn_auth_list.ranges
+    )
+
+
 EVERY_NUMBER = [f"{n:0{length}}" for length in (1, 2, 3) for n in range(10**length)] + ["*1", "#"]
 
 
@@ -226,14 +263,29 @@ EVERY_NUMBER = [f"{n:0{length}}" for length in (1, 2, 3) for n in range(10**leng
 def test_a_scope_encompasses_another_exactly_when_it_covers_its_numbers(
     parent: TnAuthList, child: TnAuthList
 ) -> None:
-    named = {number for number in EVERY_NUMBER if parent.covers(number)}
-    wanted = {number for number in EVERY_NUMBER if child.covers(number)}
+    named = {number for number in EVERY_NUMBER if names(parent, number)}
+    wanted = {number for number in EVERY_NUMBER if names(child, number)}
 
     excess = Scope.of(parent).excess_of(Scope.of(child))
 
     assert (excess is None) == (wanted <= named)
     assert excess is None or excess in wanted - named
     assert {number for number in EVERY_NUMBER if Scope.of(parent).covers(number)} == named
+
+
+@st.composite
+def spans(draw: st.DrawFn) -> TnRange:
+    start = draw(st.from_regex("[0-9]{1,15}", fullmatch=True).filter(lambda text: text.strip("9")))
+    return TnRange(start, draw(st.integers(2, 10 ** len(start) - int(start))))
+
+
+@given(spans(), st.data())
+def test_a_range_covers_exactly_its_numbers(span: TnRange, data: st.DataObject) -> None:
+    number = data.draw(st.integers(0, 10 ** len(span.start) - 1))
+
+    covered = Scope.of(TnAuthList((span,))).covers(f"{number:0{len(span.start)}}")
+
+    assert covered == (int(span.start) <= number <= int(span.last))
 
 
 def test_a_number_of_any_length_is_answered() -> None:

@@ -57,35 +57,6 @@ def test_a_list_is_built_from_codes_ranges_and_numbers() -> None:
     assert built.numbers == ("12155550100", "*69")
 
 
-LIST = TnAuthList.of(
-    spcs=["1234"], numbers=["12155550100", "*69"], ranges=[TnRange("12155550200", 100)]
-)
-
-
-@pytest.mark.parametrize("number", ["12155550100", "*69", "12155550200", "12155550299"])
-def test_single_numbers_and_ranges_cover_the_numbers_they_name(number: str) -> None:
-    assert LIST.covers(number)
-
-
-@pytest.mark.parametrize(
-    "number",
-    [
-        "12155550101",
-        "12155550199",
-        "12155550300",
-        "2155550250",  # the same digits without the country code are another number
-        "012155550250",
-        "1215555025*",
-        "1234",  # a provider code is not a number
-        "+12155550100",
-        "١٢١٥٥٥٥٠٢٥٠",  # digits, but not those of a telephone network
-        "",
-    ],
-)
-def test_nothing_else_is_covered(number: str) -> None:
-    assert not LIST.covers(number)
-
-
 @pytest.mark.parametrize(
     ("start", "count", "last"),
     [("12155550200", 100, "12155550299"), ("00", 100, "99"), ("007", 2, "008")],
@@ -131,15 +102,6 @@ LISTS = st.lists(ENTRIES, min_size=1, max_size=20).map(lambda entries: TnAuthLis
 @given(LISTS)
 def test_every_list_survives_its_der(tn_auth_list: TnAuthList) -> None:
     assert TnAuthList.decode(tn_auth_list.encode()) == tn_auth_list
-
-
-@given(tn_ranges(), st.data())
-def test_a_range_covers_exactly_its_numbers(span: TnRange, data: st.DataObject) -> None:
-    number = data.draw(st.integers(0, 10 ** len(span.start) - 1))
-
-    covered = TnAuthList((span,)).covers(f"{number:0{len(span.start)}}")
-
-    assert covered == (int(span.start) <= number <= int(span.last))
 
 
 @given(st.binary(max_size=200))
