@@ -7,14 +7,13 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from cryptography import x509
-
 from shaken.audit import SYSTEM, Action, Unchanged, changing
 from shaken.certificates import facts_of
 from trust.acme.account import Accounts
 from trust.acme.fence import Busy, Fence, alone
 from trust.acme.problems import AcmeError
 from trust.acme.revocation import Reason, revoke
+from trust.certificate import leaf_of
 from trust.keys import MasterKeys
 from trust.store import acme_orders, acme_revocations, certificates
 from trust.store.acme_revocations import Pending
@@ -77,7 +76,7 @@ class Aftercare:
             pending = acme_revocations.ready(connection, now=now, limit=BATCH)
         for each in pending:
             fence.keep()
-            leaf = x509.load_pem_x509_certificates(each.chain.encode())[0]
+            leaf = leaf_of(each.chain)
             if leaf.not_valid_after_utc < self._clock():
                 self._forget(each, fence)  # what has expired need not be revoked
                 continue

@@ -20,6 +20,7 @@ from trust.certificate import (
     CertificateKind,
     CertificateRefused,
     Source,
+    length_of,
 )
 from trust.chain import Assembled, assemble
 from trust.claim_constraints import constraints_of
@@ -194,7 +195,7 @@ class Importer:
         The stored one stays where it reaches further, unless a certificate in it has expired.
         """
         kept = stored.chain_pem(change.connection, row.id) or chain
-        if chain.count("-----BEGIN") >= kept.count("-----BEGIN"):
+        if length_of(chain) >= length_of(kept):
             return chain, ()
         leads_nowhere = self.known.standing.findings(chain, Purpose.of(row.kind), now=now)
         ends = min(one.not_valid_after_utc for one in Certificate.of_pem(kept).chain[1:])

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from shaken.snapshot import Snapshot
 from shaken.store.fetched import FetchedRow, newest_fetched
 from shaken.store.tables import fetched_certificates
-from trust.certificate import Certificate, CertificateKind
+from trust.certificate import Certificate, CertificateKind, above_leaf
 from trust.roots import Purpose, Root
 from trust.standing import Standing
 from trust.store import certificates as stored
@@ -20,8 +20,6 @@ from trust.store.certificates import StoredCertificate
 
 MAX_SIGNERS = 1000
 """Fetched chains that are looked at, the newest: one takes some 100 µs."""
-
-_END = "-----END CERTIFICATE-----"
 
 
 @dataclass(frozen=True)
@@ -127,8 +125,7 @@ class _Judge:
 
     def misses(self, chain_pem: str, issuer: str, at: int) -> bool:
         """Say it of a chain (PEM, leaf first) whose leaf has this issuer, as of Unix seconds."""
-        _, _, above = chain_pem.partition(_END)
-        key = (issuer, above, at)
+        key = (issuer, above_leaf(chain_pem), at)
         if key not in self._said:
             trusted, stays = (
                 not standing.findings(chain_pem, self._purpose, now=at)

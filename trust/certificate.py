@@ -46,6 +46,9 @@ what is well encoded but of a type that cannot stand there.
 """
 
 
+_END = "-----END CERTIFICATE-----"
+
+
 class CertificateKind(StrEnum):
     """What a certificate is for."""
 
@@ -185,6 +188,21 @@ class Certificate:
     def of_pem(cls, text: str) -> Certificate:
         """Read what `pem` gave. Raises ValueError for anything else."""
         return cls(tuple(x509.load_pem_x509_certificates(text.encode("ascii"))))
+
+
+def leaf_of(pem: str) -> x509.Certificate:
+    """Return the first certificate of a chain in PEM. Raises ValueError where there is none."""
+    return x509.load_pem_x509_certificate(pem.encode())
+
+
+def above_leaf(pem: str) -> str:
+    """Return what stands above the leaf of a chain in PEM, empty when nothing does."""
+    return pem.partition(_END)[2].strip()
+
+
+def length_of(pem: str) -> int:
+    """Return how many certificates a chain in PEM has, without reading them."""
+    return pem.count(_END)
 
 
 def subject_of(certificate: x509.Certificate) -> str:

@@ -20,7 +20,7 @@ from shaken.addresses import chain_id
 from shaken.snapshot import Snapshot
 from shaken.x5u.content import Chain
 from shaken.x5u.repository import Fetched, fetched_chain
-from trust.certificate import UNREADABLE, CertificateKind
+from trust.certificate import UNREADABLE, CertificateKind, above_leaf
 from trust.store import certificates as stored
 from trust.store.certificates import StoredCertificate
 from trust.store.database import Database, StoreError
@@ -179,7 +179,7 @@ class OwnIntermediates:
             read = stored.chains_pem(connection, [each for each in sti if each not in chains])
         for each, pem in read.items():
             # Thousands of tenants have certificates of one CA: what is above them is kept once.
-            chains[each] = (sti[each], intern(pem.partition(_END)[2].strip()))
+            chains[each] = (sti[each], intern(above_leaf(pem)))
         found: dict[x509.Name, list[x509.Certificate]] = {}
         texts = {rest for _, rest in chains.values() if rest}
         parsed = (x509.load_pem_x509_certificates(text.encode()) for text in texts)
@@ -187,9 +187,6 @@ class OwnIntermediates:
             with suppress(*UNREADABLE):
                 found.setdefault(certificate.subject, []).append(certificate)
         return _Known(rows, chains, found)
-
-
-_END = "-----END CERTIFICATE-----"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trust.authority import Authority
-from trust.certificate import Certificate, CertificateRefused, is_ca, weak_signature
+from trust.certificate import (
+    Certificate,
+    CertificateRefused,
+    above_leaf,
+    is_ca,
+    leaf_of,
+    length_of,
+    weak_signature,
+)
 from trust.claim_constraints import JWT_CLAIM_CONSTRAINTS_OID
 from trust.profiles import check_sti
 from trust.tnauthlist import TN_AUTH_LIST_OID
@@ -138,6 +146,22 @@ def test_names_are_those_of_the_san_or_else_the_common_names(
     certificate: Certificate, names: tuple[str, ...]
 ) -> None:
     assert certificate.names == names
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_of_a_chain_in_pem_are_told_its_leaf_what_stands_above_and_its_length(length: int) -> None:
+    leaf, *above = (STI.leaf, AUTHORITY.certificate, AUTHORITY.root)[:length]
+    pem = Certificate((leaf, *above)).pem()
+
+    assert leaf_of(pem) == leaf
+    assert above_leaf(pem) == "".join(Certificate((one,)).pem() for one in above).strip()
+    assert length_of(pem) == length
+
+
+def test_a_text_without_certificate_has_no_leaf() -> None:
+    assert (above_leaf(""), length_of("")) == ("", 0)
+    with pytest.raises(ValueError, match="PEM"):
+        leaf_of("")
 
 
 def test_the_tn_auth_list_is_read() -> None:

@@ -31,6 +31,7 @@ from trust.acme.outcomes import AttemptOver, OrderLost
 from trust.acme.problems import AcmeError, AuthorityRefused, Problem, is_transient
 from trust.acme.proving import check_provable, prove, tidy
 from trust.acme.waiting import settled
+from trust.certificate import leaf_of
 from trust.store import acme_orders, certificates, requests
 from trust.store.database import Change
 
@@ -303,7 +304,7 @@ class Ordering:
             return None
         with self.means.fence.database.reading() as connection:
             chain = certificates.chain_pem(connection, certified.certificate)
-        return None if chain is None else x509.load_pem_x509_certificates(chain.encode())[0]
+        return None if chain is None else leaf_of(chain)
 
     def _failed(self, order: Order, error: AcmeError) -> Order:
         """Keep why an order did not get further, and when it is tried again."""

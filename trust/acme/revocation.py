@@ -2,9 +2,8 @@
 
 from enum import IntEnum
 
-from cryptography import x509
-
 from trust.acme.account import Accounts
+from trust.certificate import leaf_of
 
 
 class Reason(IntEnum):
@@ -23,6 +22,6 @@ def revoke(accounts: Accounts, *, directory: str, chain: str, reason: Reason) ->
 
     One that is revoked already stays so. Raises AcmeError, LeaseLost, StoreError.
     """
-    leaf = x509.load_pem_x509_certificates(chain.encode())[0]
+    leaf = leaf_of(chain)
     with accounts.existing(directory) as session:
         session.client.revoke(leaf, reason=reason.value)
