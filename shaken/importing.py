@@ -13,33 +13,22 @@ from shaken.addresses import check_x5u
 from shaken.assignment import assigned_tenant
 from shaken.audit import Action, Actor, AuditedChange, changing
 from shaken.certificates import facts_of, hold_in_place
-from shaken.requesting import Answered, take_pending_key
+from shaken.found_keys import FoundKey, Keyless, find_key
+from shaken.requesting import Answered
 from shaken.snapshot import EMPTY, Snapshot
-from trust.certificate import (
-    Certificate,
-    CertificateKind,
-    CertificateRefused,
-    Source,
-    length_of,
-)
+from trust.certificate import Certificate, CertificateKind, CertificateRefused, Source, length_of
 from trust.chain import Assembled, assemble
 from trust.claim_constraints import constraints_of
 from trust.findings import Finding, findings, is_published, not_presentable, published_keys
-from trust.keys import (
-    MasterKeyError,
-    MasterKeys,
-    SealError,
-    seal_private_key,
-    unseal_private_key,
-)
+from trust.keys import MasterKeys, seal_private_key
 from trust.names import DnsNameError, host_name
-from trust.pem import PemContents, PrivateKey, read_pem
+from trust.pem import PemContents, read_pem
 from trust.pkcs12 import read_pkcs12
 from trust.profiles import check_sti, check_tls
 from trust.roots import Purpose
 from trust.store import certificates as stored
 from trust.store import master_key
-from trust.store.certificates import AlreadyStored, Filter, StoredCertificate
+from trust.store.certificates import AlreadyStored, StoredCertificate
 from trust.store.database import Change, Database
 from trust.tls import PresentError, check_presentable, open_material
 
@@ -142,36 +131,18 @@ class Importer:
         Raises CertificateRefused, UnknownTenant, AlreadyStored, StoredForOthers, NotOfTenant,
         Missed, MasterKeyError; then nothing is stored.
         """
-        upload, certificate = read.upload, read.assembled.certificate
+        upload, assembled = read.upload, read.assembled
         tenant = assigned_tenant(
             change.connection,
             upload.kind,
             read.names,
             wanted=upload.tenant,
-            called=certificate.subject,
+            called=assembled.certificate.subject,
         )
-        before = stored.get(change.connection, certificate.fingerprint)
-        if before is not None:
-            _hold_replacement(before, upload, scope)
-            if tenant not in {None, before.tenant}:
-                hold_in_place(change, before, known=self.known, tenant=tenant)
-        key, put_right = read.assembled.private_key, read.assembled.put_right
-        answered = None
-        if key is None and (before is None or before.sealed_key is None):
-            found = self._find_key(change, read, tenant=tenant, scope=scope)
-            key, answered = found.private_key, found.answered
-            tenant, put_right = tenant or found.tenant, (*put_right, *found.notes)
-        row = self._row(read, tenant=tenant, now=now)
-        if key is not None:
-            master = master_key.bound_to(change.connection, self.master)
-            row = replace(row, sealed_key=seal_private_key(master, key, record=row.id))
-        chain = certificate.pem()
-        if before is not None:
-            row = _merged(before, row)
-            chain, noted = self._chain(change, row, chain, now=now)
-            put_right = (*put_right, *noted)
-        if upload.kind is not CertificateKind.STI:
-            row = replace(row, findings=(*row.findings, *self._presenting(row, chain)))
+        before = self._former(change, read, tenant=tenant, scope=scope)
+        found = self._key(change, read, before, tenant=tenant, scope=scope)
+        row = self._sealed(change, self._row(read, tenant=tenant, now=now), found)
+        row, chain, notes = self._joined(change, before, row, assembled.certificate.pem(), now=now)
         if scope not in {None, row.tenant}:
             raise NotOfTenant
         if before is None:
@@ -185,7 +156,73 @@ class Importer:
             before=None if before is None else facts_of(before),
             after=facts_of(row),
         )
-        return Imported(row, chain, put_right, answered)
+        put_right = (*assembled.put_right, *(found.notes if found else ()), *notes)
+        return Imported(row, chain, put_right, found.answered if found else None)
+
+    def _former(
+        self, change: AuditedChange, read: "ReadUpload", *, tenant: str | None, scope: str | None
+    ) -> StoredCertificate | None:
+        """Return the row of the leaf as it is stored, None: it is not.
+
+        Raises AlreadyStored, StoredForOthers, CertificateRefused, Missed unless it may be replaced.
+        """
+        before = stored.get(change.connection, read.assembled.certificate.fingerprint)
+        if before is not None:
+            _hold_replacement(before, read.upload, scope)
+            if tenant not in {None, before.tenant}:
+                hold_in_place(change, before, known=self.known, tenant=tenant)
+        return before
+
+    def _key(
+        self,
+        change: AuditedChange,
+        read: "ReadUpload",
+        before: StoredCertificate | None,
+        *,
+        tenant: str | None,
+        scope: str | None,
+    ) -> FoundKey | None:
+        """Return the key that came along, or is elsewhere here; None: it stays where it is.
+
+        Raises CertificateRefused, MasterKeyError.
+        """
+        key = read.assembled.private_key
+        if key is not None:
+            return FoundKey(key, tenant)
+        if before is not None and before.sealed_key is not None:
+            return None
+        # Whoever ended the attempt of an order may have meant that its key is used no more.
+        only_pending = read.upload.source is Source.ACME
+        keyless = Keyless(read.assembled.certificate, read.upload.kind, read.names, only_pending)
+        return find_key(change, self.master, keyless, tenant=tenant, scope=scope)
+
+    def _sealed(
+        self, change: Change, row: StoredCertificate, found: FoundKey | None
+    ) -> StoredCertificate:
+        """Put a key into its row, and whose it was where nobody is named. Raises MasterKeyError."""
+        if found is None:
+            return row
+        master = master_key.bound_to(change.connection, self.master)
+        sealed = seal_private_key(master, found.private_key, record=row.id)
+        return replace(row, tenant=row.tenant or found.tenant, sealed_key=sealed)
+
+    def _joined(
+        self,
+        change: Change,
+        before: StoredCertificate | None,
+        row: StoredCertificate,
+        chain: str,
+        *,
+        now: int,
+    ) -> tuple[StoredCertificate, str, tuple[str, ...]]:
+        """Join a new row and its chain with what is stored of the leaf; return both, and notes."""
+        notes: tuple[str, ...] = ()
+        if before is not None:
+            row = _merged(before, row)
+            chain, notes = self._chain(change, row, chain, now=now)
+        if row.kind is not CertificateKind.STI:
+            row = replace(row, findings=(*row.findings, *self._presenting(row, chain)))
+        return row, chain, notes
 
     def _chain(
         self, change: Change, row: StoredCertificate, chain: str, *, now: int
@@ -202,28 +239,6 @@ class Importer:
         if leads_nowhere and now <= ends.timestamp():
             return kept, ("The stored chain is longer, and was kept.",)
         return chain, ("The stored chain was longer, and was replaced.",)
-
-    def _find_key(
-        self, change: AuditedChange, read: "ReadUpload", *, tenant: str | None, scope: str | None
-    ) -> "_FoundKey":
-        """Find the key of a certificate that came without: with its request, or with another one.
-
-        Raises CertificateRefused, MasterKeyError.
-        """
-        certificate, kind = read.assembled.certificate, read.upload.kind
-        taken = take_pending_key(change, self.master, certificate, kind, read.names, scope=scope)
-        if taken is not None:
-            return _FoundKey(taken.private_key, taken.answered.request.tenant, taken.answered)
-        if read.upload.source is Source.ACME:
-            # Whoever ended the attempt may have meant that its key is used no more.
-            raise _no_key()
-        row = _of_same_key(change, read, tenant=tenant, scope=scope)
-        try:
-            key = unseal_private_key(self.master, row.sealed_key or b"", record=row.id)
-        except SealError as error:
-            raise MasterKeyError(str(error)) from error
-        note = f"Its private key is that of certificate {row.id}, which is stored here."
-        return _FoundKey(key, row.tenant, notes=(note,))
 
     def _row(self, read: "ReadUpload", *, tenant: str | None, now: int) -> StoredCertificate:
         upload, certificate = read.upload, read.assembled.certificate
@@ -268,16 +283,6 @@ class ReadUpload:
     upload: Upload
     assembled: Assembled
     names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _FoundKey:
-    """A key that was here before its certificate: whose it is, the request it waited with."""
-
-    private_key: PrivateKey = field(repr=False)
-    tenant: str | None
-    answered: Answered | None = None
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -338,32 +343,6 @@ def _contents(upload: Upload) -> list[PemContents]:
             read_pem(upload.private_key, passphrase=upload.passphrase, field="private_key")
         )
     return contents
-
-
-def _of_same_key(
-    change: Change, read: ReadUpload, *, tenant: str | None, scope: str | None
-) -> StoredCertificate:
-    """Find a stored certificate that has the key of one that came without: a CA may issue twice.
-
-    It is of the same kind, and of no other tenant. Raises CertificateRefused.
-    """
-    kept = stored.find(change.connection, Filter(kind=read.upload.kind, tenant=scope))
-    rows = [row for row in kept if tenant is None or row.tenant in {None, tenant}]
-    found = stored.with_key(change.connection, rows, read.assembled.certificate.spki_sha256)
-    if found is None:
-        raise _no_key()
-    return found
-
-
-def _no_key() -> CertificateRefused:
-    return CertificateRefused(
-        "no-key",
-        "A certificate that is used here needs its private key: paste it too, or send it as"
-        " private_key. Only the certificate of a request that was made here (`shaken"
-        " certificates request`) comes without, and no request waits for this one, nor is its"
-        " key stored with another certificate of this kind and tenant.",
-        field="private_key",
-    )
 
 
 def _hold_replacement(before: StoredCertificate, upload: Upload, scope: str | None) -> None:
