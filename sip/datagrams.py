@@ -32,7 +32,7 @@ def plain_address(address: SocketAddress) -> tuple[str, int]:
 
 
 class DatagramPath:
-    """The way back to who sent a datagram: always the address it came from."""
+    """The way back to who sent a datagram: always the host it came from."""
 
     __slots__ = ("_address", "_listener", "source")
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-UNSHOWN = {"__init__.py", "__main__.py"}
+UNSHOWN = {"__init__.py"}
 
 
 def shown() -> set[str]:
