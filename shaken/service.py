@@ -16,8 +16,9 @@ from shaken.concealment import KEY_NAME, NumberHash
 from shaken.config import Config, NumbersOnRecord
 from shaken.facts import plan_facts
 from shaken.home import Home, HomeError
+from shaken.pens import Pens
 from shaken.replay import shared_memory
-from shaken.signing import Signer, SigningPolicy
+from shaken.signing import Signer
 from shaken.store import HISTORIES
 from shaken.tally import Tally
 from sip.number import is_country
@@ -127,13 +128,16 @@ def _load_numbering_plans() -> None:
     is_country("US")
 
 
-def signer_for(prepared: Prepared) -> Signer:
+def pens_for(prepared: Prepared) -> Pens:
+    """Build what chooses certificates and opens their keys."""
+    config = prepared.config
+    return Pens(prepared.master, public_url=config.public_url, fallback=config.signing.fallback)
+
+
+def signer_for(prepared: Prepared, pens: Pens) -> Signer:
     """Build what signs."""
     settings = prepared.config.signing
-    policy = SigningPolicy(
-        fallback=settings.fallback, freshness=settings.freshness, skew=settings.skew
-    )
-    return Signer(prepared.master, public_url=prepared.config.public_url, policy=policy)
+    return Signer(pens, freshness=settings.freshness, skew=settings.skew)
 
 
 def _master_keys(home: Home, *, bound: bool) -> KeyRing:

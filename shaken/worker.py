@@ -36,11 +36,12 @@ from shaken.call_recorder import CallRecorder
 from shaken.config import ClientCertificates, Config, NumbersOnRecord
 from shaken.https import CLIENT_ROOTS, HttpsListener, Presenter, quiet
 from shaken.inbound import Inbound
+from shaken.pens import Pens
 from shaken.redirect.handler import Redirect
 from shaken.redirect.listener import SipSockets, limits_of, sip_server
 from shaken.renewer import Renewer
 from shaken.replay import ReplayMemory
-from shaken.service import Prepared, signer_for
+from shaken.service import Prepared, pens_for, signer_for
 from shaken.signing import Signer
 from shaken.snapshot import Snapshot, take_snapshot
 from shaken.snapshots import SnapshotFollower
@@ -117,11 +118,12 @@ async def _serve(
     loop.add_reader(lifeline, stop.set)
     config = prepared.config
     database = prepared.open_database()
-    signer = signer_for(prepared)
+    pens = pens_for(prepared)
+    signer = signer_for(prepared, pens)
     recorder = _recorder(prepared, database, slot)
     snapshot = take_snapshot(database)
     presenters = _presenters(prepared, sockets, snapshot)
-    follower = SnapshotFollower(database, snapshot, on_change=_after_change(signer, presenters))
+    follower = SnapshotFollower(database, snapshot, on_change=_after_change(pens, presenters))
     agent = f"shaken/{version('shaken')}"
     inbound = Inbound(
         config, database, lambda: follower.current, ReplayMemory(prepared.seen), agent=agent
@@ -129,12 +131,13 @@ async def _serve(
     api = _routes(
         prepared,
         database,
+        pens=pens,
         signer=signer,
         recorder=recorder,
         follower=follower,
         inbound=inbound,
     )
-    _warn_when_not_ready(config, signer, follower)
+    _warn_when_not_ready(config, pens, follower)
     recorder.start()
     renewer = Renewer(config, database, prepared.master, agent=agent)
     renewer.start()
@@ -174,12 +177,12 @@ async def _serve(
 
 
 def _after_change(
-    signer: Signer, presenters: Mapping[str, Presenter]
+    pens: Pens, presenters: Mapping[str, Presenter]
 ) -> Callable[[Snapshot], Awaitable[None]]:
     """Return what those who work by a snapshot do when there is a new one."""
 
     async def follow(snapshot: Snapshot) -> None:
-        signer.forget_all_but(snapshot.certificates)
+        pens.forget_all_but(snapshot.certificates)
         failures = []
         for presenter in presenters.values():
             try:
@@ -196,6 +199,7 @@ def _routes(
     prepared: Prepared,
     database: Database,
     *,
+    pens: Pens,
     signer: Signer,
     recorder: CallRecorder,
     follower: SnapshotFollower,
@@ -212,9 +216,7 @@ def _routes(
         },
         authenticator=authenticator,
     )
-    resources = Resources(
-        config, database, prepared.master, signer, prepared.numbers, prepared.tally
-    )
+    resources = Resources(config, database, prepared.master, pens, prepared.numbers, prepared.tally)
     trusted = tuple(ip_network(text) for text in config.http.trusted_proxies)
     document = openapi_document(TABLE, version=version("shaken"))
     pages = AdminPages(
@@ -328,8 +330,8 @@ def _presenters(prepared: Prepared, sockets: Sockets, snapshot: Snapshot) -> dic
     }
 
 
-def _warn_when_not_ready(config: Config, signer: Signer, follower: SnapshotFollower) -> None:
-    why_not = signer.why_not_ready(follower.current, now=int(time.time()))
+def _warn_when_not_ready(config: Config, pens: Pens, follower: SnapshotFollower) -> None:
+    why_not = pens.why_not_ready(follower.current, now=int(time.time()))
     if why_not is not None:
         _log.warning("no call can be signed yet: %s", why_not)
     if not config.public_url:

@@ -7,12 +7,30 @@ from shaken.api.authenticator import Authenticator
 from shaken.api.stir import SIGNING_PATH, VERIFICATION_PATH, StirAnswer, StirApi
 from shaken.api.stir_signing import Signing
 from shaken.api.stir_verification import Verification
+from shaken.pens import Pens
 from shaken.signing import OutboundCall, Signed, Signer
 from shaken.store.calls import CallRecord
 from shaken.tenants import Tenant
 from shaken.throttle import FailureThrottle
 from shaken.verifier import Verifier
 from sip.stages import Stages, at_once
+from trust.keys import MasterKeys
+from trust.selection import Fallback
+
+
+def pens_with(
+    master: MasterKeys,
+    *,
+    public_url: str = "https://sti.example.com",
+    fallback: Fallback = Fallback.FIRST,
+) -> Pens:
+    """What signs for tenants, with the keys that these master keys open."""
+    return Pens(master, public_url=public_url, fallback=fallback)
+
+
+def signer_with(pens: Pens) -> Signer:
+    """A signer that takes the times that the settings take when nobody changes them."""
+    return Signer(pens, freshness=60, skew=15)
 
 
 def signing_api(

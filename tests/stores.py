@@ -14,7 +14,7 @@ from shaken.home import Home
 from shaken.importing import Importer, Upload, import_certificate
 from shaken.passport import Parties, Party
 from shaken.requesting import Wish, draft, keep
-from shaken.service import Prepared, prepare, signer_for
+from shaken.service import Prepared, pens_for, prepare, signer_for
 from shaken.signing import OutboundCall
 from shaken.snapshot import take_snapshot
 from shaken.store.credentials import add_credential
@@ -105,7 +105,7 @@ def fulfil(request: CertificateRequest, home: Home) -> StoredCertificate:
 
 def sign_with_all(store: Store, prepared: Prepared) -> None:
     """Sign a call of each tenant, as a worker does that has just started; each must succeed."""
-    signer, now = signer_for(prepared), int(time.time())
+    signer, now = signer_for(prepared, pens_for(prepared)), int(time.time())
     call = OutboundCall(
         orig=Party(tn="12155550100"),
         dest=Parties(tn=("12155550199",)),

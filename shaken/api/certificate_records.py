@@ -82,7 +82,7 @@ def record(call: ApiCall, row: StoredCertificate, *, chain: str) -> CertificateR
         not_after=datetime.fromtimestamp(row.not_after, UTC),
         tenant=row.tenant,
         tn_auth_list=None if row.tn_auth_list is None else authorised(row.tn_auth_list),
-        x5u=call.resources.signer.x5u_of(row) if is_sti else None,
+        x5u=call.resources.pens.x5u_of(row) if is_sti else None,
         has_private_key=row.sealed_key is not None,
         source=row.source,
         status=status_of(row, now=call.now),

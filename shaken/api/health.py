@@ -31,7 +31,7 @@ def alive(_: ApiCall) -> Reply:
 
 def ready(call: ApiCall) -> Reply:
     """Say whether a call could be signed now."""
-    why_not = call.resources.signer.why_not_ready(call.snapshot, now=call.now)
+    why_not = call.resources.pens.why_not_ready(call.snapshot, now=call.now)
     if why_not is None:
         return Reply(Health("ready"))
     return Reply(Health("not-ready", why_not), status=503)
@@ -51,7 +51,7 @@ def metrics(call: ApiCall) -> Reply:
         sum(order.failures.count for order in failing if order.failures is not None),
         overdue,
     )
-    ready = call.resources.signer.why_not_ready(call.snapshot, now=call.now) is None
+    ready = call.resources.pens.why_not_ready(call.snapshot, now=call.now) is None
     return Reply(
         exposition(call.snapshot, renewals, call.resources.tally, ready=ready, now=call.now)
     )

@@ -18,7 +18,7 @@ from shaken.audit import Actor, AuditedChange, changing
 from shaken.concealment import NumberHash
 from shaken.config import Config
 from shaken.credentials import Credential, Role
-from shaken.signing import Signer
+from shaken.pens import Pens
 from shaken.snapshot import Snapshot
 from shaken.tally import Tally
 from trust.certificate import CertificateKind
@@ -46,7 +46,7 @@ class Resources:
     config: Config
     database: Database
     master: MasterKeys
-    signer: Signer
+    pens: Pens
     numbers: NumberHash | None
     tally: Tally = field(default_factory=Tally)
 

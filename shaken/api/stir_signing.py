@@ -17,7 +17,8 @@ from shaken.api.stir import StirAnswer, StirAsked, StirRequest, StirRoute
 from shaken.api.stir_errors import StirError, StirFault
 from shaken.call_records import signed_record
 from shaken.credentials import Credential, Role
-from shaken.signing import InvalidClaim, MissingClaim, NotAllowed, Signed, Signer, SigningError
+from shaken.signing import Signed, Signer
+from shaken.signing_errors import InvalidClaim, MissingClaim, NotAllowed, SigningError
 from shaken.snapshot import Snapshot
 from shaken.store.calls import CallRecord
 from shaken.tenants import AnswerForm, Work

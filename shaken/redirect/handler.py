@@ -22,7 +22,8 @@ from shaken.redirect.invite import (
     read_invite,
 )
 from shaken.redirect.lines import Line, choose, is_known, is_sure, lines_of, tenant_of
-from shaken.signing import NotAllowed, NotConfigured, OutboundCall, Signer, SigningError
+from shaken.signing import OutboundCall, Signer
+from shaken.signing_errors import NotAllowed, NotConfigured, SigningError
 from shaken.snapshot import Snapshot
 from shaken.store.calls import CallRecord
 from shaken.tenants import Trunk, Work

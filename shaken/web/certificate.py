@@ -159,7 +159,7 @@ def _signing(call: PageCall, row: StoredCertificate) -> Use:
     for tenant in call.snapshot.tenant_rows.rows.values():
         if call.scope not in {None, tenant.address}:
             continue
-        choice = call.resources.signer.choice_for(call.snapshot, tenant, now=call.now)
+        choice = call.resources.pens.choice_for(call.snapshot, tenant, now=call.now)
         if choice is None or choice.candidate.id != row.id:
             continue
         if choice.chosen is Chosen.TENANT:

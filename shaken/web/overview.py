@@ -169,7 +169,7 @@ def _visible(call: PageCall, tenant: str | None) -> bool:
 
 
 def _signing(call: PageCall, tenant: Tenant) -> Signing:
-    choice = call.resources.signer.choice_for(call.snapshot, tenant, now=call.now)
+    choice = call.resources.pens.choice_for(call.snapshot, tenant, now=call.now)
     if choice is None:
         return Signing(tenant, None, own=False, status=None)
     row = call.snapshot.certificates[choice.candidate.id]
@@ -182,7 +182,7 @@ def _worst_first(signing: Signing) -> tuple[int, str]:
 
 
 def _tasks(call: PageCall, signings: Sequence[Signing], failing: Sequence[Order]) -> Iterator[Task]:
-    why_not = call.resources.signer.why_not_ready(call.snapshot, now=call.now)
+    why_not = call.resources.pens.why_not_ready(call.snapshot, now=call.now)
     if why_not is not None:
         detail = f"{why_not[0].upper()}{why_not[1:]}."
         yield Task(

@@ -24,13 +24,13 @@ from shaken.audit import Action
 from shaken.call_records import TEST_REQUEST
 from shaken.credentials import Credential, Role
 from shaken.passport import decode
-from shaken.signing import (
+from shaken.signing import Signed
+from shaken.signing_errors import (
     BeyondCertificate,
     InvalidClaim,
     MissingClaim,
     NotAllowed,
     NotConfigured,
-    Signed,
     SigningError,
 )
 from shaken.strictjson import parse_object
@@ -190,12 +190,12 @@ def _asked(call: PageCall, typed: Mapping[str, str], trunk: Trunk | None) -> Sti
 
 def _trial(call: PageCall, asked: StirAsked, typed: Mapping[str, str]) -> Trial:
     """Go through the steps before the signature, as who signs does. Raises StirError."""
-    trunk, signer = asked.trunk, call.resources.signer
+    trunk, pens = asked.trunk, call.resources.pens
     address = tenant_of(asked)
     tenant = None if address is None else call.snapshot.tenants[address]
     country = None if trunk is None else trunk.country
     wanted = call_of(read_signing(asked.document), country=country)
-    appraisals = signer.appraise(call.snapshot, tenant, now=call.now)
+    appraisals = pens.appraise(call.snapshot, tenant, now=call.now)
     chosen = next((each.candidate.id for each in appraisals if each.why is Why.CHOSEN), None)
     row = None if chosen is None else call.snapshot.certificates[chosen]
     shown, others = words.candidates(
@@ -203,7 +203,7 @@ def _trial(call: PageCall, asked: StirAsked, typed: Mapping[str, str]) -> Trial:
         call.snapshot.certificates,
         lambda one: call.scope in {None, one.tenant},
     )
-    x5u = None if row is None else signer.x5u_of(row)
+    x5u = None if row is None else pens.x5u_of(row)
     paragraphs = (
         words.parties_paragraph(trunk, tenant),
         words.numbers_paragraph(_parties(typed, country), country),

@@ -11,11 +11,13 @@ import pytest
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest, parse_number_rule
 from shaken.audit import SYSTEM
 from shaken.importing import Upload, import_certificate
-from shaken.signing import Signer, SigningPolicy
+from shaken.pens import Pens
+from shaken.signing import Signer
 from shaken.store import HISTORY as SERVICE_HISTORY
 from shaken.store.tenants import add_tenant, add_trunk
 from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
 from tests.shaken.world import Template, World, make_template, running
+from tests.signing import pens_with, signer_with
 from trust.authority import Authority
 from trust.certificate import CertificateKind
 from trust.keys import MasterKey
@@ -86,10 +88,15 @@ def trunk(database: Database, tenant: Tenant) -> Trunk:
 
 
 @pytest.fixture
-def signer(master: MasterKey) -> Signer:
-    """A signer that publishes certificates at https://sti.example.com."""
-    policy = SigningPolicy(fallback=Fallback.FIRST, freshness=60, skew=15)
-    return Signer(master, public_url="https://sti.example.com", policy=policy)
+def pens(master: MasterKey) -> Pens:
+    """What signs for tenants; certificates are published at https://sti.example.com."""
+    return pens_with(master)
+
+
+@pytest.fixture
+def signer(pens: Pens) -> Signer:
+    """A signer with these pens."""
+    return signer_with(pens)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from shaken.api.table import TABLE
 from shaken.cli import main
 from shaken.config import load_config
 from shaken.credentials import Credential, Role, digest_of, new_secret
-from shaken.service import prepare, signer_for
+from shaken.service import pens_for, prepare, signer_for
 from shaken.snapshot import take_snapshot
 from shaken.snapshots import SnapshotFollower
 from shaken.store.credentials import add_credential
@@ -102,10 +102,11 @@ async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     prepared = prepare(load_config(None, {}), tmp_path)
     database = prepared.open_database()
     secrets = add_credentials(database)
-    signer = signer_for(prepared)
+    pens = pens_for(prepared)
+    signer = signer_for(prepared, pens)
     authenticator = Authenticator(FailureThrottle())
     application = HttpApi(
-        resources=Resources(prepared.config, database, prepared.master, signer, None),
+        resources=Resources(prepared.config, database, prepared.master, pens, None),
         authenticator=authenticator,
         stir=signing_api(signer, authenticator=authenticator),
         snapshots=SnapshotFollower(

@@ -23,11 +23,12 @@ from shaken.audit import SYSTEM
 from shaken.credentials import Credential, Role
 from shaken.home import Home, HomeError
 from shaken.importing import Upload, import_certificate
+from shaken.pens import Pens
 from shaken.rotation import RotationError
 from shaken.service import StartError, prepare
-from shaken.signing import Signer, SigningPolicy
 from shaken.snapshot import take_snapshot
 from tests.lines import killed_before
+from tests.signing import pens_with
 from tests.stores import (
     BUILT_IN,
     Store,
@@ -42,7 +43,6 @@ from trust.authority import Authority
 from trust.certificate import CertificateKind
 from trust.keyring import KeyRing, add_master_key, read_master_keys
 from trust.keys import MasterKey, MasterKeyError
-from trust.selection import Fallback
 from trust.store import master_key, tables
 from trust.store import rotation as store_rotation
 from trust.store.certificates import StoredCertificate
@@ -416,17 +416,16 @@ def test_services_that_share_a_database_change_over_one_after_the_other(
 def test_a_key_that_is_in_use_is_not_opened_again(home: Home) -> None:
     # So a rotation costs the calls nothing, and a service that has not got the new key yet goes on.
     (old,) = read_master_keys(home.key_file)
-    policy = SigningPolicy(fallback=Fallback.FIRST, freshness=60, skew=15)
-    signer = Signer(old, public_url="https://sti.example.com", policy=policy)
+    pens = pens_with(old)
     before = first_row(home)
-    pen = signer._pen(before)
+    pen = pens._pen(before)
     rotate(home)
 
     after = first_row(home)
 
     assert after.sealed_key != before.sealed_key
-    assert signer._pen(after).key is pen.key
-    assert signer._pen(after).row is after
+    assert pens._pen(after).key is pen.key
+    assert pens._pen(after).row is after
 
 
 def test_a_finish_before_the_change_over_is_refused(home: Home) -> None:
@@ -502,12 +501,12 @@ def test_a_key_moves_from_the_settings_to_a_file(settings_store: Store) -> None:
 
 
 def test_an_upload_that_cannot_be_sealed_is_refused_and_nothing_stored(
-    database: Database, signer: Signer, master: MasterKey, lab_ca: Authority, now: int
+    database: Database, pens: Pens, master: MasterKey, lab_ca: Authority, now: int
 ) -> None:
     with database.changing() as change:
         master_key.bind(change, MasterKey.generate())
     config = home_of(Path("data")).config
-    resources = Resources(config, database, KeyRing(lambda: [master]), signer, None)
+    resources = Resources(config, database, KeyRing(lambda: [master]), pens, None)
     issued = lab_ca.issue_sti(spc="1234", now=datetime.fromtimestamp(now, UTC))
     body = CertificateImport(
         kind=CertificateKind.STI, certificate=issued.chain_pem, private_key=issued.key_pem

@@ -14,23 +14,15 @@ from shaken.attestation import Attest, AttestPolicy, ForeignAttest
 from shaken.audit import SYSTEM
 from shaken.importing import Upload, import_certificate
 from shaken.passport import Parties, Party, decode, signature_fits
-from shaken.signing import (
-    RETRY_SECONDS,
-    InvalidClaim,
-    MissingClaim,
-    NotAllowed,
-    NotConfigured,
-    OutboundCall,
-    Signed,
-    Signer,
-    SigningPolicy,
-)
+from shaken.pens import RETRY_SECONDS, Pens
+from shaken.signing import OutboundCall, Signed, Signer
+from shaken.signing_errors import InvalidClaim, MissingClaim, NotAllowed, NotConfigured
 from shaken.snapshot import take_snapshot
 from shaken.store.tenants import replace_tenant
 from shaken.tenants import Tenant, Trunk
 from sip.identity import parse_identities
 from sip.stages import at_once
-from tests.signing import signed_by
+from tests.signing import pens_with, signed_by, signer_with
 from trust.authority import Authority
 from trust.certificate import CertificateKind
 from trust.claim_constraints import ClaimConstraints, PermittedValues
@@ -366,8 +358,7 @@ def test_the_fallback_can_be_turned_off_for_all(
     master: MasterKey, database: Database, add_certificate: AddCertificate, tenant: Tenant, now: int
 ) -> None:
     add_certificate()
-    policy = SigningPolicy(fallback=Fallback.NONE, freshness=60, skew=15)
-    strict = Signer(master, public_url="https://sti.example.com", policy=policy)
+    strict = signer_with(pens_with(master, fallback=Fallback.NONE))
     snapshot = take_snapshot(database)
 
     for who in (tenant, None):
@@ -510,40 +501,21 @@ def test_an_x5u_given_with_the_certificate_wins_over_the_public_url(
     assert decode(identity.token).x5u == identity.info
 
 
-@pytest.mark.parametrize(
-    "public_url", ["https://sti.example.com/base", "https://sti.example.com/base/"]
-)
-def test_a_public_url_may_have_a_path(
-    master: MasterKey, certificate: StoredCertificate, policy: SigningPolicy, public_url: str
-) -> None:
-    signer = Signer(master, public_url=public_url, policy=policy)
-
-    assert signer.x5u_of(certificate) == (
-        f"https://sti.example.com/base/certificates/{certificate.id}.pem"
-    )
-
-
-@pytest.fixture
-def policy() -> SigningPolicy:
-    return SigningPolicy(fallback=Fallback.FIRST, freshness=60, skew=15)
-
-
 def test_without_any_url_nothing_is_signed_and_the_setting_is_named(
     master: MasterKey,
     database: Database,
     certificate: StoredCertificate,
-    policy: SigningPolicy,
     *,
     tenant: Tenant,
     now: int,
 ) -> None:
-    signer = Signer(master, public_url="", policy=policy)
-    snapshot = take_snapshot(database)
+    pens = pens_with(master, public_url="")
+    signer, snapshot = signer_with(pens), take_snapshot(database)
 
-    assert signer.x5u_of(certificate) is None
+    assert pens.x5u_of(certificate) is None
     with pytest.raises(NotConfigured, match="set public_url"):
         signed_by(signer, complete_call(), snapshot=snapshot, tenant=tenant, trunk=None, now=now)
-    assert "set public_url" in str(signer.why_not_ready(snapshot, now=now))
+    assert "set public_url" in str(pens.why_not_ready(snapshot, now=now))
 
 
 # Keys
@@ -567,11 +539,10 @@ class CountingKeys:
 def test_a_key_of_another_master_key_is_named_by_its_certificate(
     database: Database,
     certificate: StoredCertificate,
-    policy: SigningPolicy,
     tenant: Tenant,
     now: int,
 ) -> None:
-    stranger = Signer(MasterKey.generate(), public_url="https://sti.example.com", policy=policy)
+    stranger = signer_with(pens_with(MasterKey.generate()))
 
     with pytest.raises(NotConfigured, match=f"the key of certificate {certificate.id} cannot be"):
         signed_by(
@@ -587,14 +558,13 @@ def test_a_key_of_another_master_key_is_named_by_its_certificate(
 def test_what_cannot_sign_is_tried_and_logged_once_in_a_while(
     database: Database,
     certificate: StoredCertificate,
-    policy: SigningPolicy,
     *,
     tenant: Tenant,
     now: int,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     keys = CountingKeys()
-    stranger = Signer(keys, public_url="https://sti.example.com", policy=policy)
+    stranger = signer_with(pens_with(keys))
     snapshot = take_snapshot(database)
 
     for later in (0, 0, RETRY_SECONDS - 1):
@@ -653,9 +623,9 @@ def test_a_key_moved_to_another_certificate_does_not_open(
 
 
 def test_a_key_is_opened_once(
-    signer: Signer, database: Database, certificate: StoredCertificate, tenant: Tenant, now: int
+    pens: Pens, database: Database, certificate: StoredCertificate, tenant: Tenant, now: int
 ) -> None:
-    snapshot = take_snapshot(database)
+    signer, snapshot = signer_with(pens), take_snapshot(database)
 
     def sign_once() -> Signed:
         return signed_by(
@@ -667,9 +637,9 @@ def test_a_key_is_opened_once(
     object.__setattr__(snapshot.certificates[certificate.id], "sealed_key", b"")
 
     assert sign_once().certificate == certificate.id
-    signer.forget_all_but(snapshot.certificates)
+    pens.forget_all_but(snapshot.certificates)
     assert sign_once().certificate == certificate.id
-    signer.forget_all_but(())
+    pens.forget_all_but(())
     with pytest.raises(NotConfigured):
         sign_once()
 
@@ -741,24 +711,3 @@ def copy_named(database: Database, row: StoredCertificate, name: str) -> str:
             .values(names=[name], revision=change.revision)
         )
     return row.id
-
-
-# Whether calls could be signed
-
-
-def test_a_signer_is_ready_with_a_certificate(
-    signer: Signer, database: Database, certificate: StoredCertificate, now: int
-) -> None:
-    snapshot = take_snapshot(database)
-
-    assert signer.why_not_ready(snapshot, now=now) is None
-    assert signer.why_not_ready(snapshot, now=certificate.not_before - 1) is not None
-    assert signer.why_not_ready(snapshot, now=certificate.not_after + 1) is not None
-
-
-def test_a_signer_without_certificates_says_what_to_do(
-    signer: Signer, database: Database, now: int
-) -> None:
-    assert signer.why_not_ready(take_snapshot(database), now=now) == (
-        "no STI certificate with a key is valid now; import one"
-    )

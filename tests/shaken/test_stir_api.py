@@ -17,7 +17,7 @@ from shaken.attestation import Attest, AttestPolicy, ForeignAttest
 from shaken.call_records import TEST_REQUEST, is_test
 from shaken.credentials import Credential, Role, digest_of
 from shaken.passport import decode
-from shaken.signing import Signer, SigningPolicy
+from shaken.signing import Signer
 from shaken.snapshot import take_snapshot
 from shaken.store.calls import CallRecord
 from shaken.store.credentials import add_credential
@@ -25,7 +25,7 @@ from shaken.store.tenants import add_tenant, replace_trunk
 from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
 from shaken.throttle import FAILURES
 from sip.identity import parse_identities
-from tests.signing import answered, signing_api
+from tests.signing import answered, pens_with, signer_with, signing_api
 from trust.keys import MasterKey
 from trust.selection import Fallback
 from trust.store.certificates import StoredCertificate
@@ -895,8 +895,8 @@ def test_a_service_that_cannot_sign_says_why_in_the_answer_and_in_the_log(
 
 
 def test_a_service_without_a_url_names_the_setting(stir: Stir, master: MasterKey) -> None:
-    policy = SigningPolicy(fallback=Fallback.FIRST, freshness=60, skew=15)
-    api = signing_api(Signer(master, public_url="", policy=policy), record=stir.records.append)
+    signer = signer_with(pens_with(master, public_url=""))
+    api = signing_api(signer, record=stir.records.append)
 
     answer = replace(stir, api=api).post()
 

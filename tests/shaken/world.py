@@ -29,7 +29,6 @@ from shaken.config import Config
 from shaken.credentials import Credential, Role, digest_of, new_secret
 from shaken.importing import Upload, import_certificate
 from shaken.requesting import Wish, draft, keep
-from shaken.signing import Signer, SigningPolicy
 from shaken.snapshot import take_snapshot
 from shaken.snapshots import SnapshotFollower
 from shaken.store import HISTORY as SERVICE_HISTORY
@@ -38,7 +37,7 @@ from shaken.store.credentials import add_credential
 from shaken.store.tenants import add_tenant, add_trunk
 from shaken.tenants import AnswerForm, Direction, Tenant, Trunk
 from shaken.throttle import FailureThrottle
-from tests.signing import stir_api
+from tests.signing import pens_with, signer_with, stir_api
 from tests.verification import Desk
 from trust.acme.authority_client import new_account_key
 from trust.acme.order import Certified, State, new_order
@@ -269,11 +268,11 @@ async def running(template: Template, folder: Path) -> AsyncIterator[World]:
     file = folder / "shaken.sqlite"
     shutil.copyfile(template.file, file)
     database = Database(f"sqlite:///{file}")
-    policy = SigningPolicy(fallback=Fallback.FIRST, freshness=60, skew=15)
-    signer = Signer(template.master, public_url="https://sti.example.com", policy=policy)
+    pens = pens_with(template.master)
+    signer = signer_with(pens)
     authenticator = Authenticator(FailureThrottle())
     api = HttpApi(
-        resources=Resources(Config(), database, template.master, signer, None),
+        resources=Resources(Config(), database, template.master, pens, None),
         authenticator=authenticator,
         stir=stir_api(signer, Desk(int(time.time()), ()).verifier, authenticator=authenticator),
         snapshots=SnapshotFollower(

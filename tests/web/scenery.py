@@ -31,7 +31,7 @@ from shaken.importing import Importer, Upload
 from shaken.inbound import Inbound
 from shaken.replay import ReplayMemory, shared_memory
 from shaken.requesting import Wish
-from shaken.service import Prepared, prepare, signer_for
+from shaken.service import Prepared, pens_for, prepare, signer_for
 from shaken.snapshot import take_snapshot
 from shaken.snapshots import SnapshotFollower
 from shaken.store.calls import CallRecord, add_calls
@@ -301,9 +301,10 @@ async def serving(
     shutil.copytree(scenery.folder, folder, dirs_exist_ok=True)
     prepared = prepare(load_config(None, SETTINGS), folder)
     database = prepared.open_database()
-    signer, authenticator = signer_for(prepared), Authenticator(FailureThrottle())
+    pens, authenticator = pens_for(prepared), Authenticator(FailureThrottle())
+    signer = signer_for(prepared, pens)
     snapshots = SnapshotFollower(database, take_snapshot(database), on_change=_nothing)
-    resources = Resources(prepared.config, database, prepared.master, signer, None)
+    resources = Resources(prepared.config, database, prepared.master, pens, None)
     proxies = tuple(ip_network(text) for text in trusted)
     clock = Clock(time.time())
     document = openapi_document(TABLE, version="0")
