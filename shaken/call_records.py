@@ -10,8 +10,7 @@ from shaken.verifier import InboundCall, Outcome
 _VERIFIED = CallKind.VERIFIED.value
 
 MAX_REQUEST_ID = 128
-"""Characters kept of what a client calls its request."""
-
+"""Characters of what a client calls its request; of a longer Call-ID so many are kept."""
 
 TEST_REQUEST = "admin-test-"
 """How the requests of test calls begin, which an admin has signed on a page."""
@@ -25,7 +24,8 @@ def is_test(request_id: str) -> bool:
 class Asker(msgspec.Struct, frozen=True):
     """Who asked, and how the request is known: `at` is Unix seconds.
 
-    `credential` is its name, or `sip:` and an address where a PBX is known by that.
+    `credential` is its name, or `sip:` and an address where a PBX is known by that. `request_id`
+    is the X-RequestID of HTTP, the Call-ID of SIP; the record has its first MAX_REQUEST_ID.
     """
 
     at: int

@@ -12,7 +12,7 @@ from shaken.api.stir_errors import StirError, StirFault
 from shaken.api.stir_parties import (
     DestMessage,
     OrigMessage,
-    RequestId,
+    Reference,
     Text,
     fault_of,
     read_destinations,
@@ -27,7 +27,10 @@ OTHER_CLAIMS = ("div", "rph", "sph")
 
 
 class SigningMessage(msgspec.Struct, frozen=True, rename="camel"):
-    """What to sign. Left out, `attest` and `origid` are filled in by the trunk, `iat` by now."""
+    """What to sign. Left out, `attest` and `origid` are filled in by the trunk, `iat` by now.
+
+    `requestId` is the client's own, for its answer.
+    """
 
     dest: DestMessage
     orig: OrigMessage
@@ -35,7 +38,7 @@ class SigningMessage(msgspec.Struct, frozen=True, rename="camel"):
     iat: int | UnsetType = UNSET
     origid: Text | UnsetType = UNSET
     ppt: Text | UnsetType = UNSET
-    request_id: RequestId | UnsetType = UNSET
+    reference: Reference | UnsetType = msgspec.field(default=UNSET, name="requestId")
 
 
 class SigningRequest(msgspec.Struct, frozen=True, rename="camel"):
@@ -49,7 +52,7 @@ class SigningResult(msgspec.Struct, frozen=True, omit_defaults=True, rename="cam
 
     identity: str | UnsetType = UNSET
     identity_header: str | UnsetType = UNSET
-    request_id: str | UnsetType = UNSET
+    reference: str | UnsetType = msgspec.field(default=UNSET, name="requestId")
 
 
 class SigningResponse(msgspec.Struct, frozen=True, rename="camel"):

@@ -16,7 +16,7 @@ import msgspec
 
 from shaken.api.authenticator import Authenticator, Stranger
 from shaken.api.stir_errors import StirError, StirFault
-from shaken.call_records import TEST_REQUEST, Asker
+from shaken.call_records import MAX_REQUEST_ID, TEST_REQUEST, Asker
 from shaken.credentials import Credential, Role
 from shaken.networks import within
 from shaken.snapshot import Snapshot
@@ -49,7 +49,7 @@ _COMPRESSIONS = frozenset(
 """Content codings of IANA's registry that make a body shorter."""
 
 # No client may name its request as test calls are named.
-_REQUEST_ID = re.compile(rf"(?!{TEST_REQUEST})[\x21-\x7e]{{1,128}}")
+_REQUEST_ID = re.compile(rf"(?!{TEST_REQUEST})[\x21-\x7e]{{1,{MAX_REQUEST_ID}}}")
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +86,8 @@ class StirAnswer(msgspec.Struct, frozen=True):
 class StirAsked(msgspec.Struct, frozen=True):
     """A request that passed what is the same for all routes. `now` is Unix seconds.
 
-    `trunk` is the one that the credential is for, if it is for one; `document` the JSON sent.
+    `request_id` is its X-RequestID, or one that was made. `trunk` is the one that the credential is
+    for, if it is for one; `document` the JSON sent.
     """
 
     request: StirRequest

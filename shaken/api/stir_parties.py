@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from shaken.api.stir_errors import StirError, StirFault
+from shaken.call_records import MAX_REQUEST_ID
 from shaken.passport import Party, party_of_uri
 from sip.number import NumberError, canonical_number
 from sip.uri import UriError
@@ -17,7 +18,7 @@ MAX_DESTINATIONS = 64
 """Destinations of one call; a call list of a conference bridge has some dozen."""
 
 Text = Annotated[str, Meta(max_length=2048)]
-RequestId = Annotated[str, Meta(max_length=128, pattern=r"^[\x20-\x7e]*$(?!\n)")]
+Reference = Annotated[str, Meta(max_length=MAX_REQUEST_ID, pattern=r"^[\x20-\x7e]*$(?!\n)")]
 
 
 class OrigMessage(msgspec.Struct, frozen=True):

@@ -88,7 +88,7 @@ def _success(signed: Signed, message: SigningMessage, asked: StirAsked) -> StirA
     result = SigningResult(
         identity=UNSET if form is AnswerForm.THREE_GPP else signed.identity,
         identity_header=UNSET if form is AnswerForm.ATIS else signed.identity,
-        request_id=message.request_id,
+        reference=message.reference,
     )
     chosen = f"{signed.certificate}; chosen={signed.chosen.value}"
     return asked.answer(SigningResponse(result), **{"X-Certificate": chosen})

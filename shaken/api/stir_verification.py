@@ -75,8 +75,8 @@ class Verification:
         """Tell the call from others: as the client does, else each request is one of its own."""
         if message.call_id is not UNSET:
             return f"call {message.call_id}"
-        if message.request_id is not UNSET:
-            return f"request {message.request_id}"
+        if message.reference is not UNSET:
+            return f"request {message.reference}"
         # Not the X-RequestID: there are clients that send the same one always.
         return f"{self._instance}-{next(self._counter)}"
 
@@ -94,7 +94,7 @@ class Verification:
     ) -> StirAnswer:
         self._record(verified_record(outcome, call, asked.asker(_tenant_of(asked))))
         form = asked.trunk.answer if asked.trunk else AnswerForm.BOTH
-        result = result_of(outcome, form, request_id=message.request_id)
+        result = result_of(outcome, form, reference=message.reference)
         return asked.answer(VerificationResponse(result))
 
 

@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from shaken.api.stir_parties import (
     DestMessage,
     OrigMessage,
-    RequestId,
+    Reference,
     Text,
     fault_of,
     invalid,
@@ -38,8 +38,9 @@ class VerificationMessage(msgspec.Struct, frozen=True, rename="camel"):
     Its Identity headers are in `identity` (ATIS: one value or a list), `identityHeader` and
     `identityHeaders` (3GPP). `time` is that of its Date header (Unix seconds). `to` is of its To
     header, `dest` of its Request-URI, where the call goes after diversions. `protectedHeaders` are
-    lines of its header that PASSporTs vouch for, one or several in a text. `callId`, of our own,
-    tells calls apart for the detection of replays.
+    lines of its header that PASSporTs vouch for, one or several in a text. `requestId` is the
+    client's own, for its answer. `callId`, of our own, tells calls apart for the detection of
+    replays; where it is not there, `requestId` does.
     """
 
     from_: OrigMessage = msgspec.field(name="from")
@@ -50,7 +51,7 @@ class VerificationMessage(msgspec.Struct, frozen=True, rename="camel"):
     identity_headers: HeaderList | UnsetType = UNSET
     dest: DestMessage | UnsetType = UNSET
     protected_headers: Text | LineList | UnsetType = UNSET
-    request_id: RequestId | UnsetType = UNSET
+    reference: Reference | UnsetType = msgspec.field(default=UNSET, name="requestId")
     call_id: Text | UnsetType = UNSET
 
 
@@ -167,7 +168,7 @@ class VerificationResult(msgspec.Struct, frozen=True, omit_defaults=True, rename
     decision: DecisionMessage | UnsetType = UNSET
     replayed: bool | UnsetType = UNSET
     stale: bool | UnsetType = UNSET
-    request_id: str | UnsetType = UNSET
+    reference: str | UnsetType = msgspec.field(default=UNSET, name="requestId")
 
 
 class VerificationResponse(msgspec.Struct, frozen=True, rename="camel"):

@@ -28,9 +28,9 @@ PRIORITY_PASSED, PRIORITY_FAILED = "RPH-Validation-Passed", "RPH-Validation-Fail
 
 
 def result_of(
-    outcome: Outcome, form: AnswerForm, *, request_id: str | UnsetType
+    outcome: Outcome, form: AnswerForm, *, reference: str | UnsetType
 ) -> VerificationResult:
-    """Write an outcome in a trunk's form; `request_id` is the client's own."""
+    """Write an outcome in a trunk's form; `reference` is the client's `requestId`."""
     decision, best = outcome.decision, outcome.best
     members: dict[str, Any] = {} if best is None else _facts(best)
     if form is not AnswerForm.THREE_GPP:
@@ -49,7 +49,7 @@ def result_of(
         decision=DecisionMessage(decision.action, decision.code or UNSET),
         replayed=outcome.replayed or UNSET,
         stale=_is_stale(outcome) or UNSET,
-        request_id=request_id,
+        reference=reference,
         **members,
     )
 

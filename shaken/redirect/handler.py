@@ -48,12 +48,14 @@ class _Refused(Exception):  # noqa: N818 - an answer, not a failure
 
 
 class _Asked(NamedTuple):
-    """An INVITE on its way to its answer."""
+    """An INVITE on its way to its answer. `now` is Unix seconds."""
 
     request: Request
     invite: Invite
+    call_id: str
     trunk: Trunk
     snapshot: Snapshot
+    now: int
     asker: Asker
     to_tag: str
 
@@ -152,14 +154,14 @@ class Redirect:
         except (InviteError, HeaderError) as error:
             raise _Refused(400, str(error)) from error
         name = f"sip:{source.address}" if credential is None else credential.name
-        if is_test(call_id):
-            call_id = f"call {call_id}"
-        asker = Asker(int(self._clock()), name, trunk.tenant, trunk.name, call_id)
-        return _Asked(request, invite, trunk, snapshot, asker, to_tag), work
+        now = int(self._clock())
+        recorded = f"call {call_id}" if is_test(call_id) else call_id
+        asker = Asker(now, name, trunk.tenant, trunk.name, recorded)
+        return _Asked(request, invite, call_id, trunk, snapshot, now, asker, to_tag), work
 
     def _sign(self, asked: _Asked) -> Stages[Response]:
         """Answer a call that goes out. Raises _Refused."""
-        invite, now = asked.invite, asked.asker.at
+        invite, now = asked.invite, asked.now
         if invite.origin is None:
             why = "an anonymous call is signed when P-Asserted-Identity says who makes it"
             raise _Refused(403, why)
@@ -215,7 +217,7 @@ class Redirect:
             snapshot=snapshot,
             tenant=trunk.tenant,
             trunk=trunk,
-            now=asked.asker.at,
+            now=asked.now,
         )
         return signed.identity, signed_record(signed, asked.asker)
 
@@ -229,7 +231,7 @@ class Redirect:
             iat=iat,
             snapshot=asked.snapshot,
             tenant=asked.trunk.tenant,
-            now=asked.asker.at,
+            now=asked.now,
         )
         return signed.identity, diversion_record(signed, asked.asker)
 
@@ -240,9 +242,9 @@ class Redirect:
             headers=invite.identities,
             orig=None if invite.origin is None else str(invite.origin),
             dest=(str(invite.destination),),
-            now=asked.asker.at,
+            now=asked.now,
             time=invite.date,
-            name=f"call {asked.asker.request_id}",
+            name=f"call {asked.call_id}",
             scope=asked.trunk.tenant,
             target=() if invite.target is None else (str(invite.target),),
             protected=invite.protected,

@@ -15,13 +15,14 @@ def invite(
     caller: str = FROM,
     called: str = TO,
     method: str = "INVITE",
+    call_id: str = "call-1",
 ) -> Request:
     """Make the request of the usual call with more header fields."""
     headers = (
         ("Via", "SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bK1"),
         ("From", f"{caller};tag=1"),
         ("To", called),
-        ("Call-ID", "call-1"),
+        ("Call-ID", call_id),
         ("CSeq", f"1 {method}"),
         *more,
     )

@@ -15,6 +15,7 @@ from joserfc.jwk import ECKey
 from shaken.acceptance import Reaction, VerificationPolicy
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
 from shaken.audit import SYSTEM
+from shaken.call_records import MAX_REQUEST_ID, TEST_REQUEST
 from shaken.importing import Upload, import_certificate
 from shaken.passport import DivClaims
 from shaken.redirect.handler import Redirect
@@ -570,6 +571,28 @@ def test_the_verifier_is_told_what_the_invite_says(
             protected=("Resource-Priority: ets.0",),
         )
     ]
+
+
+def test_a_call_id_named_like_a_test_call_means_the_call_it_means_over_http(
+    bench: Bench, lab_ca: Authority, trunk: Trunk
+) -> None:
+    bench.desk.publish(bench.issued)
+    bench.desk.roots = (lab_ca.root,)
+    header = identity(bench.issued, bench.now)
+    bench.ask(invite(("Identity", header), call_id=f"{TEST_REQUEST}1"))
+
+    def replayed(name: str) -> bool:
+        return bench.desk.at_once(header, name=name, scope=trunk.tenant).replayed
+
+    assert not replayed(f"call {TEST_REQUEST}1"), "as `callId` names it over HTTP"
+    assert replayed(f"call call {TEST_REQUEST}1")
+    assert bench.records[-1].request_id == f"call {TEST_REQUEST}1"
+
+
+def test_of_a_long_call_id_so_much_is_kept_as_of_what_http_clients_send(bench: Bench) -> None:
+    bench.ask(invite(call_id="c" * 200))
+
+    assert bench.records[-1].request_id == "c" * MAX_REQUEST_ID
 
 
 @pytest.mark.parametrize(
