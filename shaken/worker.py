@@ -28,6 +28,7 @@ from shaken.api.http import GarbageFilter, HttpApi
 from shaken.api.openapi import openapi_document
 from shaken.api.routes import Resources
 from shaken.api.stir import SIGNING_PATH, VERIFICATION_PATH, StirApi
+from shaken.api.stir_door import StirDoor
 from shaken.api.stir_signing import Signing
 from shaken.api.stir_verification import Verification
 from shaken.api.stir_wire import StirWires
@@ -128,7 +129,7 @@ async def _serve(
     inbound = Inbound(
         config, database, lambda: follower.current, ReplayMemory(prepared.seen), agent=agent
     )
-    api = _routes(
+    api, door = _routes(
         prepared,
         database,
         pens=pens,
@@ -154,7 +155,7 @@ async def _serve(
     server = sip_server(
         redirect, sockets.sip, slot=slot, tls_context=tls_context, limits=limits_of(config)
     )
-    async with _listening(api, sockets, presenters.get("https"), server):
+    async with _listening(api, door, sockets, presenters.get("https"), server):
         # What was loaded stays: the collector need not look at ten thousand tenants each time,
         # not even now for the little that is garbage among it.
         gc.freeze()
@@ -204,8 +205,8 @@ def _routes(
     recorder: CallRecorder,
     follower: SnapshotFollower,
     inbound: Inbound,
-) -> HttpApi:
-    """Build the routes on what they work with."""
+) -> tuple[HttpApi, StirDoor]:
+    """Build the routes on what they work with, and the door to those that answer calls."""
     config = prepared.config
     authenticator = Authenticator(FailureThrottle())
     signing = Signing(signer, recorder.add)
@@ -227,15 +228,17 @@ def _routes(
         trusted_proxies=trusted,
         document=document,
     )
-    return HttpApi(
+    door = StirDoor(stir, follower, trusted)
+    api = HttpApi(
         resources=resources,
         authenticator=authenticator,
-        stir=stir,
+        door=door,
         snapshots=follower,
         trusted_proxies=trusted,
         document=document,
         faces=(pages.mount,),
     )
+    return api, door
 
 
 def _recorder(prepared: Prepared, database: Database, slot: int) -> CallRecorder:
@@ -256,7 +259,11 @@ def _recorder(prepared: Prepared, database: Database, slot: int) -> CallRecorder
 
 @asynccontextmanager
 async def _listening(
-    api: HttpApi, sockets: Sockets, presenter: Presenter | None, sip: SipServer
+    api: HttpApi,
+    door: StirDoor,
+    sockets: Sockets,
+    presenter: Presenter | None,
+    sip: SipServer,
 ) -> AsyncIterator[None]:
     """Serve the routes, and SIP; at the end accept no more, and answer what was asked."""
     application = api.application()
@@ -276,9 +283,7 @@ async def _listening(
         await challenges.setup()
         await web.SockSite(challenges, sockets.challenges, backlog=BACKLOG).start()
     loop = asyncio.get_running_loop()
-    wires = StirWires(
-        api.answer_stir, _library(runner), loop=loop, keep_alive_seconds=KEEP_ALIVE_SECONDS
-    )
+    wires = StirWires(door, _library(runner), loop=loop, keep_alive_seconds=KEEP_ALIVE_SECONDS)
     server = await loop.create_server(wires, sock=sockets.http, backlog=BACKLOG)
     secure = None
     if sockets.https is not None and presenter is not None:

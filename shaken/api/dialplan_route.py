@@ -1,6 +1,6 @@
 """`/dialplan/v1/` as aiohttp serves it. What is asked and said is `shaken.api.dialplan`'s."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -14,7 +14,8 @@ from shaken.api.dialplan import (
 )
 from shaken.api.peer import Tls
 from shaken.api.stir import MAX_BODY, StirAnswer, StirRequest, body_length, is_compressed
-from sip.stages import Stages, at_once
+from shaken.api.stir_door import StirDoor
+from sip.stages import at_once
 
 _PASSED_ON = ("X-RequestID", "X-Certificate", "WWW-Authenticate", "Retry-After")
 """Headers of the STIR routes that clients of these get too."""
@@ -25,14 +26,14 @@ class DialplanRoute:
 
     def __init__(
         self,
-        ask: Callable[[StirRequest], Stages[StirAnswer | Awaitable[StirAnswer]]],
+        door: StirDoor,
         tls_of: Callable[[web.Request], Tls | None],
     ) -> None:
-        """Take what answers the STIR routes, and what tells of a connection's TLS."""
-        self._ask = ask
+        """Take the way to the STIR routes, and what tells of a connection's TLS."""
+        self._door = door
         self._tls_of = tls_of
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def serve(self, request: web.Request) -> web.Response:
         """Answer a request."""
         url = request.rel_url
         try:
@@ -41,12 +42,12 @@ class DialplanRoute:
             message = read_parameters(url.path, request.method, url.raw_query_string, body, kind)
         except DialplanError as error:
             return web.Response(status=error.status, text=error_line(str(error)))
-        answer = await self._answer(request, message)
+        answer = await self._ask(request, message)
         headers = {each: answer.headers[each] for each in _PASSED_ON if each in answer.headers}
         status, line = line_of(url.path, answer)
         return web.Response(status=status, headers=headers, text=line)
 
-    async def _answer(self, request: web.Request, message: StirMessage) -> StirAnswer:
+    async def _ask(self, request: web.Request, message: StirMessage) -> StirAnswer:
         headers = request.headers.copy()
         headers["Content-Type"] = headers["Accept"] = "application/json"
         headers["Content-Length"] = str(len(message.body))
@@ -58,10 +59,14 @@ class DialplanRoute:
             query=message.query,
             headers=headers,
             body=message.body,
-            peer=request.remote or "",
-            client_spki=tls.client_spki if tls else None,
         )
-        answer = at_once(self._ask(asked))
+        answer = at_once(
+            self._door.answer(
+                asked,
+                remote=request.remote or "",
+                client_spki=tls.client_spki if tls else None,
+            )
+        )
         return answer if isinstance(answer, StirAnswer) else await answer
 
 

@@ -1,8 +1,8 @@
 """The adapter between aiohttp and the API: no handler knows an HTTP library.
 
 It finds out who calls, lets `bodies` read a bounded body, holds the roles, runs the handler and
-sends the answer. What a request means is the handlers' business. Plain STIR requests are
-read by `stir_wire`, and come here for who is at the other end only.
+sends the answer. What a request means is the handlers' business. STIR requests that `stir_wire`
+does not read are read here; both ways lead to `stir_door`.
 """
 
 import asyncio
@@ -30,15 +30,15 @@ from shaken.api.stir import (
     SIGNING_PATH,
     VERIFICATION_PATH,
     StirAnswer,
-    StirApi,
     StirRequest,
     body_length,
 )
+from shaken.api.stir_door import CurrentSnapshot, StirDoor
 from shaken.api.table import TABLE
 from shaken.credentials import Credential
 from shaken.networks import Network
 from shaken.snapshot import Snapshot
-from sip.stages import Stages, at_once
+from sip.stages import at_once
 from trust.store.database import StoreError
 from trust.tls import client_spki
 
@@ -53,12 +53,8 @@ _log = logging.getLogger(__name__)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class SnapshotSource(Protocol):
-    """Where requests read the state of the store."""
-
-    @property
-    def current(self) -> Snapshot:
-        """The latest snapshot."""
+class SnapshotSource(CurrentSnapshot, Protocol):
+    """Where requests read the state of the store, and learn of its changes."""
 
     async def take_over(self) -> None:
         """Take a change into the snapshot before its answer is sent. Never fails."""
@@ -83,7 +79,7 @@ class HttpApi:
         *,
         resources: Resources,
         authenticator: Authenticator,
-        stir: StirApi,
+        door: StirDoor,
         snapshots: SnapshotSource,
         trusted_proxies: tuple[Network, ...],
         document: Mapping[str, Any],
@@ -95,7 +91,7 @@ class HttpApi:
         """
         self._resources = resources
         self._authenticator = authenticator
-        self._stir = stir
+        self._door = door
         self._snapshots = snapshots
         self._trusted = trusted_proxies
         self._faces = faces
@@ -105,13 +101,13 @@ class HttpApi:
         """Build the application."""
         app = web.Application(client_max_size=MAX_API_BODY)
         app[ARRIVALS] = Arrivals()
-        app.router.add_route("*", SIGNING_PATH, self._answer_stir)
-        app.router.add_route("*", VERIFICATION_PATH, self._answer_stir)
-        app.router.add_route("*", "/stir", self._answer_stir)
-        app.router.add_route("*", "/stir/{rest:.*}", self._answer_stir)
-        dialplan = DialplanRoute(self.answer_stir, tls_of)
+        app.router.add_route("*", SIGNING_PATH, self._serve_stir)
+        app.router.add_route("*", VERIFICATION_PATH, self._serve_stir)
+        app.router.add_route("*", "/stir", self._serve_stir)
+        app.router.add_route("*", "/stir/{rest:.*}", self._serve_stir)
+        dialplan = DialplanRoute(self._door, tls_of)
         for path in (SIGN_PATH, VERIFY_PATH):
-            app.router.add_route("*", path, dialplan.answer)
+            app.router.add_route("*", path, dialplan.serve)
         app.router.add_get("/openapi.json", self._answer_openapi)
         self._add(app, TABLE)
         for add_routes in self._faces:
@@ -136,17 +132,7 @@ class HttpApi:
                 resource.add_route(method, handler)
             resource.add_route("*", self._wrong_method(sorted(methods)))
 
-    def answer_stir(self, request: StirRequest) -> Stages[StirAnswer | Awaitable[StirAnswer]]:
-        """Answer a request to `/stir/` with peer and key of the connection's other end."""
-        if self._trusted or request.client_spki is not None:
-            tls = None if request.client_spki is None else Tls(request.client_spki)
-            peer = peer_of(request.peer, request.headers, self._trusted, tls=tls)
-            request = msgspec.structs.replace(
-                request, peer=peer.address, client_spki=peer.client_spki
-            )
-        return self._stir.answer(request, snapshot=self._snapshots.current, now=int(time.time()))
-
-    async def _answer_stir(self, request: web.Request) -> web.Response:
+    async def _serve_stir(self, request: web.Request) -> web.Response:
         headers = request.headers
         body = await small_body(request) if 0 < body_length(headers) <= MAX_BODY else b""
         url = request.rel_url
@@ -157,10 +143,14 @@ class HttpApi:
             query=url.raw_query_string,
             headers=headers,
             body=body,
-            peer=request.remote or "",
-            client_spki=tls.client_spki if tls else None,
         )
-        answer = at_once(self.answer_stir(asked))
+        answer = at_once(
+            self._door.answer(
+                asked,
+                remote=request.remote or "",
+                client_spki=tls.client_spki if tls else None,
+            )
+        )
         if not isinstance(answer, StirAnswer):
             answer = await answer
         return web.Response(status=answer.status, headers=answer.headers, body=answer.body)

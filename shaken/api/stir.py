@@ -1,8 +1,8 @@
 """The STIR routes as functions of plain values (ATIS-1000082, 3GPP TS 24.229 Annex V).
 
-No HTTP library's type comes in or goes out: an adapter hands over method, path, headers, body and
-peer, and sends what comes back. What is the same for both routes is here: who calls, how a request
-is written, the table of errors.
+No HTTP library's type comes in or goes out: an adapter hands method, path, headers and body to
+`shaken.api.stir_door`, which knows the client, and sends what comes back. What is the same for both
+routes is here: who calls, how a request is written, the table of errors.
 """
 
 import itertools
@@ -55,11 +55,10 @@ _log = logging.getLogger(__name__)
 
 
 class StirRequest(msgspec.Struct, frozen=True):
-    """A request as it came; `peer` is an IP address, or `shaken.api.peer.UNKNOWN`.
+    """A request as it came.
 
     Headers are found by their names in any case, or at least as `HEADERS` spells them.
-    `body` None: it did not arrive in time. `client_spki` is the SHA-256 (hex) of the key of the
-    certificate that the client showed in TLS.
+    `body` None: it did not arrive in time.
     """
 
     method: str
@@ -67,12 +66,10 @@ class StirRequest(msgspec.Struct, frozen=True):
     query: str
     headers: Mapping[str, str]
     body: bytes | None
-    peer: str
-    client_spki: str | None = None
 
     def __repr__(self) -> str:
         """Leave out headers and body: they hold a credential and a PASSporT."""
-        return f"<{self.method} {self.path} from {self.peer}>"
+        return f"<{self.method} {self.path}>"
 
 
 class StirAnswer(msgspec.Struct, frozen=True):
@@ -103,7 +100,7 @@ class StirAsked(msgspec.Struct, frozen=True):
         trunk = self.trunk.name if self.trunk else None
         return Asker(self.now, self.credential.name, tenant, trunk, self.request_id)
 
-    def answer(self, body: msgspec.Struct, **headers: str) -> StirAnswer:
+    def success(self, body: msgspec.Struct, **headers: str) -> StirAnswer:
         """Return the answer of success."""
         return StirAnswer(200, _headers(self.request_id) | headers, msgspec.json.encode(body))
 
@@ -132,22 +129,42 @@ class StirApi:
         self._counter = itertools.count(1)
 
     def answer(
-        self, request: StirRequest, *, snapshot: Snapshot, now: int
+        self,
+        request: StirRequest,
+        *,
+        peer: str,
+        client_spki: str | None = None,
+        snapshot: Snapshot,
+        now: int,
     ) -> Stages[StirAnswer | Awaitable[StirAnswer]]:
-        """Answer a request at a time (Unix seconds). Raises nothing, nor does what is awaited."""
+        """Answer a request at a time (Unix seconds). Raises nothing, nor does what is awaited.
+
+        `peer` is the client's IP address; `shaken.api.peer.UNKNOWN` where its proxy does not tell
+        it, '' where its socket does not. `client_spki` is the SHA-256 (hex) of the key of the
+        certificate that it showed in TLS.
+        """
         given = request.headers.get("X-RequestID")
         if given is not None and _REQUEST_ID.fullmatch(given):
             request_id = given
         else:  # one that no other worker makes
             request_id = f"{self._instance}-{next(self._counter):x}"
         try:
-            answer = yield from self._answer(request, request_id, snapshot, now)
+            answer = yield from self._ask(
+                request, request_id, snapshot, now, peer=peer, client_spki=client_spki
+            )
         except Exception as error:  # whatever fails, the client gets an answer of the table
             return _failed(error, request_id)
         return answer if isinstance(answer, StirAnswer) else _whole(answer, request_id)
 
-    def _answer(
-        self, request: StirRequest, request_id: str, snapshot: Snapshot, now: int
+    def _ask(
+        self,
+        request: StirRequest,
+        request_id: str,
+        snapshot: Snapshot,
+        now: int,
+        *,
+        peer: str,
+        client_spki: str | None,
     ) -> Stages[StirAnswer | Callable[[], Awaitable[StirAnswer]]]:
         route = self._routes.get(request.path)
         if route is None:
@@ -155,11 +172,11 @@ class StirApi:
             raise StirError(StirFault.NOT_FOUND, detail=f"requests go to {known}")
         if request.method != "POST":
             raise StirError(StirFault.METHOD, detail="send the request with POST")
-        credential = self._authenticate(request, snapshot, now)
+        credential = self._authenticate(request, snapshot, now, peer=peer, client_spki=client_spki)
         if credential.role is not route.role:
             raise StirError(StirFault.FORBIDDEN, route.refused)
         trunk = None if credential.trunk is None else snapshot.trunks[credential.trunk]
-        if trunk is not None and not within(trunk.networks, request.peer):
+        if trunk is not None and not within(trunk.networks, peer):
             raise StirError(StirFault.FORBIDDEN, "this address is none of the trunk's networks")
         _check_headers(request.headers)
         document = _document(request)
@@ -167,13 +184,21 @@ class StirApi:
         asked = StirAsked(request, request_id, credential, trunk, document, snapshot, now)
         return (yield from route.handler(asked))
 
-    def _authenticate(self, request: StirRequest, snapshot: Snapshot, now: int) -> Credential:
+    def _authenticate(
+        self,
+        request: StirRequest,
+        snapshot: Snapshot,
+        now: int,
+        *,
+        peer: str,
+        client_spki: str | None,
+    ) -> Credential:
         try:
             return self._authenticator.authenticate(
                 snapshot.credentials,
                 request.headers.get("Authorization"),
-                peer=request.peer,
-                client_spki=request.client_spki,
+                peer=peer,
+                client_spki=client_spki,
                 now=now,
             )
         except Stranger as stranger:

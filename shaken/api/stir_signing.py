@@ -42,9 +42,9 @@ class Signing:
     @property
     def route(self) -> StirRoute:
         """The route as `StirApi` takes it."""
-        return StirRoute(Role.SIGNER, "this credential is not a signer's", self.answer)
+        return StirRoute(Role.SIGNER, "this credential is not a signer's", self.handle)
 
-    def answer(self, asked: StirAsked) -> Stages[StirAnswer]:
+    def handle(self, asked: StirAsked) -> Stages[StirAnswer]:
         """Sign, and answer with the Identity. Raises StirError."""
         try:
             message, signed = yield from self.sign_and_record_in_stages(asked)
@@ -91,7 +91,7 @@ def _success(signed: Signed, message: SigningMessage, asked: StirAsked) -> StirA
         reference=message.reference,
     )
     chosen = f"{signed.certificate}; chosen={signed.chosen.value}"
-    return asked.answer(SigningResponse(result), **{"X-Certificate": chosen})
+    return asked.success(SigningResponse(result), **{"X-Certificate": chosen})
 
 
 def tenant_of(asked: StirAsked) -> str | None:

@@ -47,9 +47,9 @@ class Verification:
     @property
     def route(self) -> StirRoute:
         """The route as `StirApi` takes it."""
-        return StirRoute(Role.VERIFIER, "this credential is not a verifier's", self.answer)
+        return StirRoute(Role.VERIFIER, "this credential is not a verifier's", self.handle)
 
-    def answer(self, asked: StirAsked) -> Stages[StirAnswer | Callable[[], Awaitable[StirAnswer]]]:
+    def handle(self, asked: StirAsked) -> Stages[StirAnswer | Callable[[], Awaitable[StirAnswer]]]:
         """Verify; where a fetch is needed, return what waits for it. Raises StirError."""
         trunk = asked.trunk
         if trunk is not None and not trunk.direction.allows(Work.VERIFY):
@@ -95,7 +95,7 @@ class Verification:
         self._record(verified_record(outcome, call, asked.asker(_tenant_of(asked))))
         form = asked.trunk.answer if asked.trunk else AnswerForm.BOTH
         result = result_of(outcome, form, reference=message.reference)
-        return asked.answer(VerificationResponse(result))
+        return asked.success(VerificationResponse(result))
 
 
 def inbound_call(

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
-from typing import cast
+from typing import Protocol, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
@@ -37,8 +37,14 @@ _SPELLINGS = {name.lower().encode(): name for name in HEADERS} | {
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _LEFT_TO_THE_LIBRARY = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 
-AnswerStir = Callable[[StirRequest], Stages[StirAnswer | Awaitable[StirAnswer]]]
-"""Answers a request whose `peer` is the other end of the connection. Raises nothing."""
+
+class Door(Protocol):
+    """What leads to the STIR routes, as `shaken.api.stir_door` does."""
+
+    def answer(
+        self, request: StirRequest, *, remote: str, client_spki: str | None
+    ) -> Stages[StirAnswer | Awaitable[StirAnswer]]:
+        """Answer a request of the other end of a connection. Raises nothing."""
 
 
 class StirWires:
@@ -46,15 +52,15 @@ class StirWires:
 
     def __init__(
         self,
-        answer: AnswerStir,
+        door: Door,
         library: Callable[[], asyncio.Protocol],
         *,
         loop: asyncio.AbstractEventLoop,
         keep_alive_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take what answers, what makes the HTTP library's protocols, and how long to idle."""
-        self.answer = answer
+        """Take the door, what makes the HTTP library's protocols, and how long to idle."""
+        self.door = door
         self.library = library
         self.clock = clock
         self._keep_alive_seconds = keep_alive_seconds
@@ -185,7 +191,9 @@ class StirWire(asyncio.Protocol):
 
     def _answering(self, request: StirRequest) -> Stages[None]:
         try:
-            answer = yield from self._wires.answer(request)
+            answer = yield from self._wires.door.answer(
+                request, remote=self._remote, client_spki=self._client_spki
+            )
         except Exception:
             self.close()
             raise
@@ -262,8 +270,6 @@ class StirWire(asyncio.Protocol):
             query=query.decode("latin-1"),
             headers=self._headers,
             body=self._body,
-            peer=self._remote,
-            client_spki=self._client_spki,
         )
 
     # What the parser calls while it reads.

@@ -178,7 +178,7 @@ def _asked(call: PageCall, typed: Mapping[str, str], trunk: Trunk | None) -> Sti
     message = read_parameters(SIGN_PATH, "GET", urlencode(given), b"", "")
     bound = None if trunk is None else trunk.name
     return StirAsked(
-        StirRequest("POST", message.path, message.query, headers, message.body, call.peer),
+        StirRequest("POST", message.path, message.query, headers, message.body),
         f"{TEST_REQUEST}{uuid4().hex}",
         Credential(call.user.name, Role.SIGNER, b"", call.scope, bound, ()),
         trunk,

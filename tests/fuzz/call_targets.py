@@ -114,7 +114,7 @@ def verification_of(body: dict[str, Any]) -> dict[str, Any] | None:
     """Have the route answer a body, None: it would fetch something. Raises StirError."""
     _, standing, desk = lab()
     asked = StirAsked(
-        request=StirRequest("POST", VERIFICATION_PATH, "", {}, b"", "192.0.2.7"),
+        request=StirRequest("POST", VERIFICATION_PATH, "", {}, b""),
         request_id="1",
         credential=Credential("sbc", Role.VERIFIER, b"", None, None, ()),
         trunk=None,
@@ -123,7 +123,7 @@ def verification_of(body: dict[str, Any]) -> dict[str, Any] | None:
         snapshot=cast("Snapshot", SimpleNamespace(standing=standing)),
         now=SECONDS,
     )
-    answer = at_once(Verification(desk.verifier, _recorded).answer(asked))
+    answer = at_once(Verification(desk.verifier, _recorded).handle(asked))
     return verdict_of(answer) if isinstance(answer, StirAnswer) else None
 
 

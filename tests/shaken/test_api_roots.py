@@ -21,6 +21,7 @@ from shaken.api.authenticator import Authenticator
 from shaken.api.http import HttpApi
 from shaken.api.openapi import openapi_document
 from shaken.api.routes import Resources
+from shaken.api.stir_door import StirDoor
 from shaken.api.table import TABLE
 from shaken.cli import main
 from shaken.config import load_config
@@ -105,13 +106,14 @@ async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     pens = pens_for(prepared)
     signer = signer_for(prepared, pens)
     authenticator = Authenticator(FailureThrottle())
+    snapshots = SnapshotFollower(
+        database, take_snapshot(database), on_change=lambda _: asyncio.sleep(0)
+    )
     application = HttpApi(
         resources=Resources(prepared.config, database, prepared.master, pens, None),
         authenticator=authenticator,
-        stir=signing_api(signer, authenticator=authenticator),
-        snapshots=SnapshotFollower(
-            database, take_snapshot(database), on_change=lambda _: asyncio.sleep(0)
-        ),
+        door=StirDoor(signing_api(signer, authenticator=authenticator), snapshots, ()),
+        snapshots=snapshots,
         trusted_proxies=(),
         document=openapi_document(TABLE, version="0"),
     ).application()

@@ -80,7 +80,7 @@ def test_what_holds_a_key_does_not_show_it_by_accident() -> None:
         CertificateKind.STI, certificate="-key-", private_key="-key-", passphrase="-key-"
     )
     sent = CertificateImport(CertificateKind.STI, certificate="-key-", passphrase="-key-")
-    request = StirRequest("POST", "/", "", {"Authorization": "-key-"}, b"-key-", "192.0.2.1")
+    request = StirRequest("POST", "/", "", {"Authorization": "-key-"}, b"-key-")
 
     assert "-key-" not in repr((upload, sent, request))
 

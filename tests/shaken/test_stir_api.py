@@ -79,9 +79,9 @@ class Stir:
             **{name.replace("_", "-"): value for name, value in headers.items()},
         }
         sent = {name: value for name, value in given.items() if value is not None}
-        request = StirRequest(method, path, query, sent, body, peer)
+        request = StirRequest(method, path, query, sent, body)
         snapshot = take_snapshot(self.database)
-        return answered(self.api.answer(request, snapshot=snapshot, now=self.now))
+        return answered(self.api.answer(request, peer=peer, snapshot=snapshot, now=self.now))
 
     def message(self, **changes: Any) -> dict[str, Any]:
         """A complete signing request; None leaves a member out."""

@@ -44,8 +44,8 @@ def send(
             "Content-Type": "application/json",
             "Content-Length": str(len(body)),
         }
-        request = StirRequest("POST", SIGNING_PATH, "", headers, body, "192.0.2.7")
-        return answered(api.answer(request, snapshot=snapshot, now=now))
+        request = StirRequest("POST", SIGNING_PATH, "", headers, body)
+        return answered(api.answer(request, peer="192.0.2.7", snapshot=snapshot, now=now))
 
     return send_body
 

@@ -75,10 +75,10 @@ class Stir:
             "Authorization": f"Bearer {SECRETS[who]}",
             **{name.replace("_", "-"): value for name, value in headers.items()},
         }
-        request = StirRequest("POST", VERIFICATION_PATH, "", given, body, peer)
+        request = StirRequest("POST", VERIFICATION_PATH, "", given, body)
         self.taken = self.taken or take_snapshot(self.database)
         snapshot = replace(self.taken, standing=self.standing)
-        answer = at_once(self.api.answer(request, snapshot=snapshot, now=self.now))
+        answer = at_once(self.api.answer(request, peer=peer, snapshot=snapshot, now=self.now))
         return answer if isinstance(answer, StirAnswer) else await answer
 
     async def ask(self, *headers: str, **members: Any) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def test_a_whole_request_is_answered_here(bench: Bench) -> None:
 
     (asked,) = bench.asked
     assert (asked.method, asked.path, asked.query) == ("POST", "/stir/v1/signing", "tenant=a%2Eb")
-    assert (asked.peer, asked.body) == (PEER, BODY)
+    assert (bench.remotes, asked.body) == ([PEER], BODY)
     assert asked.headers["Authorization"] == "Bearer x"
     (sent,) = line.written
     assert sent.startswith(b"HTTP/1.1 200 OK\r\nX-Number: 1\r\nContent-Length: 2\r\nDate: ")

@@ -67,24 +67,31 @@ class Bench:
         self.loop.set_exception_handler(lambda _, context: self.failed.append(context))
         self.now = 1000.0
         self.asked: list[StirRequest] = []
+        self.remotes: list[str] = []
         self.stages: list[str] = []
         self.libraries: list[Library] = []
         self.slow = False
         self.coming: list[asyncio.Future[StirAnswer]] = []
         self.wires = StirWires(
-            self._answer,
+            self,
             self._library,
             loop=self.loop,
             clock=lambda: self.now,
             keep_alive_seconds=75,
         )
 
-    def _answer(self, asked: StirRequest) -> Stages[StirAnswer | Awaitable[StirAnswer]]:
-        self.asked.append(asked)
-        self.stages.append(f"{asked.headers.get('X-RequestID')} begins")
+    def answer(
+        self, request: StirRequest, *, remote: str, client_spki: str | None
+    ) -> Stages[StirAnswer | Awaitable[StirAnswer]]:
+        """Be the door: remember what comes, and answer it in two stages."""
+        assert client_spki is None
+        name = request.headers.get("X-RequestID")
+        self.asked.append(request)
+        self.remotes.append(remote)
+        self.stages.append(f"{name} begins")
         yield
-        self.stages.append(f"{asked.headers.get('X-RequestID')} ends")
-        if asked.headers.get("X-RequestID") == "fails":
+        self.stages.append(f"{name} ends")
+        if name == "fails":
             raise RuntimeError("as asked")
         if not self.slow:
             return self.made()

@@ -22,6 +22,7 @@ from shaken.api.authenticator import Authenticator
 from shaken.api.http import HttpApi
 from shaken.api.openapi import openapi_document
 from shaken.api.routes import Resources, Route
+from shaken.api.stir_door import StirDoor
 from shaken.api.table import TABLE
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest
 from shaken.audit import SYSTEM, changing
@@ -271,14 +272,17 @@ async def running(template: Template, folder: Path) -> AsyncIterator[World]:
     pens = pens_with(template.master)
     signer = signer_with(pens)
     authenticator = Authenticator(FailureThrottle())
+    stir = stir_api(signer, Desk(int(time.time()), ()).verifier, authenticator=authenticator)
+    snapshots = SnapshotFollower(
+        database, take_snapshot(database), on_change=lambda _: asyncio.sleep(0)
+    )
+    proxies = (ip_network("127.0.0.1"),)
     api = HttpApi(
         resources=Resources(Config(), database, template.master, pens, None),
         authenticator=authenticator,
-        stir=stir_api(signer, Desk(int(time.time()), ()).verifier, authenticator=authenticator),
-        snapshots=SnapshotFollower(
-            database, take_snapshot(database), on_change=lambda _: asyncio.sleep(0)
-        ),
-        trusted_proxies=(ip_network("127.0.0.1"),),
+        door=StirDoor(stir, snapshots, proxies),
+        snapshots=snapshots,
+        trusted_proxies=proxies,
         document=openapi_document(TABLE, version="0"),
     )
     async with TestClient(TestServer(api.application())) as client:

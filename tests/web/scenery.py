@@ -21,6 +21,7 @@ from shaken.api.authenticator import Authenticator
 from shaken.api.http import HttpApi
 from shaken.api.openapi import openapi_document
 from shaken.api.routes import Resources
+from shaken.api.stir_door import StirDoor
 from shaken.api.stir_signing import Signing
 from shaken.api.table import TABLE
 from shaken.attestation import Attest, AttestPolicy, ForeignAttest, parse_number_rule
@@ -328,7 +329,7 @@ async def serving(
     api = HttpApi(
         resources=resources,
         authenticator=authenticator,
-        stir=signing_api(signer, authenticator=authenticator),
+        door=StirDoor(signing_api(signer, authenticator=authenticator), snapshots, proxies),
         snapshots=snapshots,
         trusted_proxies=proxies,
         document=document,
