@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from shaken.audit import SYSTEM, Action, Unchanged, changing
 from shaken.certificates import facts_of
 from trust.acme.account import Accounts
-from trust.acme.fence import Busy, Fence, alone
+from trust.acme.fence import Fence
 from trust.acme.problems import AcmeError
 from trust.acme.revocation import Reason, revoke
 from trust.certificate import leaf_of
@@ -43,12 +43,17 @@ class Aftercare:
         master: MasterKeys,
         *,
         roots: Callable[[], str],
+        wait: Callable[[float], None],
         clock: Callable[[], datetime],
     ) -> None:
-        """Take the store, what opens keys, and the roots (PEM) that authorities' TLS leads to."""
+        """Take the store, what opens keys, and the roots (PEM) that authorities' TLS leads to.
+
+        `wait` waits for some seconds; it raises when the worker ends.
+        """
         self._database = database
         self._master = master
         self._roots = roots
+        self._wait = wait
         self._clock = clock
         self._next_sweep: datetime | None = None
 
@@ -60,14 +65,10 @@ class Aftercare:
         with self._database.reading() as connection:
             return bool(acme_revocations.ready(connection, now=int(now.timestamp()), limit=1))
 
-    def run(self, *, holder: str) -> None:
-        """Do it, unless another worker is at work. Raises LeaseLost, StoreError."""
-        try:
-            with alone(self._database, holder=holder, clock=self._clock) as fence:
-                self._revoke(fence)
-                self._remove_expired(fence)
-        except Busy:
-            return
+    def run(self, fence: Fence) -> None:
+        """Do it. Raises LeaseLost, StoreError."""
+        self._revoke(fence)
+        self._remove_expired(fence)
 
     def _revoke(self, fence: Fence) -> None:
         now = int(self._clock().timestamp())
@@ -75,6 +76,7 @@ class Aftercare:
         with self._database.reading() as connection:
             pending = acme_revocations.ready(connection, now=now, limit=BATCH)
         for each in pending:
+            self._wait(0)
             fence.keep()
             leaf = leaf_of(each.chain)
             if leaf.not_valid_after_utc < self._clock():

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shaken.renewing import plan_of
-from trust.acme.fence import Busy, Fence, alone
+from trust.acme.fence import Fence
 from trust.acme.order import UNDER_WAY, Order, State
 from trust.acme.renewal import MIN_LOOK, Plan, next_look
 from trust.store import acme_orders
@@ -38,28 +38,24 @@ class Examination:
             return True
         return not timedelta(0) < self._next - self._clock() <= self._interval
 
-    def run(self, *, holder: str) -> None:
-        """Bring each order's next try up to date, unless another worker is at work.
+    def run(self, fence: Fence) -> None:
+        """Bring each order's next try up to date.
 
         Short-lived certificates bring the next examination nearer. Raises LeaseLost, StoreError.
         """
         now = self._clock()
         after, again = "", now + self._interval
-        try:
-            with alone(self._database, holder=holder, clock=self._clock) as fence:
-                while page := self._page(after):
-                    changed = []
-                    for order in page:
-                        plan = plan_of(order, now=now)
-                        if order.state is State.ISSUED:  # others are found by their next try
-                            again = min(again, next_look(plan, interval=self._interval))
-                        if _is_other(order, plan):
-                            due = int(plan.next_try.timestamp())
-                            changed.append(replace(order, next_try=due))
-                    _save(changed, fence)
-                    after = page[-1].id
-        except Busy:
-            return
+        while page := self._page(after):
+            changed = []
+            for order in page:
+                plan = plan_of(order, now=now)
+                if order.state is State.ISSUED:  # others are found by their next try
+                    again = min(again, next_look(plan, interval=self._interval))
+                if _is_other(order, plan):
+                    due = int(plan.next_try.timestamp())
+                    changed.append(replace(order, next_try=due))
+            _save(changed, fence)
+            after = page[-1].id
         self._next = max(again, now + MIN_LOOK)
 
     def _page(self, after: str) -> list[Order]:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
+from typing import TypeVar
 
 from shaken.aftercare import Aftercare
 from shaken.audit import Action, record_event
@@ -35,7 +36,7 @@ from trust.acme.fence import Busy, Fence, alone
 from trust.acme.means import Means
 from trust.acme.order import Order
 from trust.acme.renewal import Plan, Urgency
-from trust.acme.runner import run_due
+from trust.acme.runner import Run, run_due
 from trust.acme.settings import AcmeSettings
 from trust.acme.wishes import Outcome, carry_out
 from trust.keys import MasterKeyError, MasterKeys
@@ -64,6 +65,9 @@ _log = logging.getLogger(__name__)
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+_Done = TypeVar("_Done")
 
 
 class Ending(BaseException):
@@ -104,7 +108,9 @@ class Renewer:
             interval=timedelta(hours=config.acme.examine_hours),
             clock=clock,
         )
-        self._aftercare = Aftercare(database, master, roots=self._roots, clock=clock)
+        self._aftercare = Aftercare(
+            database, master, roots=self._roots, wait=self._wait, clock=clock
+        )
 
     def start(self) -> None:
         """Begin."""
@@ -150,49 +156,50 @@ class Renewer:
         self._look_after_accounts()
         pause = self._move_orders()
         if self._examination.is_due():
-            self._examination.run(holder=self._holder)
+            self._alone(self._examination.run)
         if self._revoked.is_due():
             self._revoked.step()
         if self._aftercare.is_due():
-            self._aftercare.run(holder=self._holder)
+            self._alone(self._aftercare.run)
         return pause
+
+    def _alone(self, work: Callable[[Fence], _Done]) -> _Done | None:
+        """Work under the lease, which `close` gives back; None: another worker is at work."""
+        try:
+            with alone(self._database, holder=self._holder, clock=self._clock) as self._fence:
+                return work(self._fence)
+        except Busy:
+            return None
+        finally:
+            self._fence = None
 
     def _look_after_accounts(self) -> None:
         now = int(self._clock().timestamp())
         with self._database.reading() as connection:
             if not acme_accounts.wanted(connection, now=now):
                 return
-        try:
-            with alone(self._database, holder=self._holder, clock=self._clock) as fence:
-                self._fence = fence
-                for outcome in carry_out(Accounts(fence, self._master, self._roots, self._clock)):
-                    _tell(outcome)
-        except Busy:
-            return
-        finally:
-            self._fence = None
+        self._alone(self._carry_out)
+
+    def _carry_out(self, fence: Fence) -> None:
+        for outcome in carry_out(Accounts(fence, self._master, self._roots, self._clock)):
+            _tell(outcome)
 
     def _move_orders(self) -> float:
         now = int(self._clock().timestamp())
         with self._database.reading() as connection:
             if not acme_orders.due(connection, now=now, limit=1):
                 return POLL_SECONDS
-        done = run_due(
-            self._database,
-            holder=self._holder,
-            clock=self._clock,
-            equip=self._equip,
-            report=self._report,
-        )
-        self._fence = None
+        done = self._alone(self._run_due)
         if done is None:
             return BUSY_SECONDS
         if done.orders == 0 and not done.is_more_due:
             return PAUSE_SECONDS
         return 0.0 if done.is_more_due else POLL_SECONDS
 
+    def _run_due(self, fence: Fence) -> Run:
+        return run_due(fence, equip=self._equip, report=self._report)
+
     def _equip(self, fence: Fence) -> Means | None:
-        self._fence = fence
         with self._database.reading() as connection:
             settings = acme_settings.load(connection, self._master)
         if settings is None:

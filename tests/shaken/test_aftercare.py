@@ -12,6 +12,7 @@ from shaken import aftercare as module
 from shaken.aftercare import AGAIN, KEPT_EXPIRED, Aftercare
 from shaken.audit import SYSTEM
 from shaken.importing import Upload, import_certificate
+from shaken.renewer import Ending
 from shaken.store import HISTORY as SERVICE_HISTORY
 from shaken.store.audit import AuditFilter, find_entries
 from trust.acme.fence import alone
@@ -39,6 +40,7 @@ class Ward:
     order: str
     end: datetime
     now: datetime
+    is_ending: bool = False
 
     def stored(self) -> set[str]:
         """List the certificates in the store."""
@@ -46,17 +48,24 @@ class Ward:
             both = (self.former, self.latest)
             return {each for each in both if certificates.get(connection, each) is not None}
 
-    def ask_to_revoke(self) -> None:
-        """Have the former one revoked."""
+    def wait(self) -> None:
+        """Go on at once, unless the worker ends."""
+        if self.is_ending:
+            raise Ending
+
+    def ask_to_revoke(self, *more: str) -> None:
+        """Have the former one revoked, and others that are stored no more."""
         with self.database.recording() as connection:
             chain = certificates.chain_pem(connection, self.former) or ""
             reason = Reason.SUPERSEDED
-            pending = Pending(self.former, self.order, DIRECTORY, chain, reason.value)
-            acme_revocations.add(connection, pending, now=int(self.now.timestamp()))
+            for each in (self.former, *more):
+                pending = Pending(each, self.order, DIRECTORY, chain, reason.value)
+                acme_revocations.add(connection, pending, now=int(self.now.timestamp()))
 
     def run(self) -> None:
         """Do what is due."""
-        self.aftercare.run(holder="test")
+        with alone(self.database, holder="test", clock=lambda: self.now) as fence:
+            self.aftercare.run(fence)
 
     def deleted(self) -> list[tuple[str, str]]:
         """List which certificates were deleted, and by whom."""
@@ -95,7 +104,13 @@ def ward(tmp_path: Path, master: MasterKey) -> Iterator[Ward]:
         acme_orders.add(connection, replace(order, state=State.ISSUED, certified=certified))
     made = Ward(
         database,
-        Aftercare(database, master, roots=lambda: "", clock=lambda: made.now),
+        Aftercare(
+            database,
+            master,
+            roots=lambda: "",
+            wait=lambda _: made.wait(),
+            clock=lambda: made.now,
+        ),
         former.fingerprint,
         latest.fingerprint,
         order.id,
@@ -164,10 +179,19 @@ def test_a_revocation_that_fails_is_said_and_tried_again_an_hour_later(
     assert ward.aftercare.is_due()
 
 
-def test_nothing_is_done_while_another_worker_is_at_work(ward: Ward) -> None:
-    ward.now = ward.end + KEPT_EXPIRED + timedelta(minutes=1)
+def test_no_further_certificate_is_revoked_when_the_worker_ends(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    revoked = []
 
-    with alone(ward.database, holder="another", clock=lambda: ward.now):
+    def revoke(*_: object, chain: str, **__: object) -> None:
+        revoked.append(chain)
+        ward.is_ending = True
+
+    monkeypatch.setattr(module, "revoke", revoke)
+    ward.ask_to_revoke("another")
+
+    with pytest.raises(Ending):
         ward.run()
 
-    assert ward.stored() == {ward.former, ward.latest}
+    assert len(revoked) == 1

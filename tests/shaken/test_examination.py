@@ -53,6 +53,12 @@ def issued(database: Database, *, days: int, next_try: datetime) -> Order:
     return order
 
 
+def run(examination: Examination, database: Database) -> None:
+    """Examine as the only worker."""
+    with alone(database, holder="test", clock=Clock()) as fence:
+        examination.run(fence)
+
+
 def next_try(database: Database, order: Order) -> int | None:
     with database.reading() as connection:
         found = acme_orders.get(connection, order.id)
@@ -64,7 +70,7 @@ def test_an_order_that_an_older_rule_put_off_is_due_when_the_plan_says(database:
     order = issued(database, days=90, next_try=NOW + 89 * DAY)
     examination = Examination(database, interval=DAY, clock=Clock())
 
-    examination.run(holder="test")
+    run(examination, database)
 
     assert next_try(database, order) == int(plan_of(order, now=NOW).next_try.timestamp())
     assert next_try(database, order) != order.next_try
@@ -79,23 +85,12 @@ def test_it_comes_again_each_day_and_sooner_for_a_short_life(
     examination = Examination(database, interval=DAY, clock=clock)
     assert examination.is_due()
 
-    examination.run(holder="test")
+    run(examination, database)
 
     clock.now = NOW + again - timedelta(seconds=1)
     assert not examination.is_due()
     clock.now = NOW + again
     assert examination.is_due()
-
-
-def test_while_another_worker_is_at_work_it_is_put_off(database: Database) -> None:
-    order = issued(database, days=90, next_try=NOW + 89 * DAY)
-    examination = Examination(database, interval=DAY, clock=Clock())
-
-    with alone(database, holder="another", clock=Clock()):
-        examination.run(holder="test")
-
-    assert examination.is_due()
-    assert next_try(database, order) == order.next_try
 
 
 @pytest.mark.parametrize("state", [State.WAITING, State.AUTHORIZING, State.FAILED])
@@ -108,7 +103,7 @@ def test_an_order_that_a_clock_put_off_for_years_is_tried_again(
     put_off = replace(order, state=state, certified=None, failures=Failures(7, last, problem))
     save(database, put_off)
 
-    Examination(database, interval=DAY, clock=Clock()).run(holder="test")
+    run(Examination(database, interval=DAY, clock=Clock()), database)
 
     assert next_try(database, order) == int(NOW.timestamp())
 
@@ -119,7 +114,7 @@ def test_an_order_under_way_that_is_to_be_tried_at_once_is_not_put_off(database:
     failures = Failures(7, int(NOW.timestamp()), problem)
     save(database, replace(order, state=State.AUTHORIZING, certified=None, failures=failures))
 
-    Examination(database, interval=DAY, clock=Clock()).run(holder="test")
+    run(Examination(database, interval=DAY, clock=Clock()), database)
 
     assert next_try(database, order) == int(NOW.timestamp())
 
@@ -129,7 +124,7 @@ def test_since_when_an_order_is_due_stays_as_it_was(database: Database) -> None:
     clock = Clock()
     clock.now = NOW + 70 * DAY
 
-    Examination(database, interval=DAY, clock=clock).run(holder="test")
+    run(Examination(database, interval=DAY, clock=clock), database)
 
     assert next_try(database, order) == order.next_try
 
@@ -138,7 +133,7 @@ def test_it_comes_again_after_a_clock_that_was_ahead(database: Database) -> None
     clock = Clock()
     clock.now = NOW + 3650 * DAY
     examination = Examination(database, interval=DAY, clock=clock)
-    examination.run(holder="test")
+    run(examination, database)
     assert not examination.is_due()
 
     clock.now = NOW
@@ -153,7 +148,7 @@ def test_orders_that_fail_do_not_make_it_come_sooner(database: Database) -> None
     clock = Clock()
     examination = Examination(database, interval=DAY, clock=clock)
 
-    examination.run(holder="test")
+    run(examination, database)
 
     clock.now = NOW + DAY / 2
     assert not examination.is_due()

@@ -11,6 +11,7 @@ import pytest
 from shaken import renewer as module
 from shaken.aftercare import Aftercare
 from shaken.config import Config
+from shaken.examination import Examination
 from shaken.renewer import Renewer
 from shaken.revoked import Revoked
 from shaken.store import HISTORY as SERVICE_HISTORY
@@ -130,8 +131,7 @@ def test_what_fails_afterwards_does_not_hold_up_orders(
 def holding(entered: threading.Event, end: threading.Event) -> Callable[[Renewer, Fence], Means]:
     """Return a step that takes until `end`, in a run that has the lease."""
 
-    def equip(tested: Renewer, fence: Fence) -> Means:
-        tested._fence = fence
+    def equip(_: Renewer, __: Fence) -> Means:
         entered.set()
         wait_for(end)
         raise StoreError("the test is over")
@@ -160,13 +160,51 @@ def test_one_of_two_works_and_when_it_ends_the_other_can_at_once(
     assert lease is not None
 
 
+@pytest.mark.parametrize(
+    ("owner", "step"),
+    [
+        (module, "carry_out"),
+        (Renewer, "_equip"),
+        (Examination, "_page"),
+        (Aftercare, "_revoke"),
+    ],
+)
+def test_whatever_a_worker_is_at_when_it_ends_another_can_work_at_once(
+    owner: object,
+    step: str,
+    due: Database,
+    master: MasterKey,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    have_account(due, master, wish=Wish.START_OVER_LOST)
+    entered, end = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> None:
+        entered.set()
+        wait_for(end)
+        raise StoreError("the test is over")
+
+    monkeypatch.setattr(owner, step, hang)
+    monkeypatch.setattr(module, "END_SECONDS", 0.01)
+    tested = renewer(due, master)
+    tested.start()
+    wait_for(entered)
+
+    tested.close()
+
+    with due.recording() as connection:
+        lease = leases.acquire(connection, LEASE, holder="x", now=int(time.time()), seconds=1)
+    end.set()
+    tested._thread.join(SECONDS)
+    assert lease is not None
+
+
 def test_a_wait_within_an_order_ends_with_the_worker(
     due: Database, master: MasterKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting, over = threading.Event(), threading.Event()
 
-    def wait_long(tested: Renewer, fence: Fence) -> None:
-        tested._fence = fence
+    def wait_long(tested: Renewer, _: Fence) -> None:
         waiting.set()
         try:
             tested._wait(3600)
@@ -294,6 +332,22 @@ def test_what_is_asked_of_the_account_waits_while_another_worker_is_at_work(
 
     with due.reading() as connection:
         assert acme_accounts.asked(connection, DIRECTORY) is not None
+
+
+@pytest.mark.parametrize("kind", [Examination, Aftercare])
+def test_what_comes_after_orders_waits_while_another_worker_is_at_work(
+    kind: type, due: Database, master: MasterKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[object] = []
+    monkeypatch.setattr(kind, "run", lambda _, fence: done.append(fence))
+    tested = renewer(due, master)
+
+    with alone(due, holder="another", clock=module._utc_now):
+        tested._round()
+    assert not done
+
+    tested._round()
+    assert len(done) == 1
 
 
 def test_revoked_certificates_are_looked_for_one_step_a_round(

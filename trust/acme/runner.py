@@ -7,15 +7,13 @@ one at a time gets to work. It blocks: call it in a thread.
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from datetime import datetime
 
 from trust.acme.events import Event, events_of
-from trust.acme.fence import Busy, Fence, alone
+from trust.acme.fence import Fence
 from trust.acme.means import Means
 from trust.acme.order import Order
 from trust.acme.ordering import Ordering
 from trust.store import acme_orders, acme_tokens
-from trust.store.database import Database
 
 PARALLEL = 8
 """Orders moved at a time: authorities answer slowly, and take some requests a second of one."""
@@ -33,31 +31,21 @@ class Run:
 
 
 def run_due(
-    database: Database,
+    fence: Fence,
     *,
-    holder: str,
-    clock: Callable[[], datetime],
     equip: Callable[[Fence], Means | None],
     report: Callable[[Event], None],
     parallel: int = PARALLEL,
-) -> Run | None:
-    """Move every order that is due; None: another worker or node is at work.
+) -> Run:
+    """Move every order that is due.
 
-    `holder` names this process among all. `equip` gives what is needed, None while there are no
-    settings. `report` is called from this thread, with each event once its order is in the store.
-    Raises LeaseLost, MasterKeyError, StoreError; orders that these hit go on in a later run.
+    `equip` gives what is needed, None while there are no settings. `report` is called from this
+    thread, with each event once its order is in the store. Raises LeaseLost, MasterKeyError,
+    StoreError; orders that these hit go on in a later run.
     """
-    try:
-        with alone(database, holder=holder, clock=clock) as fence:
-            means = equip(fence)
-            if means is None:
-                return Run(0, is_more_due=False)
-            return _run(means, report=report, parallel=parallel)
-    except Busy:
-        return None
-
-
-def _run(means: Means, *, report: Callable[[Event], None], parallel: int) -> Run:
+    means = equip(fence)
+    if means is None:
+        return Run(0, is_more_due=False)
     with means.fence.recording() as connection:
         acme_tokens.sweep(connection, now=means.now)
     with means.fence.database.reading() as connection:

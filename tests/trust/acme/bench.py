@@ -16,7 +16,7 @@ from trust.acme.account import Accounts
 from trust.acme.challenges import Publisher
 from trust.acme.delivery import Delivery, NotKept
 from trust.acme.events import Event
-from trust.acme.fence import Fence, alone
+from trust.acme.fence import Busy, Fence, alone
 from trust.acme.means import CaaCheck, Means, SelfCheck
 from trust.acme.order import Order
 from trust.acme.runner import Run, run_due
@@ -143,14 +143,13 @@ class Bench:
         )
 
     def run(self) -> Run | None:
-        """Move all that is due."""
-        return run_due(
-            self.database,
-            holder=f"worker {next(self.holders)}",
-            clock=self.clock,
-            equip=self.equip,
-            report=self.events.append,
-        )
+        """Move all that is due; None: another worker is at work."""
+        holder = f"worker {next(self.holders)}"
+        try:
+            with alone(self.database, holder=holder, clock=self.clock) as fence:
+                return run_due(fence, equip=self.equip, report=self.events.append)
+        except Busy:
+            return None
 
     def settle(self, *, rounds: int = 20) -> None:
         """Run, an hour later each time, until nothing is under way or to be tried again."""
