@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from shaken.audit import SYSTEM, Action, Unchanged, changing
 from shaken.certificates import facts_of
+from shaken.periods import Every
 from trust.acme.account import Accounts
 from trust.acme.fence import Fence
 from trust.acme.problems import AcmeError
@@ -55,15 +56,15 @@ class Aftercare:
         self._roots = roots
         self._wait = wait
         self._clock = clock
-        self._next_sweep: datetime | None = None
+        self._sweeps = Every(SWEEP.total_seconds())
 
     def is_due(self) -> bool:
         """Say whether there is anything to do."""
-        now = self._clock()
-        if self._next_sweep is None or now >= self._next_sweep:
+        now = self._clock().timestamp()
+        if self._sweeps.is_due(now=now):
             return True
         with self._database.reading() as connection:
-            return bool(acme_revocations.ready(connection, now=int(now.timestamp()), limit=1))
+            return bool(acme_revocations.ready(connection, now=int(now), limit=1))
 
     def run(self, fence: Fence) -> None:
         """Do it. Raises LeaseLost, StoreError."""
@@ -109,7 +110,7 @@ class Aftercare:
             fence.keep()
             self._remove(certificate)
         if len(replaced) < BATCH:
-            self._next_sweep = self._clock() + SWEEP
+            self._sweeps.done(now=self._clock().timestamp())
 
     def _remove(self, certificate: str) -> None:
         now = int(self._clock().timestamp())

@@ -5,12 +5,12 @@ to the store in batches. What does not fit is dropped, counted and said.
 """
 
 import logging
-import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 
+from shaken.periods import Every
 from shaken.store.call_counts import AT_ONCE, KEPT_SECONDS, add_up, forget_counts, not_added_up
 from shaken.store.calls import CallRecord, add_calls, forget_calls
 from shaken.tally import OF_VERDICT, Count, Tally
@@ -30,11 +30,6 @@ CLEANING_SECONDS = 3600
 """How often records past their time are removed."""
 
 _log = logging.getLogger(__name__)
-
-
-def _is_due(last: float, seconds: float, *, now: float) -> bool:
-    """Say whether so long has passed since; a clock that was put back makes it no longer."""
-    return not 0 <= now - last < seconds
 
 
 class CallRecorder:
@@ -64,7 +59,7 @@ class CallRecorder:
         self._waiting: deque[CallRecord] = deque()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="call-recorder", daemon=True)
-        self._added_up = self._cleaned = -math.inf
+        self._adds_up, self._cleans = Every(ADDING_UP_SECONDS), Every(CLEANING_SECONDS)
         self._writing, self._adding_up, self._dropping = Trouble(), Trouble(), Trouble()
         self._said = self.dropped
 
@@ -100,9 +95,8 @@ class CallRecorder:
             if self.dropped != self._said and (self._dropping.is_to_be_said(now=now) or stopping):
                 self._said = self.dropped
                 _log.error("records of calls dropped since start: %d", self._said)
-            if _is_due(self._cleaned, CLEANING_SECONDS, now=now):
-                more = self._forget(int(now) - self._keep_seconds)
-                self._cleaned = self._cleaned if more else now
+            if self._cleans.is_due(now=now) and not self._forget(int(now) - self._keep_seconds):
+                self._cleans.done(now=now)
             if stopping:
                 self._write_waiting()
                 if self._waiting:
@@ -132,10 +126,10 @@ class CallRecorder:
         """Add up what is on record when it is much, or has waited: so rarely, it costs little."""
         now = self._clock()
         try:
-            is_due = _is_due(self._added_up, ADDING_UP_SECONDS, now=now)
-            if not_added_up(self._database) < (1 if is_due else AT_ONCE):
+            least = 1 if self._adds_up.is_due(now=now) else AT_ONCE
+            if not_added_up(self._database) < least:
                 return
-            self._added_up = now
+            self._adds_up.done(now=now)
             add_up(self._database)
         except Exception as error:
             # Whatever goes wrong: without this thread no record is written any more.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from shaken.periods import Every
 from shaken.renewing import plan_of
 from trust.acme.fence import Fence
 from trust.acme.order import UNDER_WAY, Order, State
@@ -30,13 +31,11 @@ class Examination:
         self._database = database
         self._interval = interval
         self._clock = clock
-        self._next: datetime | None = None
+        self._every = Every(interval.total_seconds())
 
     def is_due(self) -> bool:
-        """Say whether it is time, also after a clock that was ahead."""
-        if self._next is None:
-            return True
-        return not timedelta(0) < self._next - self._clock() <= self._interval
+        """Say whether it is time."""
+        return self._every.is_due(now=self._clock().timestamp())
 
     def run(self, fence: Fence) -> None:
         """Bring each order's next try up to date.
@@ -56,7 +55,8 @@ class Examination:
                     changed.append(replace(order, next_try=due))
             _save(changed, fence)
             after = page[-1].id
-        self._next = max(again, now + MIN_LOOK)
+        again = max(again, now + MIN_LOOK)
+        self._every.done(now=now.timestamp(), sooner=again.timestamp())
 
     def _page(self, after: str) -> list[Order]:
         with self._database.reading() as connection:

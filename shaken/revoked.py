@@ -17,6 +17,7 @@ from cryptography import x509
 from shaken.addresses import FetchSettings
 from shaken.audit import SYSTEM, Action, Unchanged, changing
 from shaken.managing import facts_of
+from shaken.periods import Every
 from shaken.x5u.content import MAX_CRL_BYTES, read_crl
 from shaken.x5u.crls import ACCEPT
 from shaken.x5u.exchange import FetchError, Reason, Request, check_fetchable
@@ -60,17 +61,16 @@ class Revoked:
         self._database = database
         self._fetch_list = fetch
         self._roots = roots
-        self._interval = interval
         self._clock = clock
-        self._next: datetime | None = None
+        self._every = Every(interval.total_seconds())
         self._after: str | None = None
         self._lists: dict[str, list[str]] = {}
 
     def is_due(self) -> bool:
-        """Say whether there is a step to make; there is one after a clock that was ahead, too."""
-        if self._after is not None or self._lists or self._next is None:
+        """Say whether there is a step to make."""
+        if self._after is not None or self._lists:
             return True
-        return not timedelta(0) < self._next - self._clock() <= self._interval
+        return self._every.is_due(now=self._clock().timestamp())
 
     def step(self) -> None:
         """Read some certificates, or fetch one list. Raises StoreError."""
@@ -83,7 +83,7 @@ class Revoked:
         else:
             begun = self._clock()
             self._read_page("")
-            self._next = begun + self._interval
+            self._every.done(now=begun.timestamp())
 
     def _read_page(self, after: str) -> None:
         with self._database.reading() as connection:

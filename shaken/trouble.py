@@ -1,6 +1,6 @@
 """What does not work for a while: the log tells of it now and then, however often it is tried."""
 
-import math
+from shaken.periods import Every
 
 SAYING_SECONDS = 60
 """How often it is said at most."""
@@ -13,15 +13,14 @@ class Trouble:
     """
 
     def __init__(self) -> None:
-        self._said = -math.inf
+        self._saying = Every(SAYING_SECONDS)
         self._lasts = False
 
     def is_to_be_said(self, *, now: float) -> bool:
         """Take notice that it does not work; say whether to say so."""
-        # A clock that was put back must not keep it unsaid.
-        if 0 <= now - self._said < SAYING_SECONDS:
+        if not self._saying.is_due(now=now):
             return False
-        self._said = now
+        self._saying.done(now=now)
         self._lasts = True
         return True
 

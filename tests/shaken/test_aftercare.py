@@ -143,6 +143,16 @@ def test_a_replaced_certificate_is_removed_a_week_after_it_has_expired_the_lates
     assert not ward.aftercare.is_due()
 
 
+def test_expired_certificates_are_looked_for_after_a_clock_that_was_ahead(ward: Ward) -> None:
+    ward.now = ward.end - timedelta(days=1)
+    ward.run()
+    assert not ward.aftercare.is_due()
+
+    ward.now -= timedelta(days=30)
+
+    assert ward.aftercare.is_due()
+
+
 def test_a_certificate_is_revoked_and_then_removed(
     ward: Ward, monkeypatch: pytest.MonkeyPatch
 ) -> None:
