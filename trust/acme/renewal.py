@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from trust.acme.backoff import MAX_DELAY, backoff, bounded
+
 SHORT_LIVED = timedelta(days=10)
 """Certificates of a shorter lifetime are short-lived: those that a CA need not be able to revoke
 (CA/Browser Forum Baseline Requirements §1.6.1, in its first years; 7 days today)."""
@@ -29,26 +31,12 @@ SPREAD = 1 / 10
 45 days come to 93 an hour so; Let's Encrypt takes 100 orders an hour from one account, and does not
 count those that follow its renewal information."""
 
-FIRST_DELAY = timedelta(minutes=10)
-"""After a first failure; each further one doubles it. A name fails four times in the first hour at
-most so; Let's Encrypt answers the sixth with a rate limit."""
-
-DOUBLINGS = 8
-"""After these, `FIRST_DELAY` is over a day."""
-
-MAX_DELAY = timedelta(days=1)
-"""No backoff is longer, though an authority may ask for it."""
-
 PARTS_OF_TIME_LEFT = 24
 """No backoff is longer than one of these parts of the time to expiry. The time since expiry
 counts alike, so that what has just expired is tried often, and what nobody misses once a day."""
 
 MIN_LONGEST_DELAY = timedelta(minutes=30)
 """What that bound does not go below: a name that fails all the time fails four times an hour."""
-
-MAX_RETRY_AFTER = timedelta(days=7)
-"""An authority that asks for more is asked again after this; no limit of Let's Encrypt is counted
-over a longer time."""
 
 RETRY_SPREAD = timedelta(hours=1)
 """Time after a Retry-After over which the orders that were told the same one come back."""
@@ -354,12 +342,11 @@ def _retry(
         return now
     since = min(failures.last, now)  # clocks of nodes differ
     share = (jitter + failures.count * _GOLDEN) % 1
-    doubled = FIRST_DELAY * (1 << min(failures.count - 1, DOUBLINGS))
-    delay = min(doubled, _longest_delay(validity, since))
+    delay = min(backoff(failures.count), _longest_delay(validity, since))
     at = since + delay * (1 + share) / 2
     if failures.retry_after is not None:
-        allowed = min(failures.retry_after, since + MAX_RETRY_AFTER)
-        at = max(at, allowed + min(delay, RETRY_SPREAD) * share)
+        told = bounded(failures.retry_after, since=since)
+        at = max(at, told + min(delay, RETRY_SPREAD) * share)
     return at
 
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trust.acme.account import Accounts
+from trust.acme.backoff import backoff, bounded
 from trust.acme.order import Failures, moment
 from trust.acme.problems import AcmeError, Problem, is_transient
-from trust.acme.renewal import DOUBLINGS, FIRST_DELAY, MAX_DELAY, MAX_RETRY_AFTER
 from trust.keys import MasterKeyError
 from trust.store import acme_accounts
 from trust.store.acme_accounts import Asked, Wish
@@ -73,9 +73,8 @@ def _count(asked: Asked) -> int:
 
 def _again(asked: Asked, problem: Problem, *, now: int) -> int:
     """Return when something is tried again: later each time, and not before the authority says."""
-    doublings = min(_count(asked) - 1, DOUBLINGS)
-    delay = min(FIRST_DELAY * (1 << doublings), MAX_DELAY)
+    since = moment(now)
+    at = since + backoff(_count(asked))
     if problem.retry_after is not None:
-        told = problem.retry_after - moment(now)
-        delay = max(delay, min(told, MAX_RETRY_AFTER))
-    return now + int(delay.total_seconds())
+        at = max(at, bounded(problem.retry_after, since=since))
+    return int(at.timestamp())

@@ -5,9 +5,8 @@ from itertools import pairwise
 
 import pytest
 
+from trust.acme.backoff import FIRST_DELAY, MAX_RETRY_AFTER
 from trust.acme.renewal import (
-    FIRST_DELAY,
-    MAX_RETRY_AFTER,
     RETRY_SPREAD,
     Cause,
     Demand,

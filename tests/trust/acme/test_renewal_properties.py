@@ -5,10 +5,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trust.acme.backoff import FIRST_DELAY, MAX_DELAY, MAX_RETRY_AFTER
 from trust.acme.renewal import (
-    FIRST_DELAY,
-    MAX_DELAY,
-    MAX_RETRY_AFTER,
     MIN_LONGEST_DELAY,
     Demand,
     Failures,

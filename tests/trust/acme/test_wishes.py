@@ -8,9 +8,9 @@ import pytest
 
 from tests.trust.acme.bench import MASTER, Bench
 from trust.acme.authority_client import AuthorityClient, new_account_key
+from trust.acme.backoff import FIRST_DELAY, MAX_RETRY_AFTER
 from trust.acme.order import State
 from trust.acme.problems import AcmeError, AuthorityFailed, AuthorityRefused, Problem
-from trust.acme.renewal import FIRST_DELAY, MAX_RETRY_AFTER
 from trust.acme.wishes import Outcome, carry_out
 from trust.store import acme_accounts, tables
 from trust.store.acme_accounts import AccountState, Asked, StoredAccount, Wish
