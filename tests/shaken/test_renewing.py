@@ -215,15 +215,7 @@ def refused(keeper: Keeper, **changes: Any) -> str:
     """Hand over a certificate that is not kept; return why."""
     authority = Authority.create("CA", now=datetime.now(UTC))
     chain = authority.issue_server([NAME], now=datetime.now(UTC)).chain_pem
-    delivery = Delivery(
-        order="o",
-        kind=CertificateKind.DOMAIN,
-        names=(NAME,),
-        tenant=NAME,
-        chain=chain,
-        request="0" * 64,
-        replaces=None,
-    )
+    delivery = Delivery(kind=CertificateKind.DOMAIN, tenant=NAME, chain=chain)
 
     def settle(_: Change, __: str) -> None:
         pytest.fail("nothing is settled")

@@ -46,7 +46,6 @@ class Session:
 
     client: AuthorityClient
     account: str
-    directory: str
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class Accounts:
         account = self._in_force(self._ours(settings.directory_url))
         with self._client(account) as client:
             account = self._registered(client, account, settings)
-            yield Session(client, account.url or "", account.directory)
+            yield Session(client, account.url or "")
 
     @contextmanager
     def existing(self, directory: str) -> Iterator[Session]:
@@ -78,7 +77,7 @@ class Accounts:
         account = self._in_force(self._known(directory))
         with self._client(account) as client:
             client.use_account(account.url or "")
-            yield Session(client, account.url or "", directory)
+            yield Session(client, account.url or "")
 
     def roll_over(self, directory: str) -> None:
         """Give the account a new key; both are kept until it is known that the authority took it.
@@ -166,7 +165,7 @@ class Accounts:
     ) -> StoredAccount:
         contact = tuple(f"mailto:{address}" for address in settings.contact)
         if account.url is None:
-            if client.terms.external_account_required and settings.binding is None:
+            if client.external_account_required and settings.binding is None:
                 words = "the authority wants an external account: give its key id and MAC key"
                 raise AcmeError(Problem("externalAccountRequired", words))
             url = client.find_account() or self._register(client, contact, settings)

@@ -59,16 +59,6 @@ AccountKey = ec.EllipticCurvePrivateKey
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What an authority says of itself in its directory."""
-
-    terms_of_service: str | None
-    external_account_required: bool
-    profiles: tuple[str, ...]
-    renewal_information: bool
-
-
-@dataclass(frozen=True)
 class PlacedOrder:
     """An order as the authority has it; `status` is that of RFC 8555 §7.1.6."""
 
@@ -121,16 +111,10 @@ class AuthorityClient:
         self._net.close()
 
     @property
-    def terms(self) -> Terms:
-        """What the directory says."""
+    def external_account_required(self) -> bool:
+        """Whether the directory asks for an external account."""
         with self._asking():
-            meta = self._acme.directory["meta"]
-            return Terms(
-                terms_of_service=meta.terms_of_service,
-                external_account_required=bool(meta.external_account_required),
-                profiles=tuple(meta.profiles or ()),
-                renewal_information=self._directory_has("renewalInfo"),
-            )
+            return bool(self._acme.directory["meta"].external_account_required)
 
     def use_account(self, url: str) -> None:
         """Speak as this account from now on."""

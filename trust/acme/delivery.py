@@ -20,17 +20,12 @@ class NotKept(AcmeError):  # noqa: N818 - what the keeper says
 class Delivery:
     """A certificate that has come: its chain in PEM, leaf first.
 
-    The key waits in the request `request` (`trust.store.requests`). `replaces` is the id of the
-    certificate that the order led to before.
+    The key waits in the request for the same public key (`trust.store.requests`).
     """
 
-    order: str
     kind: CertificateKind
-    names: tuple[str, ...]
     tenant: str | None
     chain: str
-    request: str
-    replaces: str | None
 
 
 class Certificates(Protocol):

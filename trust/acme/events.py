@@ -25,12 +25,10 @@ class Renewed:
 
 @dataclass(frozen=True)
 class Failed:
-    """An order did not get further, for the `count`th time in a row. `next_try` is Unix seconds."""
+    """An order did not get further."""
 
     order: Order
     problem: Problem
-    count: int
-    next_try: int | None
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def events_of(before: Order, after: Order, *, left: str | None) -> tuple[Event, 
         )
     failures = after.failures
     if failures is not None and failures != before.failures:
-        events.append(Failed(after, failures.problem, failures.count, after.next_try))
+        events.append(Failed(after, failures.problem))
     if after.state is State.STOPPED and before.state is not State.STOPPED:
         events.append(Stopped(after))
     if left is not None:

@@ -226,15 +226,7 @@ class Ordering:
             means.fence.check(change.connection)
             acme_orders.settle(change.connection, self._issued(order, leaf, certificate))
 
-        delivery = Delivery(
-            order=order.id,
-            kind=order.kind,
-            names=order.names,
-            tenant=order.tenant,
-            chain=pem,
-            request=attempt.request,
-            replaces=None if order.certified is None else order.certified.certificate,
-        )
+        delivery = Delivery(kind=order.kind, tenant=order.tenant, chain=pem)
         means.certificates.keep(delivery, settle=settle)
         return means.current(order)
 

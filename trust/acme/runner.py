@@ -35,7 +35,6 @@ def run_due(
     *,
     equip: Callable[[Fence], Means | None],
     report: Callable[[Event], None],
-    parallel: int = PARALLEL,
 ) -> Run:
     """Move every order that is due.
 
@@ -52,7 +51,7 @@ def run_due(
         found = acme_orders.due(connection, now=means.now, limit=BATCH + 1)
     batch = found[:BATCH]
     ordering = Ordering(means)
-    with ThreadPoolExecutor(parallel, thread_name_prefix="acme") as pool:
+    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="acme") as pool:
         before = {pool.submit(ordering.proceed, order): order for order in batch}
         try:
             _collect(before, ordering=ordering, report=report)

@@ -58,7 +58,6 @@ class Keeper:
         with self.database.changing() as change:
             request = requests.get(change.connection, certificate.spki_sha256)
             assert request is not None
-            assert request.id == delivery.request
             key = requests.open_key(MASTER, request)
             row = StoredCertificate(
                 id=certificate.fingerprint,
