@@ -19,6 +19,7 @@ from shaken.config import Config
 from shaken.replay import ReplayMemory
 from shaken.signatories import Signatories
 from shaken.snapshot import Snapshot
+from shaken.trouble import Troubles
 from shaken.verifier import Verifier, VerifierSettings
 from shaken.x5u.cache import Bounds
 from shaken.x5u.crls import CrlCache
@@ -144,24 +145,17 @@ class Alarm:
         """Take the store of the audit, and a clock in Unix seconds."""
         self._database = database
         self._clock = clock
-        self._said: dict[str, float] = {}
-        self._silenced = False
+        self._said = Troubles(seconds=ALARM_SECONDS, most=MAX_ALARMS)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="alarm")
 
     def __call__(self, url: str, words: str) -> None:
         """Raise the alarm about a URL; never waits."""
         now = self._clock()
-        self._said = {each: at for each, at in self._said.items() if now - at < ALARM_SECONDS}
-        if url in self._said:
+        if not self._said.is_to_be_said(url, now=now):
             return
-        if len(self._said) >= MAX_ALARMS:
-            if not self._silenced:
-                _log.error("ALARM: %d private keys in an hour; more are not told of", MAX_ALARMS)
-            self._silenced = True
-            return
-        self._silenced = False
-        self._said[url] = now
         _log.error("ALARM: %s: %s", url, words)
+        if self._said.are_too_many:
+            _log.error("ALARM: %d private keys in an hour; more are not told of", MAX_ALARMS)
         written = self._writer.submit(self._record, url, words, now=int(now))
         written.add_done_callback(_tell_failure)
 

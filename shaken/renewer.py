@@ -9,6 +9,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -28,6 +29,7 @@ from shaken.renewing import (
     self_check,
 )
 from shaken.revoked import Revoked, list_fetcher
+from shaken.trouble import Trouble
 from trust.acme.account import Accounts
 from trust.acme.challenges import Publisher
 from trust.acme.dns.reading import DnsSettingsError
@@ -130,24 +132,25 @@ class Renewer:
             _log.warning("the lease on orders runs out by itself: %s", error)
 
     def _run(self) -> None:
-        said = ""
+        trouble = Trouble()
         pause = 0.0
         while not self._ending.wait(pause):
             try:
                 pause = self._round()
-                said = ""
             except Ending:
                 return
             except (StoreError, MasterKeyError, LeaseLost) as error:
                 pause = PAUSE_SECONDS
                 is_given_back = isinstance(error, LeaseLost) and self._ending.is_set()
-                if str(error) != said and not is_given_back:
-                    said = str(error)
+                if not is_given_back and trouble.is_to_be_said(now=time.monotonic()):
                     _log.error("certificates are not renewed: %s", error)
             except Exception:
                 # Without this thread no certificate is renewed any more.
                 pause = PAUSE_SECONDS
                 _log.exception("renewing certificates failed")
+            else:
+                if trouble.is_over():
+                    _log.warning("certificates are renewed again")
 
     def _round(self) -> float:
         """Do what is due; return how many seconds to wait before the next round."""

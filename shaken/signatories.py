@@ -17,6 +17,7 @@ from cryptography import x509
 
 from shaken.acceptance import Revocation
 from shaken.judgements import Judgement, Judgements
+from shaken.trouble import Troubles
 from shaken.verification import Signatory, Unfit
 from shaken.x5u.crls import FetchedCrl
 from shaken.x5u.exchange import FetchError
@@ -103,7 +104,7 @@ class Signatories:
         self._clock = clock
         self._judgements = Judgements()
         self._renewing: dict[str, asyncio.Task[None]] = {}
-        self._warned: dict[str, float] = {}
+        self._disbelieved = Troubles(seconds=WARNING_SECONDS, most=MAX_WARNINGS)
 
     def find(
         self, url: str, roots: Roots, *, at: int
@@ -314,11 +315,8 @@ class Signatories:
 
     def _warn(self, what: str, error: CrlError) -> None:
         """Tell the log that a list was had and says nothing, of each now and then."""
-        now = self._clock()
-        self._warned = {e: at for e, at in self._warned.items() if now - at < WARNING_SECONDS}
-        if what in self._warned or len(self._warned) >= MAX_WARNINGS:
+        if not self._disbelieved.is_to_be_said(what, now=self._clock()):
             return
-        self._warned[what] = now
         is_stranger = error.reason == "unknown-signer"
         todo = "; add the certificate of its signer to the sti roots" if is_stranger else ""
         _log.warning("%s is not believed: %s%s", what, error.detail.removesuffix("."), todo)

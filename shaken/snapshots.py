@@ -9,8 +9,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from time import monotonic
 
 from shaken.snapshot import Snapshot, take_snapshot
+from shaken.trouble import Trouble
 from trust.store.database import Database, StoreError
 
 POLL_SECONDS = 0.25
@@ -37,7 +39,7 @@ class SnapshotFollower:
         self.current = first
         """The latest snapshot."""
         self._told: Snapshot | None = None
-        self._failure_is_said = False
+        self._telling, self._following = Trouble(), Trouble()
         self._on_change = on_change
         self._refreshing = asyncio.Lock()
         self._news = asyncio.Event()
@@ -75,12 +77,10 @@ class SnapshotFollower:
         try:
             await self._on_change(self.current)
         except Exception as error:
-            if not self._failure_is_said:
+            if self._telling.is_to_be_said(now=monotonic()):
                 _log.error("a change is not in use everywhere yet: %s", error, exc_info=error)
-            self._failure_is_said = True
         else:
             self._told = self.current
-            self._failure_is_said = False
 
     async def changed(self, seen: Snapshot, *, seconds: float) -> None:
         """Wait until there is another snapshot than the one seen, at most so long."""
@@ -96,14 +96,14 @@ class SnapshotFollower:
         self._news.set()
 
     async def run(self) -> None:
-        """Follow the store until cancelled. A failure is said once, and the store asked again."""
-        failing = False
+        """Follow the store until cancelled. Where it fails it is asked again, and that is said."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
                 await self.refresh()
-                failing = False
             except Exception as error:
-                if not failing:
+                if self._following.is_to_be_said(now=monotonic()):
                     _log.error("the snapshot grows old: %s", error, exc_info=error)
-                failing = True
+            else:
+                if self._following.is_over():
+                    _log.warning("the snapshot follows the store again")

@@ -13,11 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from sys import intern
+from time import monotonic
 
 from cryptography import x509
 
 from shaken.addresses import chain_id
 from shaken.snapshot import Snapshot
+from shaken.trouble import Trouble
 from shaken.x5u.content import Chain
 from shaken.x5u.repository import Fetched, fetched_chain
 from trust.certificate import UNREADABLE, CertificateKind, above_leaf
@@ -60,6 +62,7 @@ class OwnChains:
         self._read: dict[str, tuple[StoredCertificate, Fetched]] = {}
         self._read_of: Mapping[str, StoredCertificate] | None = None
         self._reading: dict[str, tuple[StoredCertificate, asyncio.Task[Fetched | None]]] = {}
+        self._trouble = Trouble()
 
     def close(self) -> None:
         """Read no more."""
@@ -121,7 +124,8 @@ class OwnChains:
             with self._database.reading() as connection:
                 pem = stored.chain_pem(connection, certificate_id)
         except StoreError as error:
-            _log.error("cannot read a chain of our own: %s", error)
+            if self._trouble.is_to_be_said(now=self._clock()):
+                _log.error("cannot read a chain of our own: %s", error)
             return None
         return None if pem is None else tuple(x509.load_pem_x509_certificates(pem.encode("ascii")))
 
@@ -136,7 +140,7 @@ class OwnIntermediates:
         self._reader = ThreadPoolExecutor(THREADS, thread_name_prefix="own-intermediates")
         self._known = _Known()
         self._reading: asyncio.Future[_Known] | None = None
-        self._failing = False
+        self._trouble = Trouble()
 
     def close(self) -> None:
         """Read no more."""
@@ -163,9 +167,8 @@ class OwnIntermediates:
         error = reading.exception()
         if error is None:
             self._known = reading.result()
-        elif not self._failing:
+        elif self._trouble.is_to_be_said(now=monotonic()):
             _log.error("cannot read the intermediates of the store: %s", error)
-        self._failing = error is not None
 
     def _follow(self, rows: Mapping[str, StoredCertificate]) -> "_Known":
         """Read the chains that are new. Raises StoreError."""

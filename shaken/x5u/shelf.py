@@ -15,6 +15,7 @@ from sqlalchemy import Table
 
 from shaken.store.fetched import FetchedRow, get_fetched, put_fetched, trim_fetched
 from shaken.store.tables import fetched_certificates, fetched_lists
+from shaken.trouble import Trouble
 from shaken.x5u.freshness import MAX_SECONDS, may_be_stored
 from trust.store.database import Database, StoreError
 
@@ -72,7 +73,7 @@ class Shelf:
         self._waiting: dict[str, FetchedRow | None] = {}
         self._trim_after = max(1, kind.rows // TRIMS)
         self._written = self._trim_after
-        self._writing_fails = self._reading_fails = False
+        self._writing, self._reading = Trouble(), Trouble()
 
     def start(self) -> None:
         """Begin to write."""
@@ -91,12 +92,10 @@ class Shelf:
             async with asyncio.timeout(READ_SECONDS):
                 row = await loop.run_in_executor(self._readers, self._read, url)
         except (TimeoutError, StoreError) as error:
-            if not self._reading_fails:
+            if self._reading.is_to_be_said(now=self._clock()):
                 said = str(error) or f"no answer within {READ_SECONDS:g} s"
                 _log.error("cannot read %s from the store: %s", self._name, said)
-            self._reading_fails = True
             return None
-        self._reading_fails = False
         if row is None or row.fetched_at > self._clock() + CLOCKS_APART:
             return None
         return replace(row, expires_at=min(row.expires_at, row.fetched_at + MAX_SECONDS))
@@ -143,12 +142,10 @@ class Shelf:
                 expired = self._clock() - self._stale_seconds
                 trim_fetched(self._database, table, expired_before=expired, keep=self._kind.rows)
                 self._written = 0
-            self._writing_fails = False
         except Exception as error:
             # Without this thread nothing is kept any more, so it outlives whatever goes wrong.
-            if not self._writing_fails:
+            if self._writing.is_to_be_said(now=self._clock()):
                 _log.error("cannot write %s to the store: %s", self._name, error)
-            self._writing_fails = True
             with self._lock:
                 newer, self._waiting = self._waiting, changes
             self._add(newer)

@@ -83,6 +83,38 @@ def test_a_store_that_fails_does_not_end_it_and_is_said_once(
     assert said == ["certificates are not renewed: the disk is full"]
 
 
+def test_that_a_store_works_again_is_said(
+    due: Database,
+    master: MasterKey,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls: list[int] = []
+    enough = threading.Event()
+
+    def fail_once(_: object) -> bool:
+        calls.append(1)
+        if len(calls) == 1:
+            raise StoreError("the disk is full")
+        if len(calls) == 3:
+            enough.set()
+        return False
+
+    monkeypatch.setattr(module, "run_due", lambda *_, **__: Run(1, is_more_due=True))
+    monkeypatch.setattr(Aftercare, "is_due", fail_once)
+    monkeypatch.setattr(module, "PAUSE_SECONDS", 0.01)
+    tested = renewer(due, master)
+    tested.start()
+    wait_for(enough)
+    tested.close()
+
+    said = [each.getMessage() for each in caplog.records if each.name == module.__name__]
+    assert said == [
+        "certificates are not renewed: the disk is full",
+        "certificates are renewed again",
+    ]
+
+
 def test_an_error_that_nobody_thought_of_does_not_end_it(
     due: Database,
     master: MasterKey,

@@ -15,6 +15,7 @@ from shaken.acceptance import Revocation
 from shaken.addresses import UrlPolicy
 from shaken.signatories import (
     GRACE_SECONDS,
+    MAX_WARNINGS,
     RECHECK_SECONDS,
     RETRY_SECONDS,
     WARNING_SECONDS,
@@ -661,11 +662,9 @@ async def test_lists_of_strangers_do_not_fill_the_log(
     desk: Desk,
     lab_ca: Authority,
     sti_pa: PolicyAdministrator,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(shaken.signatories, "MAX_WARNINGS", 3)
-    for number in range(5):
+    for number in range(MAX_WARNINGS + 2):
         url = f"{CRL}?{number}"
         desk.publish(
             lab_ca.issue_sti(
@@ -678,7 +677,7 @@ async def test_lists_of_strangers_do_not_fill_the_log(
         desk.lists.held[url] = sti_pa.crl
         await find(desk)
 
-    assert caplog.text.count("is not believed") == 3
+    assert caplog.text.count("is not believed") == MAX_WARNINGS
 
 
 async def test_a_list_that_cannot_be_had_is_told_and_not_logged(

@@ -166,7 +166,7 @@ async def test_a_chain_that_is_replaced_or_removed_is_not_shown_any_more(
     assert await chains.get(url_of(row)) is None
 
 
-async def test_a_chain_that_cannot_be_read_is_asked_for_again(
+async def test_a_chain_that_cannot_be_read_is_asked_for_again_and_said_once(
     shop: Shop,
     chains: OwnChains,
     lab_ca: Authority,
@@ -175,8 +175,9 @@ async def test_a_chain_that_cannot_be_read_is_asked_for_again(
 ) -> None:
     url = url_of(shop.add(lab_ca.issue_sti(spc="1234", now=moment)))
     shop.watched.fails = True
-    assert await chains.get(url) is None
-    assert "cannot read a chain of our own: the disk is gone" in caplog.text
+    for _ in range(3):
+        assert await chains.get(url) is None
+    assert caplog.text.count("cannot read a chain of our own: the disk is gone") == 1
     shop.watched.fails = False
 
     assert await chains.get(url) is not None
