@@ -13,7 +13,7 @@ from shaken.audit import SYSTEM, changing
 from shaken.config import Config
 from shaken.credentials import Credential, Role
 from shaken.importing import Importer, NotOfTenant, Upload
-from shaken.signing import Signer
+from shaken.pens import Pens
 from shaken.snapshot import take_snapshot
 from shaken.store.tenants import add_tenant, replace_tenant
 from shaken.tenants import Tenant
@@ -33,11 +33,11 @@ def issued(lab_ca: Authority, now: int) -> Issued:
 
 @pytest.fixture
 def asking(
-    database: Database, master: MasterKey, signer: Signer, tenant: Tenant, now: int
+    database: Database, master: MasterKey, pens: Pens, tenant: Tenant, now: int
 ) -> Callable[..., ApiCall]:
     """Make a call of the tenant's administrator, who sees the store as it is now."""
     who = Credential("own", Role.ADMIN, b"", tenant.address, None, ())
-    resources = Resources(Config(), database, master, signer, None)
+    resources = Resources(Config(), database, master, pens, None)
     snapshot = take_snapshot(database)
 
     def make(body: object = None) -> ApiCall:
