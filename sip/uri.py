@@ -97,6 +97,7 @@ ANONYMOUS_URI = "sip:anonymous@anonymous.invalid"
 _ANONYMOUS = re.compile(
     r"(?i)(?:sips?:)?(?:anonymous|unavailable|restricted)?(?:@[^;?]*)?(?:[;?].*)?"
 )
+_NOBODYS_HOST = re.compile(r"(?i)(?:.*\.)?invalid\.?")
 _SERVICE_URN = re.compile(r"(?i)urn:service:[a-z0-9][a-z0-9.-]{0,126}")
 
 _PHONE_CONTEXT = "phone-context"
@@ -247,16 +248,20 @@ def service_urn(text: str) -> str | None:
 def is_anonymous(text: str) -> bool:
     """Say whether a URI, or the bare user part of one, stands for a caller who is not named.
 
-    So does no text at all (RFC 3323 §4.1.1.3, RFC 3325), and a SIP URI of a host alone.
+    So does no text at all (RFC 3323 §4.1.1.3, RFC 3325), a SIP URI of a host alone, and one whose
+    host is below `.invalid`, where nobody can be (RFC 2606 §2).
     """
     if _ANONYMOUS.fullmatch(text) is not None:
         return True
-    if "@" in text:
+    if "@" in text and "invalid" not in text.lower():  # nearly all
         return False
     try:
-        return isinstance(parse_uri(text), SipUri)
+        uri = parse_uri(text)
     except UriError:
         return False
+    return isinstance(uri, SipUri) and (
+        uri.user is None or _NOBODYS_HOST.fullmatch(uri.host) is not None
+    )
 
 
 def canonical_uri(text: str) -> str:

@@ -15,15 +15,22 @@ from shaken.api.stir_parties import (
     Reference,
     Text,
     fault_of,
+    invalid,
     read_destinations,
     read_origin,
 )
 from shaken.attestation import Attest
 from shaken.passport import Parties
 from shaken.signing import OutboundCall
+from sip.uri import is_anonymous
 
 OTHER_CLAIMS = ("div", "rph", "sph")
 """Members of the 3GPP form that ask for PASSporTs of other types (TS 24.229 Annex V)."""
+
+_NOBODY = (
+    "it names nobody; send the number of who calls, as P-Asserted-Identity has it where From is"
+    " anonymous, or a URI such as sip:alice@pbx.example.com"
+)
 
 
 class SigningMessage(msgspec.Struct, frozen=True, rename="camel"):
@@ -95,8 +102,11 @@ def _refuse_others(members: dict[str, Any]) -> None:
 def call_of(message: SigningMessage, *, country: str | None) -> OutboundCall:
     """Make the call of a message; `country` reads national numbers. Raises StirError."""
     called = read_destinations("dest", message.dest, country)
+    orig = read_origin("orig", message.orig, country)
+    if isinstance(message.orig.uri, str) and is_anonymous(message.orig.uri):
+        raise invalid("orig", _NOBODY)
     return OutboundCall(
-        orig=read_origin("orig", message.orig, country),
+        orig=orig,
         dest=Parties(
             tn=tuple(one.tn for one in called if isinstance(one.tn, str)) or UNSET,
             uri=tuple(one.uri for one in called if isinstance(one.uri, str)) or UNSET,

@@ -218,6 +218,29 @@ def test_a_member_has_bounds(send: Send, now: int, path: str, value: object, exp
     assert outcome(send(json.dumps(put(good(now), path, value)).encode())) == expected
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sip:anonymous@anonymous.invalid",
+        "sip:unavailable@unknown.invalid",
+        "sip:unknown@unknown.invalid",
+        "sip:restricted@pbx.example.com",
+        "sip:10.0.0.1",
+    ],
+)
+def test_a_caller_who_is_not_named_is_not_signed(send: Send, now: int, uri: str) -> None:
+    answer = send(json.dumps(put(good(now), "orig.uri", uri)).encode())
+
+    assert outcome(answer) == "SVC4005 orig"
+    assert "names nobody; send the number" in json.loads(answer.body)["detail"]
+
+
+def test_a_caller_with_a_name_is_signed(send: Send, now: int) -> None:
+    message = put(good(now), "orig.uri", "sip:alice@pbx.example.com")
+
+    assert outcome(send(json.dumps(message).encode())) == "200"
+
+
 def test_an_iat_in_the_spelling_of_a_fraction_is_no_whole_number(send: Send, now: int) -> None:
     body = json.dumps(good(now)).replace(str(now), f"{now}.0").encode()
 

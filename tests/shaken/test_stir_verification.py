@@ -273,6 +273,7 @@ async def test_a_heartbeat_is_a_call_without_a_header(stir: Stir, members: dict[
         {"uri": "sip:anonymous@anonymous.invalid;user=phone"},
         {"uri": "sips:Anonymous@Anonymous.invalid"},
         {"uri": "sip:192.0.2.9"},
+        {"uri": "sip:unknown@unknown.invalid"},
         {"tn": "Restricted"},
     ],
     ids=str,

@@ -414,6 +414,10 @@ def test_finds_the_global_context_of_a_local_number(text: str, context: str | No
         "SIPS:pbx.example.com:5061;transport=tls",
         "sip:[2001:db8::1]",
         "sip:anonymous.invalid",
+        "sip:alice@anonymous.invalid",
+        "sip:unknown@unknown.invalid",
+        "SIPS:a;b@PBX.Unknown.INVALID.:5061;transport=tls",
+        "sip:a@invalid?Privacy=id",
     ],
 )
 def test_a_caller_who_is_not_named_is_known_as_such(text: str) -> None:
@@ -424,7 +428,11 @@ def test_a_caller_who_is_not_named_is_known_as_such(text: str) -> None:
     "text",
     [
         "+12155550100",
-        "sip:alice@anonymous.invalid",
+        "sip:alice@invalid.example.com",
+        "sip:alice@notinvalid",
+        "sip:alice@pbx.example.com;maddr=anonymous.invalid",
+        "sip:bob.invalid@pbx.example.com",
+        "alice@@anonymous.invalid",
         "sip:+12155550100",
         "pbx.example.com",
         "tel:+12155550100",

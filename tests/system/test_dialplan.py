@@ -112,6 +112,11 @@ def test_curl_does_it_as_a_dial_plan_would(plan: DialPlan) -> None:
             400,
             "error: Invalid 'dest' parameter value: a telephone",
         ),
+        (
+            {"orig": "sip:anonymous@anonymous.invalid"},
+            400,
+            "error: Invalid 'orig' parameter value: it names nobody",
+        ),
         ({"attest": "D"}, 400, "error: Invalid 'attest' parameter value"),
         ({"iat": "yesterday"}, 400, "error: iat is a number of Unix seconds"),
         ({"iat": "1"}, 400, "error: Invalid 'iat' parameter value: 1 is not within"),

@@ -45,6 +45,7 @@ def tn(number: str) -> Party:
         ((), "<sip:10.0.0.5@pbx.example.com>", Party(uri="sip:10.0.0.5@pbx.example.com")),
         ((), '"Anonymous" <sip:anonymous@anonymous.invalid>', None),
         ((), "<sip:anonymous@pbx.example.com>", None),
+        ((), "<sip:unknown@unknown.invalid>", None),
         ((f"<tel:+{ANOTHER}>",), FROM, tn(ANOTHER)),
         ((f"<sip:alice@example.com>, <tel:+{ANOTHER}>",), FROM, tn(ANOTHER)),
         (("<sip:alice@example.com>", f"<tel:+{ANOTHER}>"), FROM, tn(ANOTHER)),
