@@ -7,9 +7,11 @@ known is judged without waiting.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from typing import Protocol
 
 import msgspec
@@ -77,6 +79,18 @@ class FoundSigner(msgspec.Struct, frozen=True):
     signer: Signatory
     stale: bool = False
     unchecked: str | None = None
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """What is known of a certificate by one of its points, but that it is revoked.
+
+    It holds until `until` (Unix seconds). `why` says in words why the list could not be asked;
+    `is_enough`: it tells of all reasons to revoke.
+    """
+
+    until: float
+    why: str | None = None
+    is_enough: bool = False
 
 
 class Signatories:
@@ -239,31 +253,51 @@ class Signatories:
         until = self._clock() + RECHECK_SECONDS
         # All lists together: a path may name many that do not answer.
         deadline = asyncio.get_running_loop().time() + self._seconds
+        ask = partial(self._ask, judged=judged, roots=roots, chain=fetched.chain, deadline=deadline)
         unchecked = []
         try:
-            for point in points:
-                held, why = await self._ask(point, judged, roots, fetched.chain, deadline)
-                until = min(until, held)
-                if why is not None:
-                    unchecked.append(why)
+            for _, own in groupby(points, key=attrgetter("certificate")):
+                answer = await self._ask_until_enough([ask(point) for point in own])
+                until = min(until, answer.until)
+                if answer.why is not None:
+                    unchecked.append(self._pass_over(answer.why))
         except StiRefused as refused:
             return self._refuse(fetched, roots, at, refused)
         grace = GRACE_SECONDS if self._revocation is Revocation.SOFT else 0
         words = "; ".join(unchecked) or None
         return self._keep(fetched, roots, at, judged, until, grace=grace, unchecked=words)
 
+    async def _ask_until_enough(self, asking: Sequence[Coroutine[None, None, _Answer]]) -> _Answer:
+        """Ask all points of one certificate at once, until one list tells all (RFC 5280 §6.3.3).
+
+        What others say that are at hand counts, too; one that is not waited for is asked again
+        soon. Raises StiRefused where a list revokes.
+        """
+        tasks = [asyncio.ensure_future(each) for each in asking]
+        try:
+            answers, pending = await _first_enough(tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        until = min(each.until for each in answers)
+        if pending:
+            until = min(until, self._clock() + RETRY_SECONDS)
+        if any(each.is_enough for each in answers):
+            return _Answer(until)
+        whys = [each.why for each in answers if each.why is not None]
+        return _Answer(until, "; ".join(whys) or None)
+
     async def _ask(
         self,
         point: Point,
+        *,
         judged: JudgedPath,
         roots: Roots,
         chain: tuple[x509.Certificate, ...],
         deadline: float,
-    ) -> tuple[float, str | None]:
-        """Ask the list of a point; return until when that holds, and why it could not be asked.
-
-        Raises StiRefused.
-        """
+    ) -> _Answer:
+        """Ask the list of a point. Raises StiRefused where it revokes."""
         why = "its distribution point has no URL that is fetched from"
         for url in point.urls:
             try:
@@ -278,8 +312,8 @@ class Signatories:
                 why = f"{url}: {error.detail}"
                 self._warn(f"the revocation list {url}", error)
             else:
-                return fetched.expires_at, None
-        return self._clock() + RETRY_SECONDS, self._pass_over(why)
+                return _Answer(fetched.expires_at, is_enough=not point.only_some_reasons)
+        return _Answer(self._clock() + RETRY_SECONDS, why.removesuffix("."))
 
     async def _check_list(
         self,
@@ -320,3 +354,13 @@ class Signatories:
         is_stranger = error.reason == "unknown-signer"
         todo = "; add the certificate of its signer to the sti roots" if is_stranger else ""
         _log.warning("%s is not believed: %s%s", what, error.detail.removesuffix("."), todo)
+
+
+async def _first_enough(tasks: Sequence[asyncio.Task[_Answer]]) -> tuple[list[_Answer], bool]:
+    """Wait until an answer is enough, or there are no more; say whether some are still to come."""
+    pending = set(tasks)
+    answers: list[_Answer] = []
+    while pending and not any(each.is_enough for each in answers):
+        _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        answers = [task.result() for task in tasks if task.done()]
+    return answers, bool(pending)

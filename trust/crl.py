@@ -75,12 +75,13 @@ class Point:
     """A distribution point: the http and https URLs of one list that tells of `certificate`.
 
     Without URLs the list cannot be fetched. `crl_issuer` is who signs the list when that is not the
-    certificate's issuer.
+    certificate's issuer. `only_some_reasons`: the list tells of some reasons to revoke only.
     """
 
     certificate: x509.Certificate
     urls: tuple[str, ...]
     crl_issuer: x509.Name | None
+    only_some_reasons: bool = False
 
 
 @dataclass(frozen=True)
@@ -276,7 +277,8 @@ def _points(certificate: x509.Certificate) -> Iterator[Point]:
         )[:left]
         left -= len(urls)
         if urls:
-            yield Point(certificate, urls, next(iter(_directory_names(point)), None))
+            issuer = next(iter(_directory_names(point)), None)
+            yield Point(certificate, urls, issuer, only_some_reasons=point.reasons is not None)
     if raw and left == MAX_URLS:
         yield Point(certificate, (), next(iter(_directory_names(raw[0])), None))
 
