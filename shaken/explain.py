@@ -94,7 +94,7 @@ def explain_identity(identity: Identity, *, now: datetime) -> Iterator[Line]:
     yield from _url_doubts(identity.info)
     yield _fact("alg", identity.alg or "left out, which means ES256")
     ppt = identity.ppt or ""
-    yield _fact("ppt", f"{ppt or 'left out'}: {_PPT_WORDS.get(ppt, 'not known here')}")
+    yield _fact("ppt", f"{ppt or 'left out'}: {_PPT_WORDS.get(ppt.lower(), 'not known here')}")
     for name, value in identity.extensions:
         yield _fact(name, f"{value or ''}: an extension")
     if identity.is_compact:

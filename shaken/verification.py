@@ -118,12 +118,12 @@ def rules_of(identity: Identity) -> Rules | None:
 
     A header that does not say its type is of that of its PASSporT, and `shaken` in doubt.
     """
-    ppt: object = identity.ppt
-    if ppt is None:
-        try:
-            ppt = decode(identity.token).header.get("ppt")
-        except PassportError:
-            return SHAKEN
+    if identity.ppt is not None:
+        return RULES.get(identity.ppt.lower())
+    try:
+        ppt = decode(identity.token).header.get("ppt")
+    except PassportError:
+        return SHAKEN
     return RULES.get(ppt) if isinstance(ppt, str) else SHAKEN
 
 
@@ -209,14 +209,19 @@ def _add_checks(
 
 def _header(identity: Identity, passport: Passport, rules: Rules) -> Step | None:
     """Say how `info`, `alg` or `ppt` of a header differ from its PASSporT or its type."""
-    if identity.alg not in (None, "ES256"):
+    if _is_other(identity.alg, "ES256"):
         return Step(f"alg is {identity.alg}, only ES256 is believed", 438)
-    if passport.header.get("ppt") != rules.ppt or identity.ppt not in (None, rules.ppt):
+    if passport.header.get("ppt") != rules.ppt or _is_other(identity.ppt, rules.ppt):
         return Step(f"ppt is not {rules.ppt}", 438)
     if passport.x5u != identity.info:
         x5u = _shown(passport.x5u)
         return Step(f"info <{identity.info}> is not the PASSporT's x5u, which is {x5u}", 438)
     return None
+
+
+def _is_other(parameter: str | None, value: str) -> bool:
+    """Say whether a header's parameter has another value, in any case (RFC 3261 §7.3.1)."""
+    return parameter not in (None, value) and str(parameter).lower() != value.lower()
 
 
 def _authority(claims: Mapping[str, Any], rules: Rules, signer: JudgedPath) -> Step:

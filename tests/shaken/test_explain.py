@@ -122,6 +122,10 @@ def test_several_headers_are_counted() -> None:
     [
         (f"{token()};info=<{X5U}>", "  alg          left out, which means ES256"),
         (f"{token()};info=<{X5U}>", "  ppt          left out: not known here"),
+        (
+            f"{token()};info=<{X5U}>;ppt=SHAKEN",
+            "  ppt          SHAKEN: a SHAKEN statement of who calls whom",
+        ),
         (f"{token()};info=<{X5U}>;ppt=xyz", "  ppt          xyz: not known here"),
         (f'{token()};info=<{X5U}>;canon="a b"', "  canon        a b: an extension"),
         (f"{token()};info=<{X5U}>;lone", "  lone         : an extension"),

@@ -163,10 +163,11 @@ def test_a_ppt_that_is_unknown_is_ignored(desk: Desk, issued: Issued, ppt: str) 
     assert len(beside.judged) == 1
 
 
+@pytest.mark.parametrize("ppt", ["msgi", "SHAKEN"])
 def test_a_passport_of_an_unknown_type_is_ignored_without_a_parameter_too(
-    desk: Desk, issued: Issued
+    desk: Desk, issued: Issued, ppt: str
 ) -> None:
-    message = identity(issued, desk.now, parameters="", header={"ppt": "msgi"})
+    message = identity(issued, desk.now, parameters="", header={"ppt": ppt})
 
     assert desk.at_once(message).best is None
 
@@ -198,6 +199,7 @@ WRITTEN = {
     "in another order": ";ppt=shaken;alg=ES256",
     "alg in quotes": ';alg="ES256";ppt=shaken',
     "names in capitals": ";ALG=ES256;PPT=shaken",
+    "values in any case": ";alg=es256;ppt=SHAKEN",
     "white space": " ; alg = ES256 ;\tppt = shaken ",
     "folded": ";alg=ES256\r\n ;ppt=shaken",
     "with what is unknown": ";alg=ES256;ppt=shaken;new;x=y",
@@ -275,6 +277,7 @@ INVALID: dict[str, tuple[Made, int, str]] = {
     "typ": (signed(header={"typ": "JWT"}), 438, 'typ is "JWT"'),
     "crit": (signed(header={"crit": ["a"]}), 438, "the header holds 'crit'"),
     "another ppt inside": (signed(header={"ppt": "div"}), 438, "ppt is not shaken"),
+    "ppt inside in capitals": (signed(header={"ppt": "SHAKEN"}), 438, "ppt is not shaken"),
     "a ppt inside that is no text": (
         signed(parameters="", header={"ppt": ["div"]}),
         438,
