@@ -11,7 +11,6 @@ call is as good a reason to refuse it (the key may have leaked before anybody no
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -58,7 +57,8 @@ _KNOWN_CRITICAL_OF_ENTRIES = {
 }
 
 _NameKey: TypeAlias = tuple[frozenset[tuple[str, str | bytes]], ...]
-_PEM = re.compile(rb"\s*-----BEGIN X509 CRL-----")
+_SEQUENCE = b"\x30"
+"""What every list in DER begins with (X.690 §8.9)."""
 
 
 class CrlError(Exception):
@@ -113,7 +113,9 @@ class CrlIndex:
         Reasons: `malformed`, `unknown-critical`, `delta`.
         """
         try:
-            load = x509.load_pem_x509_crl if _PEM.match(data) else x509.load_der_x509_crl
+            # RFC 7468 §2: any text may stand before a block.
+            is_der = data.startswith(_SEQUENCE)
+            load = x509.load_der_x509_crl if is_der else x509.load_pem_x509_crl
             crl = load(data)
             _check_critical(crl.extensions, _KNOWN_CRITICAL)
             point = _issuing_distribution_point(crl)

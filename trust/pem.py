@@ -49,6 +49,10 @@ Ordering a chain tries every certificate's signature on every other. With the la
 that fit into the text that takes about a second.
 """
 
+PEM_BEGINS = b"-----BEGIN"
+"""What each block begins with. A file that has it is text, whatever the coding of what is around
+its blocks: bytes that are no UTF-8 are replaced for `read_pem`, and spoil what is in a block."""
+
 _MARKER = re.compile(r"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 .]{0,39})-----")
 _DEK_INFO = re.compile(r"AES-(128|192|256)-CBC,[0-9A-Fa-f]{32}|DES-EDE3-CBC,[0-9A-Fa-f]{16}")
 _HEADER = re.compile(r"^[ \t]*([A-Za-z][A-Za-z0-9-]*):(.*)$", re.MULTILINE)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from shaken.api.problems import MAX_REPEATED, Problem, invalid
 from shaken.api.routes import Form
+from trust.pem import PEM_BEGINS
 
 FORM_TYPE = "multipart/form-data"
 
@@ -30,7 +31,8 @@ class Part:
 def document_of(parts: Sequence[Part], form: Form) -> dict[str, object]:
     """Return the members that the same form sent as JSON would have.
 
-    Text is UTF-8. An empty part is left out: browsers send every field. Raises Problem.
+    Text is UTF-8, but for what is around PEM blocks. An empty part is left out: browsers send
+    every field. Raises Problem.
     """
     document: dict[str, object] = {}
     seen = set()
@@ -60,9 +62,11 @@ def _base64(part: Part) -> str:
 
 
 def _text(part: Part, name: str) -> str:
+    # RFC 7468 §2: what stands around PEM blocks is of no concern, nor is its coding.
+    errors = "replace" if PEM_BEGINS in part.content else "strict"
     try:
         # Editors of Windows begin a file with a byte order mark.
-        return part.content.decode("utf-8-sig")
+        return part.content.decode("utf-8-sig", errors)
     except UnicodeDecodeError:
         detail = (
             "this is a binary file, no text in UTF-8. A certificate in DER is converted with "

@@ -120,9 +120,9 @@ def is_current(place: Place, found: State, offer: Offer) -> bool:
 def certificate(place: Place, found: State) -> Certificate | None:
     """Return the certificate of the files, where chain and key in them belong together."""
     try:
-        texts = [contents.decode("ascii") for contents in found.contents if contents is not None]
+        texts = [each.decode("utf-8", "replace") for each in found.contents if each is not None]
         assembled = assemble(read_pem("\n".join(texts)))
-    except (UnicodeDecodeError, CertificateRefused):
+    except CertificateRefused:
         return None
     whole = len(texts) == len(place.names) and assembled.private_key is not None
     return assembled.certificate if whole else None

@@ -19,7 +19,7 @@ from shaken.web.forms import Submitted
 from shaken.web.sessions import IDLE_SECONDS, Session
 from trust.certificate import CertificateKind, CertificateRefused
 from trust.keys import MasterKeys
-from trust.pem import MAX_LENGTH
+from trust.pem import MAX_LENGTH, PEM_BEGINS
 
 MAX_FIELD = 2048
 """Characters of a field that is one line: the longest URL that is taken."""
@@ -147,7 +147,7 @@ def _text_of(content: bytes) -> str | None:
         raise CertificateRefused(
             "too-large", f"A file has more than {MAX_LENGTH // 1024} KiB: it is no certificate."
         )
-    if b"-----BEGIN" in content:
+    if PEM_BEGINS in content:
         # Editors of Windows begin a file with a byte order mark.
         return content.decode("utf-8-sig", "replace")
     try:

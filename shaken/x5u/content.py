@@ -14,7 +14,7 @@ from shaken.x5u.exchange import FetchError, Reason
 from trust.certificate import UNREADABLE, CertificateRefused, is_ca
 from trust.crl import CrlError, CrlIndex
 from trust.key_kinds import private_kind_of
-from trust.pem import read_pem
+from trust.pem import PEM_BEGINS, read_pem
 
 MAX_CERTIFICATE_BYTES = 64 * 1024
 """Of a file of certificates; a chain of four has some 5 KiB."""
@@ -81,8 +81,10 @@ def _read_der(body: bytes) -> Sequence[x509.Certificate]:
 
 
 def _read_text(body: bytes) -> Sequence[x509.Certificate]:
+    # RFC 7468 §2: what stands around the blocks is of no concern, nor is its coding.
+    errors = "replace" if PEM_BEGINS in body else "strict"
     try:
-        return read_pem(body.decode("utf-8")).certificates
+        return read_pem(body.decode("utf-8", errors)).certificates
     except UnicodeDecodeError:
         raise FetchError(
             Reason.NOT_CERTIFICATES, "the file is neither PEM nor one certificate in DER"

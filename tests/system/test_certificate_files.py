@@ -101,6 +101,15 @@ def test_fields_of_a_form_may_be_texts_and_empty_ones_are_left_out(
     assert (status, record["x5u"]) == (201, "https://certs.example.com/1.pem")
 
 
+def test_the_text_around_a_certificate_may_be_in_any_coding(desk: Desk, issued: Issued) -> None:
+    text = f"Subject: O = Téléphonie Zürich\n{issued.chain_pem}{issued.key_pem}"
+    both = desk.file("both.pem", text.encode("latin-1"))
+
+    status, record = desk.send("kind=sti", f"certificate=@{both}")
+
+    assert (status, record["id"]) == (201, issued.certificate.fingerprint)
+
+
 def test_a_pkcs12_file_is_sent_as_it_is(desk: Desk, issued: Issued) -> None:
     leaf, *others = issued.certificate.chain
     content = serialize_key_and_certificates(

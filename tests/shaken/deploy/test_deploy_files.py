@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from shaken.deploy.files import Access, FilesError, Place, State, access_wanted, read, write
+from shaken.deploy.files import (
+    Access,
+    FilesError,
+    Place,
+    State,
+    access_wanted,
+    certificate,
+    read,
+    write,
+)
 from tests.shaken.deploy.host import (
     MOMENT,
     NAME,
@@ -40,6 +49,19 @@ def test_who_may_read_a_key_is_as_wished_else_as_before_else_nobody(
     place = Place(Path("/x"), None, *wished)
 
     assert access_wanted(place, State((contents,), before)) == expected
+
+
+def test_text_in_any_coding_around_what_is_there_is_passed_over(first: Issued) -> None:
+    there = "Sujet : Téléphonie\n".encode("latin-1") + (first.chain_pem + first.key_pem).encode()
+
+    found = certificate(Place(Path("/x")), State((there,), None))
+
+    assert found == first.certificate
+
+
+@pytest.mark.parametrize("there", [b"\xff\xfe\0", b"-----BEGIN CERTIFICATE-----\n\xe9", None])
+def test_what_is_no_certificate_is_none(there: bytes | None) -> None:
+    assert certificate(Place(Path("/x")), State((there,), None)) is None
 
 
 def test_chain_and_key_come_into_one_file(host: Host, first: Issued) -> None:

@@ -41,6 +41,19 @@ def test_the_whole_chain_is_read_with_text_around_it(issued: Issued) -> None:
     assert read_certificates(body.encode()) == issued.certificate.chain
 
 
+@pytest.mark.parametrize("coding", ["utf-8", "latin-1"])
+def test_the_text_around_a_chain_may_be_in_any_coding(issued: Issued, coding: str) -> None:
+    body = f"Subject: O = Téléphonie Zürich\n{issued.chain_pem}Fin de la chaîne\n"
+
+    assert read_certificates(body.encode(coding)) == issued.certificate.chain
+
+
+def test_a_private_key_behind_text_in_any_coding_is_found(issued: Issued) -> None:
+    body = f"clé\n{issued.chain_pem}{issued.key_pem}"
+
+    assert refused(body.encode("latin-1")).reason is Reason.PRIVATE_KEY
+
+
 def test_one_certificate_in_der_is_read(issued: Issued) -> None:
     leaf = issued.certificate.leaf
 
@@ -149,6 +162,13 @@ def test_a_revocation_list_is_read_in_der_and_pem(encoding: Encoding) -> None:
     crl = _crl()
 
     assert read_crl(crl.public_bytes(encoding)).crl == crl
+
+
+def test_text_in_any_coding_may_stand_before_a_revocation_list() -> None:
+    crl = _crl()
+    text = "Certificate Revocation List (CRL):\n  Issuer: O = Téléphonie Zürich\n"
+
+    assert read_crl(text.encode("latin-1") + crl.public_bytes(Encoding.PEM)).crl == crl
 
 
 @pytest.mark.parametrize(
