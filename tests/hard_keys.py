@@ -4,10 +4,13 @@ import base64
 
 from cryptography import x509
 from cryptography.hazmat import asn1
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from trust import der
+from trust import der, kdf
 from trust.der import elements
 
 PRIME = (1 << 110_503) - 1
@@ -140,3 +143,23 @@ HARD_KEYS = {
     "dsa by openssl": asn1.encode_der(DsaNumbers(version=0, p=PRIME, q=LONG, g=3, y=5, x=LONG)),
 }
 """Private keys in DER."""
+
+AES_128_CBC = x509.ObjectIdentifier("2.16.840.1.101.3.4.1.2")
+
+
+def encrypted(key: bytes, secret: bytes) -> bytes:
+    """Encrypt a PKCS#8 key by PBES2 (RFC 8018), at no cost to speak of."""
+    salt, vector = b"salt", bytes(16)
+    derivation = kdf._Pbkdf2Parameters(salt=salt, iterations=1, key_length=None, prf=None)
+    scheme = kdf._Pbes2Parameters(
+        derivation=kdf._AlgorithmIdentifier(oid=kdf._PBKDF2, parameters=tlv(derivation)),
+        scheme=tlv(algorithm(AES_128_CBC, vector)),
+    )
+    padding = 16 - len(key) % 16
+    encryptor = Cipher(
+        algorithms.AES(PBKDF2HMAC(hashes.SHA1(), 16, salt, 1).derive(secret)),  # noqa: S303
+        modes.CBC(vector),
+    ).encryptor()
+    data = encryptor.update(key + bytes([padding] * padding)) + encryptor.finalize()
+    whole = kdf._AlgorithmIdentifier(oid=kdf._PBES2, parameters=tlv(scheme))
+    return asn1.encode_der(kdf._EncryptedPrivateKeyInfo(algorithm=whole, data=data))

@@ -10,7 +10,8 @@ Both readers raise UnknownCostError for what they cannot read, and what they can
 be opened: the decrypting library may be more patient with damage and with BER than they are, and
 would then do work of unknown size. A key inside an encrypted part of a PKCS#12 file is out of
 their reach and not counted. The tools people export with put keys outside, each under an
-encryption of its own; a file made to harm can hide one there.
+encryption of its own; a file made to harm can hide one there, and what it costs then is bounded by
+the process that opens it (`trust.opening`).
 """
 
 from __future__ import annotations

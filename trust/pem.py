@@ -21,7 +21,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa, types
-from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from trust.certificate import (
     UNREADABLE,
@@ -30,6 +30,7 @@ from trust.certificate import (
 )
 from trust.kdf import Cost, UnknownCostError, check_cost, key_cost
 from trust.key_kinds import PrivateKind, private_kind_of
+from trust.opening import Failure, NotOpenedError, Sealed, open_apart
 
 PrivateKey: TypeAlias = (
     ec.EllipticCurvePrivateKey
@@ -243,7 +244,7 @@ def _certificate(block: _Block) -> x509.Certificate:
 def _private_key(block: _Block, passphrase: str | None) -> PrivateKey:
     headers = {header[1]: header[2].strip() for header in _HEADER.finditer(block.body)}
     if block.label == _PKCS8_LABEL or "ENCRYPTED" in headers.get("Proc-Type", ""):
-        key: types.PrivateKeyTypes | None = _encrypted_key(block, headers, passphrase)
+        key = _encrypted_key(block, headers, passphrase)
     else:
         key = _plain_key(block)
     if not isinstance(key, PrivateKey):
@@ -252,8 +253,11 @@ def _private_key(block: _Block, passphrase: str | None) -> PrivateKey:
 
 
 def _plain_key(block: _Block) -> types.PrivateKeyTypes | None:
-    """Load a key that is not encrypted; None: it is of a kind that is not used here."""
-    der = _der(block)
+    return _load(block, _der(block))
+
+
+def _load(block: _Block, der: bytes) -> types.PrivateKeyTypes | None:
+    """Load a key that is not encrypted, or no longer; None: its kind is not used here."""
     kind = private_kind_of(der)
     if kind is PrivateKind.UNUSED:
         return None
@@ -317,7 +321,7 @@ def _spend(block: _Block, spent: Cost) -> Cost:
 
 def _encrypted_key(
     block: _Block, headers: dict[str, str], passphrase: str | None
-) -> types.PrivateKeyTypes:
+) -> types.PrivateKeyTypes | None:
     if passphrase is None:
         raise block.refused(
             "encrypted-key",
@@ -326,13 +330,25 @@ def _encrypted_key(
             field="passphrase",
         )
     secret = passphrase.encode("utf-8", "surrogatepass")
+    # A key of this label with header lines too would be decrypted twice, once uncounted.
     try:
-        # A key of this label with header lines too would be decrypted twice, once uncounted.
         if block.label == _PKCS8_LABEL:
-            return load_der_private_key(_der(block), secret)
-        return load_pem_private_key(_encapsulated(block, headers), secret)
-    except UNREADABLE:
+            sealed = Sealed("der", _der(block), secret)
+        else:
+            sealed = Sealed("pem", _encapsulated(block, headers), secret)
+    except ValueError:
         raise _not_opened(block) from None
+    try:
+        (der,) = open_apart(sealed).keys
+    except NotOpenedError as error:
+        if error.failure is Failure.COSTLY:
+            raise block.refused(
+                "costly-key",
+                f"takes too long to open. Decrypt it with {_decrypting(block)} and paste"
+                " decrypted.pem.",
+            ) from None
+        raise _not_opened(block) from None
+    return _load(block, der)
 
 
 def _not_opened(block: _Block) -> CertificateRefused:

@@ -1,10 +1,13 @@
 """PKCS#12 files (RFC 7292) -> certificates and key, as `trust.pem` gives them for pasted text."""
 
-from cryptography.hazmat.primitives.serialization import pkcs12
+from base64 import b64encode
 
-from trust.certificate import UNREADABLE, CertificateRefused
+from cryptography import x509
+
+from trust.certificate import CertificateRefused
 from trust.kdf import UnknownCostError, check_cost, pkcs12_cost
-from trust.pem import MAX_BLOCKS, MAX_LENGTH, PemContents, PrivateKey
+from trust.opening import Failure, NotOpenedError, Sealed, open_apart
+from trust.pem import MAX_BLOCKS, MAX_LENGTH, PemContents, PrivateKey, read_pem
 
 _CONVERSION = "`openssl pkcs12 -legacy -in file.p12 -nodes -out file.pem` and import file.pem."
 
@@ -24,26 +27,34 @@ def read_pkcs12(data: bytes, *, passphrase: str | None) -> PemContents:
         raise _unreadable() from None
     check_cost(cost, called="The file", remedy=f"Decrypt it with {_CONVERSION}")
     try:
-        bundle = pkcs12.load_pkcs12(data, _secret(passphrase))
-    except ValueError as error:
-        if "password" in str(error).lower():
-            raise _not_opened(passphrase) from None
+        opened = open_apart(Sealed("pkcs12", data, _secret(passphrase)))
+    except NotOpenedError as error:
+        match error.failure:
+            case Failure.SECRET:
+                raise _not_opened(passphrase) from None
+            case Failure.UNUSED:
+                raise _unsupported_key() from None
+            case Failure.COSTLY:
+                detail = f"The file takes too long to open. Decrypt it with {_CONVERSION}"
+                raise CertificateRefused("costly-key", detail, field="private_key") from None
         raise _unreadable() from None
-    except TypeError:  # a key that takes part in no signature, such as X25519
-        raise _unsupported_key() from None
-    except UNREADABLE:
-        raise _unreadable() from None
-    held = (bundle.cert, *bundle.additional_certs)
-    certificates = tuple(one.certificate for one in held if one is not None)
-    if len(certificates) > MAX_BLOCKS:
+    if len(opened.certificates) > MAX_BLOCKS:
         detail = (
             f"The file holds more than {MAX_BLOCKS} certificates. Export only the certificate, its"
             " intermediates and the key."
         )
         raise CertificateRefused("too-many-blocks", detail, field="pkcs12")
-    if bundle.key is not None and not isinstance(bundle.key, PrivateKey):
-        raise _unsupported_key()
-    return PemContents(certificates, () if bundle.key is None else (bundle.key,))
+    keys = (_key(der) for der in opened.keys)
+    certificates = tuple(map(x509.load_der_x509_certificate, opened.certificates))
+    return PemContents(certificates, tuple(keys))
+
+
+def _key(der: bytes) -> PrivateKey:
+    """Load a key as `trust.pem` does. Raises CertificateRefused."""
+    body = b64encode(der).decode()
+    block = f"-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"
+    (key,) = read_pem(block, field="pkcs12").private_keys
+    return key
 
 
 def _secret(passphrase: str | None) -> bytes:

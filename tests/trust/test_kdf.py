@@ -425,8 +425,7 @@ def nothing_is_decrypted(monkeypatch: pytest.MonkeyPatch) -> None:
     def decrypt(*_: object) -> None:
         pytest.fail("decrypted")
 
-    monkeypatch.setattr(pem, "load_der_private_key", decrypt)
-    monkeypatch.setattr(pem, "load_pem_private_key", decrypt)
+    monkeypatch.setattr(pem, "open_apart", decrypt)
 
 
 @pytest.mark.usefixtures("nothing_is_decrypted")

@@ -1,0 +1,77 @@
+"""What is encrypted is opened where it holds up nobody."""
+
+from typing import Literal
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    pkcs12,
+)
+
+from tests.hard_keys import HARD_KEYS, encrypted, pem
+from trust import pem as pasted
+from trust.certificate import CertificateRefused
+from trust.opening import Failure, NotOpenedError, Sealed, open_apart
+from trust.pem import read_pem
+
+SECRET = b"sesame"
+KEY = ec.generate_private_key(ec.SECP256R1())
+PLAIN = KEY.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def sealed(form: str = "der", secret: bytes = SECRET) -> Sealed:
+    """The key in one of the forms in which it may be encrypted."""
+    if form == "pkcs12":
+        data = pkcs12.serialize_key_and_certificates(
+            None, KEY, None, None, BestAvailableEncryption(SECRET)
+        )
+        return Sealed("pkcs12", data, secret)
+    kind = PrivateFormat.PKCS8 if form == "der" else PrivateFormat.TraditionalOpenSSL
+    coding = Encoding.DER if form == "der" else Encoding.PEM
+    data = KEY.private_bytes(coding, kind, BestAvailableEncryption(SECRET))
+    return Sealed("der" if form == "der" else "pem", data, secret)
+
+
+@pytest.mark.parametrize("form", ["der", "pem", "pkcs12"])
+def test_a_key_is_opened_whatever_the_form(form: str) -> None:
+    opened = open_apart(sealed(form))
+
+    assert (opened.keys, opened.certificates) == ((PLAIN,), ())
+
+
+@pytest.mark.parametrize("form", ["der", "pem", "pkcs12"])
+def test_a_wrong_passphrase_is_said(form: str) -> None:
+    with pytest.raises(NotOpenedError) as failed:
+        open_apart(sealed(form, b"another"))
+    assert failed.value.failure in {Failure.SECRET, Failure.UNREADABLE}
+
+
+def test_what_takes_hours_to_open_is_given_up() -> None:
+    hard = encrypted(HARD_KEYS["dsa"], SECRET)
+
+    with pytest.raises(NotOpenedError) as failed:
+        open_apart(Sealed("der", hard, SECRET, seconds=1))
+    assert failed.value.failure is Failure.COSTLY
+
+
+def test_who_pasted_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hasty(form: Literal["der", "pem"], data: bytes, secret: bytes) -> Sealed:
+        return Sealed(form, data, secret, seconds=1)
+
+    monkeypatch.setattr(pasted, "Sealed", hasty)
+    hard = pem(encrypted(HARD_KEYS["dsa"], SECRET), "ENCRYPTED PRIVATE KEY")
+
+    with pytest.raises(CertificateRefused, match="takes too long to open") as refused:
+        read_pem(hard, passphrase=SECRET.decode())
+    assert refused.value.slug == "costly-key"
+
+
+def test_nothing_of_a_key_is_in_what_is_logged() -> None:
+    opened = open_apart(sealed())
+
+    assert repr(opened) == "Opened(1 keys, 0 certificates)"
+    assert repr(sealed()) == "Sealed(der)"
