@@ -1,9 +1,10 @@
 """SIP, SIPS and tel URIs (RFC 3261 §19.1, RFC 3966): parse and format.
 
 `parse_uri` turns text from a message or a person into a `SipUri` or `TelUri`; `str()` turns them
-back. Both check their parts when made, so that no value of theirs, wherever it comes from, can put
-foreign matter (a line break, a second parameter) into a message. Parts stay percent-encoded as
-written. What a user part means, a name or a telephone number, is left to callers.
+back. What PBXs make of empty variables (`;` with nothing behind it, `;transport=`, port 0) is read,
+and never written. Both check their parts when made, so that no value of theirs, wherever it comes
+from, can put foreign matter (a line break, a second parameter) into a message. Parts stay
+percent-encoded as written. What a user part means, a name or a number, is left to callers.
 """
 
 # ruff: noqa: ERA001 (the grammar quoted in comments looks like code)
@@ -41,17 +42,20 @@ _PASSWORD = re.compile(rf"(?:[{_UNRESERVED}&=+$,]|{_ESCAPED})*")
 # hostname    = *( domainlabel "." ) toplabel [ "." ]
 # domainlabel = alphanum / alphanum *( alphanum / "-" ) alphanum
 # toplabel    = ALPHA / ALPHA *( alphanum / "-" ) alphanum
-# "_" is no part of a host name either, but of many names inside container networks. 63 characters
-# in a label are DNS's limit (RFC 1035 §2.3.4).
+# "_" is no part of a host name either, but of many names inside container networks, which also may
+# begin with a digit: a letter or "_" behind it tells them from addresses. 63 characters in a label
+# are DNS's limit (RFC 1035 §2.3.4).
 _LABEL_REST = r"(?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
-_HOSTNAME = re.compile(rf"(?:[A-Za-z0-9_]{_LABEL_REST}\.)*[A-Za-z]{_LABEL_REST}\.?")
+_HOSTNAME = re.compile(
+    rf"(?:[A-Za-z0-9_]{_LABEL_REST}\.)*(?=[0-9-]*+[A-Za-z_])[A-Za-z0-9]{_LABEL_REST}\.?"
+)
 
 # IPv6reference = "[" IPv6address "]"
 # Only what may be in an address is shown to `ipaddress`, which also takes zones ("%eth0").
 _IPV6_REFERENCE = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\]")
 
 # port = 1*DIGIT
-# More than five digits are no port.
+# More than five digits are no port, and 0 is as none.
 _PORT = re.compile(r"[0-9]{1,5}")
 
 # other-param      = pname [ "=" pvalue ]
@@ -59,7 +63,9 @@ _PORT = re.compile(r"[0-9]{1,5}")
 # pvalue           = 1*paramchar
 # paramchar        = param-unreserved / unreserved / escaped
 # param-unreserved = "[" / "]" / "/" / ":" / "&" / "+" / "$"
-_PARAMETER_TEXT = re.compile(rf"(?:[{_UNRESERVED}\[\]/:&+$]|{_ESCAPED})+")
+# A "=" in a value, as base64 ends with, cannot be mistaken for anything else.
+_PARAMETER_NAME = re.compile(rf"(?:[{_UNRESERVED}\[\]/:&+$]|{_ESCAPED})+")
+_PARAMETER_VALUE = re.compile(rf"(?:[{_UNRESERVED}\[\]/:&+$=]|{_ESCAPED})+")
 
 # header         = hname "=" hvalue
 # hname          = 1*( hnv-unreserved / unreserved / escaped )
@@ -141,7 +147,7 @@ class SipUri:
             raise UriError(f"{_shown(self.host)} is neither a host name nor an IP address")
         if self.port is not None and not 1 <= self.port <= 65535:
             raise UriError("the port of a URI is between 1 and 65535")
-        _check_parameters(self.parameters, _PARAMETER_TEXT)
+        _check_parameters(self.parameters, _PARAMETER_NAME)
         for name, value in self.headers:
             _check(_HEADER_NAME, name, "header name")
             _check(_HEADER_VALUE, value, "header value")
@@ -308,16 +314,17 @@ def _parse_hostport(text: str) -> tuple[str, int | None]:
     port = text[colon + 1 :]
     if _PORT.fullmatch(port) is None:
         raise UriError(f"{_shown(port)} is not a port")
-    return text[:colon], int(port)
+    return text[:colon], int(port) or None
 
 
 def _parse_parameters(text: str) -> Parameters:
-    """Cut ";name=value;name" into pairs."""
-    pairs: list[tuple[str, str | None]] = []
-    for parameter in text.split(";")[1:]:
-        name, equal, value = parameter.partition("=")
-        pairs.append((name.lower(), value if equal else None))
-    return tuple(pairs)
+    """Cut ";name=value;name" into pairs, of each name the first; an empty value is as none."""
+    pairs: dict[str, str | None] = {}
+    for parameter in text.split(";"):
+        if parameter:
+            name, _, value = parameter.partition("=")
+            pairs.setdefault(name.lower(), value or None)
+    return tuple(pairs.items())
 
 
 def _parse_headers(text: str) -> Headers:
@@ -347,7 +354,7 @@ def _check_parameters(parameters: Parameters, name_rule: re.Pattern[str]) -> Non
         if name != name.lower():
             raise UriError("the names of URI parameters are kept in lower case")
         if value is not None:
-            _check(_PARAMETER_TEXT, value, "parameter value")
+            _check(_PARAMETER_VALUE, value, "parameter value")
     if len(set(names)) != len(names):
         raise UriError("a parameter of the URI is there twice")
 

@@ -70,6 +70,11 @@ def headers_of(response: Response) -> dict[str, str]:
         (f"sip:+{DEST}@a?Subject=x", {}, f"sip:+{DEST}@a"),
         ("urn:service:sos", {"contact": "carrier:5080"}, "urn:service:sos"),
         (
+            f"sip:+{DEST}@127.0.0.1:0;user=phone;;x=;user=phone;",
+            {"contact": "carrier"},
+            f"sip:+{DEST}@carrier;user=phone;x",
+        ),
+        (
             f"tel:+{DEST};npdi;rn=+12155550000;isub=a:[%5b]",
             {"contact": "carrier"},
             f"sip:+{DEST};npdi;rn=+12155550000;isub=a%3A%5B%5b%5D@carrier;user=phone",

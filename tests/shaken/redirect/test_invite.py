@@ -67,6 +67,21 @@ def test_who_calls_is_asserted_or_in_from(
     assert read.origin == expected
 
 
+UNTIDY = (";", ";transport=", ";user=phone;user=phone", ";x=a==", ":0", ":0;;lr;")
+
+
+@pytest.mark.parametrize("verifies", [False, True])
+@pytest.mark.parametrize("end", [*(f"pbx.example.com{end}" for end in UNTIDY), "3f2504e0abc1"])
+def test_a_trifle_behind_the_numbers_does_not_stop_a_call(end: str, *, verifies: bool) -> None:
+    request = invite(
+        caller=f"<sip:+{ORIG}@{end}>", called=f"<sip:+{DEST}@{end}>", uri=f"sip:+{DEST}@{end}"
+    )
+
+    read = read_invite(request, USUAL, country=None, verifies=verifies)
+
+    assert (read.origin, read.destination, read.target) == (tn(ORIG), tn(DEST), tn(DEST))
+
+
 def test_what_is_asserted_counts_for_nothing_where_the_trunk_says_so() -> None:
     request = invite(("P-Asserted-Identity", f"<tel:+{ANOTHER}>"))
 
