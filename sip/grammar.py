@@ -54,9 +54,11 @@ _ELEMENT = re.compile(rf'(?:[^,"<]++|"{QUOTED_TEXT}"|<[^<>]*+>)*', re.DOTALL)
 # generic-param = token [ EQUAL gen-value ]
 # gen-value     = token / host / quoted-string
 # A plain value is whatever cannot be mistaken for something else: PBXs send "/", "@" and ":" in it.
+# They also send an empty value, and ";" without a parameter behind it.
+PLAIN_VALUE = r'[^\s;,"<>=]++(?:=[^\s;,"<>]*+)?'
 _PARAMETER = re.compile(
-    rf"{SWS};{SWS}({TOKEN}){SWS}"
-    rf'(?:={SWS}(?:"({QUOTED_TEXT})"|([^\s;,"<>=]++(?:=[^\s;,"<>]*+)?)))?',
+    rf"{SWS};[; \t]*+"
+    rf'(?:({TOKEN}){SWS}(?:={SWS}(?:"({QUOTED_TEXT})"|({PLAIN_VALUE})|))?)?',
     re.DOTALL,
 )
 # As nearly all parameters are: without white space, quotes, or a "=" in a value.
@@ -109,7 +111,8 @@ def split_list(text: str) -> tuple[str, ...]:
 def read_parameters(text: str, position: int = 0) -> Parameters:
     """Read the `;name=value` pairs that fill `text` from `position` to its end.
 
-    Names come in lower case, values without quotes and escapes; None is a name without `=`.
+    Names come in lower case, values without quotes and escapes; None is a name without a value, be
+    there a `=` or not. Empty parameters are passed over.
 
     Raises HeaderError when anything else is there, or a name is there twice.
     """
@@ -128,6 +131,8 @@ def read_parameters(text: str, position: int = 0) -> Parameters:
             break
         position = parameter.end()
         name, quoted, plain = parameter.groups()
+        if name is None:
+            continue
         pairs.append((name.lower(), plain if quoted is None else unquote(quoted)))
     if len(pairs) > 1 and len({name for name, _ in pairs}) != len(pairs):
         raise HeaderError("a parameter is there twice")

@@ -165,6 +165,19 @@ class _Message:
         """
         return tuple([address_at_hand(value) for value in self.values(name)])
 
+    def readable_addresses(self, name: str) -> tuple[Address, ...]:
+        """Find all addresses of a header field, and pass over what is none.
+
+        Raises HeaderError when one value cannot be told from the next.
+        """
+        found: list[Address] = []
+        for value in self.values(name):
+            try:
+                found.append(address_at_hand(value))
+            except HeaderError:
+                continue
+        return tuple(found)
+
     @_Once
     def via(self) -> Via:
         """Read the topmost Via. Raises HeaderError when there is none that can be read."""

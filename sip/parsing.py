@@ -18,7 +18,7 @@ from sip.message import (
     header_name,
     lookup_name,
 )
-from sip.via import Via, parse_via
+from sip.via import Via, mend, parse_via
 
 MAX_MESSAGE_LENGTH = 65535
 """Longest message parsed, in bytes: UDP carries no longer one, and §18.1.1 asks for these."""
@@ -202,7 +202,7 @@ def _check_mandatory(message: Request | Response) -> None:
 def _salvage(lines: list[str]) -> Request | None:
     """Keep what a response repeats of a request that is malformed elsewhere, if all of it is there.
 
-    The topmost Via must be readable, since it says where the response goes.
+    The topmost Via must name a transport and a host, since it says where the response goes.
     """
     method = lines[0].partition(" ")[0]
     if IS_TOKEN.fullmatch(method) is None or method == "ACK" or method.upper() == "SIP":
@@ -219,6 +219,7 @@ def _salvage(lines: list[str]) -> Request | None:
     if not all(found.values()):
         return None
     try:
+        found["Via"][0] = ("Via", mend(found["Via"][0][1]))
         headers = tuple(header for name in _SALVAGED for header in found[name])
         request = Request(method, "sip:malformed.invalid", headers)
         _ = request.via

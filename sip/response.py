@@ -35,6 +35,9 @@ REASON_PHRASES = {
     608: "Rejected",
 }
 
+_EMPTY = "; \t"
+"""What a To without a tag may end with, and no parameter before another."""
+
 _TAG_BYTES = 8  # RFC 3261 §19.3 asks for 32 bits of randomness
 
 
@@ -61,7 +64,10 @@ def respond(
         if has_stray_control(to_tag):
             raise HeaderError("a tag holds a line break or control character")
         copied = tuple(
-            [(name, f"{value};tag={to_tag}" if name == "To" else value) for name, value in copied]
+            [
+                (name, f"{value.rstrip(_EMPTY)};tag={to_tag}" if name == "To" else value)
+                for name, value in copied
+            ]
         )
     phrase = REASON_PHRASES.get(status, "") if reason is None else reason
     return Response.repeating(copied, status, phrase, tuple(headers), body)

@@ -47,7 +47,8 @@ _PASSWORD = re.compile(rf"(?:[{_UNRESERVED}&=+$,]|{_ESCAPED})*")
 # are DNS's limit (RFC 1035 §2.3.4).
 _LABEL_REST = r"(?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _HOSTNAME = re.compile(
-    rf"(?:[A-Za-z0-9_]{_LABEL_REST}\.)*(?=[0-9-]*+[A-Za-z_])[A-Za-z0-9]{_LABEL_REST}\.?"
+    rf"(?:[A-Za-z0-9_]{_LABEL_REST}\.)*"
+    rf"(?:[A-Za-z]|[0-9](?=[0-9-]*+[A-Za-z_])){_LABEL_REST}\.?"
 )
 
 # IPv6reference = "[" IPv6address "]"
@@ -319,6 +320,8 @@ def _parse_hostport(text: str) -> tuple[str, int | None]:
 
 def _parse_parameters(text: str) -> Parameters:
     """Cut ";name=value;name" into pairs, of each name the first; an empty value is as none."""
+    if not text:
+        return ()
     pairs: dict[str, str | None] = {}
     for parameter in text.split(";"):
         if parameter:
@@ -328,15 +331,17 @@ def _parse_parameters(text: str) -> Parameters:
 
 
 def _parse_headers(text: str) -> Headers:
-    """Cut "?name=value&name=value" into pairs."""
+    """Cut "?name=value&name=value" into pairs; what is none is passed over.
+
+    Whom a URI names is known without it, and History-Info has `?Reason=SIP;cause=302` unescaped.
+    """
     if not text:
         return ()
     pairs: list[tuple[str, str]] = []
     for header in text[1:].split("&"):
         name, equal, value = header.partition("=")
-        if not equal:
-            raise UriError("a header of a URI is written as name=value")
-        pairs.append((name, value))
+        if equal and _HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value):
+            pairs.append((name, value))
     return tuple(pairs)
 
 

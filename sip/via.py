@@ -1,7 +1,8 @@
 """The Via header field (RFC 3261 §20.42): which way a request came, and a response goes.
 
-`parse_via` reads one value. `stamp` notes in the topmost value where a request really came from
-(RFC 3261 §18.2.1, RFC 3581 §4), `response_port` reads where its response goes.
+`parse_via` reads one value; `mend` makes a field that cannot be read fit for a response. `stamp`
+notes in the topmost value where a request really came from (RFC 3261 §18.2.1, RFC 3581 §4),
+`response_port` reads where its response goes.
 """
 
 import re
@@ -12,6 +13,7 @@ from sip.grammar import (
     HOST,
     LWS,
     MAX_KEPT_LENGTH,
+    PLAIN_VALUE,
     SWS,
     TOKEN,
     HeaderError,
@@ -36,6 +38,9 @@ _USUAL = re.compile(
     rf";(?:branch=({TOKEN});rport|rport;branch=({TOKEN}))"
 )
 _RPORT: tuple[str, None] = ("rport", None)
+
+# Sought where not all of a value can be read.
+_PARAMETER = re.compile(rf";{SWS}({TOKEN}){SWS}(?:={SWS}({PLAIN_VALUE}))?")
 
 MAGIC_COOKIE = "z9hG4bK"
 """What a branch begins with that is unique in space and time (RFC 3261 §8.1.1.7)."""
@@ -102,6 +107,38 @@ def _read(value: str) -> Via:
 
 
 _kept = lru_cache(maxsize=KEPT_VIAS)(_read)
+
+
+def mend(value: str) -> str:
+    """Write a Via header field so that its topmost value can be read; one that can stays as it is.
+
+    Of the others that value keeps what its response needs: where it goes, `branch` and `rport`. The
+    values behind it stay where they can be told apart. Raises HeaderError when no transport and
+    host is named, or a port that is none.
+    """
+    try:
+        topmost, *others = split_list(value)
+    except HeaderError:
+        topmost, others = value.partition(",")[0], []
+    else:
+        try:
+            parse_via(topmost)
+        except HeaderError:
+            pass
+        else:
+            return value
+    match = _VIA.match(topmost)
+    if match is None:
+        raise HeaderError("the Via header field names no transport and host")
+    version, transport, host, digits = match.groups()
+    found: dict[str, str | None] = {}
+    for name, given in _PARAMETER.findall(topmost, match.end()):
+        if name.lower() in ("branch", "rport"):
+            found.setdefault(name.lower(), given or None)
+    if "rport" in found:
+        found["rport"] = None
+    via = Via(version, transport.upper(), host, _port(digits), tuple(found.items()))
+    return ", ".join((str(via), *others))
 
 
 def stamp_value(value: str, via: Via, *, address: str, port: int) -> tuple[str, Via]:

@@ -88,7 +88,7 @@ def read_invite(
     if _SCHEME.match(request.uri) is None:
         raise UnsupportedSchemeError("the Request-URI is no sip, sips or tel URI, nor of a service")
     try:
-        caller = _caller(request, settings.origin, country)
+        caller = _caller(request, settings.origin, country, verifies=verifies)
         called = request.to.uri if settings.destination is DestinationFrom.TO else request.uri
         target = _party_or_none(request.uri, country)
         diverted: tuple[Party, ...] = ()
@@ -124,10 +124,12 @@ def parties_of(party: Party) -> Parties:
     return Parties(uri=(str(party.uri),))
 
 
-def _caller(request: Request, origin: OriginFrom, country: str | None) -> Address:
+def _caller(
+    request: Request, origin: OriginFrom, country: str | None, *, verifies: bool
+) -> Address:
     """Find the address that names who calls: of several asserted ones, one with a number."""
     if origin is OriginFrom.ASSERTED:
-        asserted = request.addresses("P-Asserted-Identity")
+        asserted = _asserted(request, verifies=verifies)
         if len(asserted) == 1:
             return asserted[0]
         if asserted:
@@ -137,6 +139,16 @@ def _caller(request: Request, origin: OriginFrom, country: str | None) -> Addres
                     return each
             return asserted[0]
     return request.from_
+
+
+def _asserted(request: Request, *, verifies: bool) -> tuple[Address, ...]:
+    """List the asserted callers; of a call to be verified, those that can be read."""
+    if not verifies:
+        return request.addresses("P-Asserted-Identity")
+    try:
+        return request.readable_addresses("P-Asserted-Identity")
+    except HeaderError:
+        return ()
 
 
 def _origin(uri: str, country: str | None, *, verifies: bool) -> Party | None:
@@ -246,13 +258,13 @@ def _diverted(request: Request, country: str | None, *, now: Party | None) -> tu
 
 def _diverting(request: Request) -> Iterable[str]:
     """List who diverted the call, the last one first."""
-    diversions = request.addresses("Diversion")
+    diversions = request.readable_addresses("Diversion")
     if diversions:
         # "The first Diversion header field value is the most recent": each is put on top.
         return [each.uri for each in diversions]
     history = [
         (index, address)
-        for address in request.addresses("History-Info")
+        for address in request.readable_addresses("History-Info")
         if (index := _history_index(find_parameter(address.parameters, "index"))) is not None
     ]
     return _mapped_from(sorted(history, key=itemgetter(0), reverse=True))

@@ -90,6 +90,7 @@ SIP_TARGETS: Targets = {
             b"sip:alice@example.com",
             b"sips:+1-215-555-0100;phone-context=a:secret@[2001:db8::1]:5061;user=phone;lr?a=b&c=",
             b"SIP:*31%23@192.0.2.1;user=phone;transport=tcp",
+            b"sip:+12155550100@3f25:0;;transport=;x=a==;x;?a=b&Reason=SIP;cause=302",
             b"tel:+1(215)555-0100;ext=12",
             b"tel:7042;phone-context=example.com",
             b"tel:863-1234;phone-context=+1-914-555",

@@ -1,10 +1,13 @@
+import contextlib
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sip.address import Address, parse_address
 from sip.grammar import MAX_KEPT_LENGTH, HeaderError
-from sip.via import Via, parse_via, response_port, stamp, stamp_value
+from sip.via import Via, mend, parse_via, response_port, stamp, stamp_value
 
 TEXT = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20
@@ -49,6 +52,18 @@ PARAMETERS = st.lists(
             "<sip:a>;verstat=No-TN-Validation",
             Address(None, "sip:a", (("verstat", "No-TN-Validation"),)),
         ),
+        ("<sip:a>;", Address(None, "sip:a")),
+        ("<sip:a> ; ;; ", Address(None, "sip:a")),
+        (
+            "<sip:a>;reason=unconditional;",
+            Address(None, "sip:a", (("reason", "unconditional"),)),
+        ),
+        ("<sip:a>;;x=1;;Y", Address(None, "sip:a", (("x", "1"), ("y", None)))),
+        ("<sip:a>;limit=", Address(None, "sip:a", (("limit", None),))),
+        (
+            '<sip:a>; x = ; y="";z= ',
+            Address(None, "sip:a", (("x", None), ("y", ""), ("z", None))),
+        ),
     ],
 )
 def test_an_address_is_a_name_a_uri_and_parameters(value: str, address: Address) -> None:
@@ -71,6 +86,11 @@ def test_an_address_is_a_name_a_uri_and_parameters(value: str, address: Address)
         "<sip:a>;tag=1;TAG=2",
         "<sip:a>;=1",
         '<sip:a>;x="1',
+        '<sip:a>;x="',
+        "<sip:a>;x==",
+        "<sip:a>;;=1",
+        "<sip:a>;tag=;tag=1",
+        "<sip:a>;x=;<",
     ],
 )
 def test_anything_else_is_refused(value: str) -> None:
@@ -85,6 +105,31 @@ def test_an_address_that_is_written_reads_the_same(
     address = Address(name, "sip:a@example.com", parameters)
 
     assert parse_address(str(address)) == address
+
+
+@given(
+    st.lists(st.sampled_from([" ", ";", "; ", ";x=1", ";y=", ' ;z = "1"']), max_size=8),
+    st.lists(st.sampled_from([";", " ;"]), min_size=1, max_size=8),
+)
+def test_empty_parameters_change_nothing(pieces: list[str], empty: list[str]) -> None:
+    value = "".join(("<sip:a>", *pieces))
+    try:
+        address = parse_address(value)
+    except HeaderError:
+        return
+
+    assert parse_address(value + "".join(empty)) == address
+    assert parse_address(value.replace(";", "".join((*empty, ";")))) == address
+
+
+@pytest.mark.parametrize("piece", [";", " ;", "; ;", ";x=", ' ;x="', ';x=""', ";\t", "=", '"'])
+def test_many_parameters_take_no_longer_each(piece: str) -> None:
+    begin = time.process_time()
+    for end in ("", "<"):
+        with contextlib.suppress(HeaderError):
+            parse_address("<sip:a>" + piece * (60_000 // len(piece)) + end)
+
+    assert time.process_time() - begin < 1
 
 
 @given(st.text(max_size=60))
@@ -166,6 +211,11 @@ def test_anything_else_is_no_via(value: str) -> None:
             "SIP/2.0/UDP 192.0.2.9;maddr=198.51.100.2",
             5060,
         ),
+        (
+            "SIP/2.0/UDP 192.0.2.9:5070;rport=;branch=1;",
+            "SIP/2.0/UDP 192.0.2.9:5070;rport=40000;branch=1;received=192.0.2.9",
+            40000,
+        ),
     ],
 )
 def test_a_via_is_stamped_with_where_the_request_came_from(
@@ -181,6 +231,43 @@ def test_an_ipv6_sender_is_known_within_its_brackets() -> None:
     via = parse_via("SIP/2.0/UDP [2001:db8::1];branch=1")
 
     assert stamp(via, address="2001:db8::1", port=5060) is via
+
+
+@pytest.mark.parametrize(
+    ("value", "mended"),
+    [
+        ("SIP/2.0/UDP a;x=;branch=1;rport, b", "SIP/2.0/UDP a;x=;branch=1;rport, b"),
+        ("SIP/2.0/UDP a:5070;x=<;branch=z9hG4bK1", "SIP/2.0/UDP a:5070;branch=z9hG4bK1"),
+        ('SIP/2.0/UDP a;branch=z9hG4bK1;rport;x="', "SIP/2.0/UDP a;branch=z9hG4bK1;rport"),
+        ("SIP/2.0/tcp a ; BRANCH = 1 ; x y ; Rport=", "SIP/2.0/TCP a;branch=1;rport"),
+        ("SIP/2.0/UDP a;branch=1;branch=2;rport=1;rport", "SIP/2.0/UDP a;branch=1;rport"),
+        ("SIP/2.0/UDP a;rports;xbranch=1;=", "SIP/2.0/UDP a"),
+        ("SIP/2.0/UDP a;;,;,,", "SIP/2.0/UDP a"),
+        (
+            "SIP/2.0/UDP a;branch=1;=, SIP/2.0/UDP b;branch=2",
+            "SIP/2.0/UDP a;branch=1, SIP/2.0/UDP b;branch=2",
+        ),
+        (
+            'SIP/2.0/UDP a;x=";, SIP/2.0/UDP b;branch=2',
+            "SIP/2.0/UDP a",
+        ),
+    ],
+)
+def test_a_via_that_cannot_be_read_to_its_end_is_mended_for_its_response(
+    value: str, mended: str
+) -> None:
+    assert mend(value) == mended
+
+
+@pytest.mark.parametrize("value", ["", "UDP a;branch=1", "SIP/2.0/UDP a:0;branch=1"])
+def test_a_via_that_says_not_where_from_is_not_mended(value: str) -> None:
+    with pytest.raises(HeaderError):
+        mend(value)
+
+
+@given(st.text(st.sampled_from('abx=;,"<> rport=branch'), max_size=60))
+def test_what_was_mended_can_be_read(text: str) -> None:
+    assert parse_via(mend(f"SIP/2.0/UDP a.example;{text}").partition(",")[0]).host == "a.example"
 
 
 TOKENS = st.from_regex(r"[A-Za-z0-9.!%*_+`'~-]{1,20}", fullmatch=True)

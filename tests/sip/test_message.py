@@ -150,6 +150,8 @@ def test_names_are_spelled_out(compact: str, name: str) -> None:
             "The request line is no method, URI and",
         ),
         (HEAD.replace(b" sip:bob", b" bob", 1), "The Request-URI is no URI"),
+        (HEAD.replace(b"bK-1", b"bK-1;x=<"), "There is something else where parameters are"),
+        (HEAD.replace(b"bK-1", b"bK-1;rport;rport"), "A parameter is there twice"),
         (HEAD + b"X: 1\r\n" * MAX_HEADER_FIELDS, "Too many header fields"),
         (HEAD + b"X: " + b"1" * MAX_MESSAGE_LENGTH + b"\r\n", "Message Too Large"),
     ],
@@ -280,6 +282,36 @@ def test_a_tag_that_is_there_stays_and_a_100_gets_none() -> None:
     assert respond(request(to="<sip:b@example.com>;tag"), 481, to_tag="mine").to.tag is None
     assert respond(request(), 100, to_tag="mine").to.tag is None
     assert respond(request(to="sip:b@example.com"), 486, to_tag="mine").to.tag == "mine"
+
+
+@pytest.mark.parametrize("end", [";", "; ;", ";x=1;;"])
+def test_a_tag_is_added_without_an_empty_parameter_before_it(end: str) -> None:
+    to = respond(request(to=f"<sip:b@example.com>{end}"), 302, to_tag="mine").header("To")
+
+    assert to == f"<sip:b@example.com>{end.rstrip('; ')};tag=mine"
+
+
+def test_header_fields_that_end_with_nothing_are_read_and_repeated_as_they_came() -> None:
+    head = HEAD.replace(b"bK-1", b"bK-1;rport=;").replace(b"tag=1", b"tag=").replace(b"Via", b"v")
+
+    message = parse(head + b"\r\n")
+
+    assert isinstance(message, Request)
+    assert (message.via.branch, message.via.asks_for_port) == ("z9hG4bK-1", True)
+    assert message.from_.tag is None
+    response = respond(message, 302, to_tag="mine")
+    assert response.header("From") == "<sip:alice@example.com>;tag="
+    assert response.header("Via") == "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK-1;rport=;"
+
+
+def test_an_address_that_cannot_be_read_is_passed_over_where_that_is_asked_for() -> None:
+    message = parse(HEAD + b"Diversion: nobody, <sip:a>;x=1, <b>\r\nDiversion: <tel:1>\r\n\r\n")
+
+    found = message.readable_addresses("Diversion")
+
+    assert [each.uri for each in found] == ["sip:a", "tel:1"]
+    with pytest.raises(HeaderError):
+        message.addresses("Diversion")
 
 
 def test_a_stateless_tag_is_the_same_for_the_same_request_only() -> None:

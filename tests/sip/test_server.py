@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from sip.message import Request
+from sip.message import Request, Response
 from sip.parsing import parse
 from sip.response import respond
 from sip.server import Answer, Limits, SipServer, Source, Stateless, Timers
@@ -112,6 +112,25 @@ async def test_a_malformed_request_gets_400_and_the_handler_never_sees_it() -> N
 
     assert answer.startswith(b"SIP/2.0 400 The CSeq header field is no number and method\r\n")
     assert handler.seen == []
+
+
+@pytest.mark.parametrize(
+    ("rport", "status"), [(";rport=;", 302), (";rport;x=<", 400), (";rport;rport", 400)]
+)
+async def test_a_via_that_is_untidy_behind_its_branch_gets_an_answer(
+    rport: str, status: int
+) -> None:
+    async with serving_udp(Redirect()) as endpoint:
+        with DatagramClient(endpoint) as client:
+            data = request().serialise().replace(b";rport", rport.encode(), 1)
+            answer = parse(await client.ask(data))
+
+    host, port = client.address
+    assert isinstance(answer, Response)
+    assert answer.status == status
+    assert answer.header("Via") == (
+        f"SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-1;rport={port};received={host}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ WELL_FORMED_RESPONSES = {
     "bcast": (200, "§3.3.10: a Via of 255.255.255.255, to be dropped like all responses"),
 }
 ANSWERED = {
-    "badinv01": (None, "§3.1.2.1: separators without values in the topmost Via"),
+    "badinv01": (400, "§3.1.2.1: separators without values in the topmost Via"),
     "clerr": (400, "§3.1.2.2: Content-Length larger than the message"),
     "ncl": (400, "§3.1.2.3: negative Content-Length"),
     "scalar02": (400, "§3.1.2.4: numbers out of range"),

@@ -411,6 +411,53 @@ def test_a_diverted_call_goes_to_somebody() -> None:
         read_invite(request, DIVERTING, country=None)
 
 
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ((("Diversion", f"<tel:+{FIRST}>;reason=unconditional;"),), FIRST),
+        ((("Diversion", f"<tel:+{FIRST}>;limit="),), FIRST),
+        ((("Diversion", "<mailto:a@example.com>"), diversion(FIRST)), FIRST),
+        ((("Diversion", f"nobody, <tel:+{FIRST}>"),), FIRST),
+        ((("Diversion", f"<sip:+1234567890123456@a;user=phone>, <tel:+{FIRST}>"),), FIRST),
+        ((("Diversion", "nobody"),), None),
+        ((("Diversion", "nobody"), history((FIRST, "1"), (DEST, "1.1"))), FIRST),
+        (
+            (
+                ("History-Info", f"<sip:+{FIRST}@a?Reason=SIP;cause=302>;index=1"),
+                ("History-Info", f"<tel:+{DEST}>;index=1.1;mp=1;"),
+            ),
+            FIRST,
+        ),
+        ((("History-Info", f"<sip:a@>;index=1, <tel:+{DEST}>;index=1.1"),), None),
+        ((("History-Info", f"<a>;index=1, <tel:+{DEST}>;index=1.1"),), None),
+    ],
+)
+def test_who_diverts_and_cannot_be_read_is_passed_over(
+    headers: tuple[tuple[str, str], ...], expected: str | None
+) -> None:
+    found = read_invite(invite(*headers), DIVERTING, country=None).diverted
+
+    assert found == (() if expected is None else (tn(expected),))
+
+
+@pytest.mark.parametrize(
+    ("value", "origin"),
+    [
+        ("nobody", ORIG),
+        ("<nobody>", ORIG),
+        ('"nobody <tel:+1>', ORIG),
+        (f"nobody, <tel:+{ANOTHER}>", ANOTHER),
+        (f"<tel:+{ANOTHER}>;", ANOTHER),
+    ],
+)
+def test_of_a_call_that_comes_in_who_is_asserted_and_cannot_be_read_is_as_nobody(
+    value: str, origin: str
+) -> None:
+    request = invite(("P-Asserted-Identity", value))
+
+    assert read_invite(request, USUAL, country=None, verifies=True).origin == tn(origin)
+
+
 @pytest.mark.parametrize("party", [Party(tn="1"), Party(uri="sip:a@b")])
 def test_a_party_is_a_destination(party: Party) -> None:
     assert parties_of(party).all() == (str(party),)
