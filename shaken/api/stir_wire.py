@@ -134,12 +134,15 @@ class StirWires:
             wire.close()
 
     def close_idle(self) -> None:
-        """Close the connections that were silent for too long, now and every few seconds."""
+        """Close the connections that were silent for too long, now and every few seconds.
+
+        One that is closed is here until its client has read what was written, or the next time.
+        """
         self._sweep.cancel()
         self._sweep = self._loop.call_later(SWEEP_SECONDS, self.close_idle)
         oldest = self.clock() - self._keep_alive_seconds
         for wire in [wire for wire in self._wires if wire.heard_at < oldest and not wire.busy]:
-            wire.close()
+            wire.end()
 
 
 class StirWire(asyncio.Protocol):
@@ -233,6 +236,13 @@ class StirWire(asyncio.Protocol):
     def close(self) -> None:
         """Close the connection after what was written."""
         self._transport.close()
+
+    def end(self) -> None:
+        """Close the connection, or cut off a client that did not read what was written before."""
+        if self._transport.is_closing():
+            self._transport.abort()
+        else:
+            self.close()
 
     def _hand_over(self, data: bytes) -> None:
         self._wires.flush()

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shaken.api.stir import HEADERS, StirAnswer
-from shaken.api.stir_wire import StirWire, response
+from shaken.api.stir_wire import SWEEP_SECONDS, StirWire, response
 from tests.shaken.wires import PEER, Bench, Line
 
 BODY = b'{"signingRequest": {}}'
@@ -254,6 +254,23 @@ def test_idle_connections_are_closed_and_others_stay(bench: Bench) -> None:
     bench.wires.close_idle()
 
     assert (silent.closed, idle[1].closed, busy[1].closed) == (True, True, False)
+
+
+def test_a_client_that_never_reads_its_answers_is_cut_off(bench: Bench) -> None:
+    gone, unread = bench.connect(), bench.connect()
+    for wire, _ in (gone, unread):
+        wire.data_received(request())
+    bench.turn()
+    unread[0].pause_writing()
+
+    bench.now += 80
+    bench.wires.close_idle()
+    gone[0].connection_lost(None)  # what was written has left
+    bench.now += SWEEP_SECONDS
+    bench.wires.close_idle()
+
+    assert [line.closed for _, line in (gone, unread)] == [True, True]
+    assert [line.aborted for _, line in (gone, unread)] == [False, True]
 
 
 def test_the_end_sends_what_is_ready_and_closes_what_is_here(bench: Bench) -> None:

@@ -20,6 +20,7 @@ class Line(asyncio.Transport):
         self.protocol: asyncio.BaseProtocol | None = None
         self.reading = True
         self.closed = False
+        self.aborted = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert not self.closed
@@ -39,6 +40,9 @@ class Line(asyncio.Transport):
 
     def close(self) -> None:
         self.closed = True
+
+    def abort(self) -> None:
+        self.closed = self.aborted = True
 
 
 @dataclass
