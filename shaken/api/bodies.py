@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import ClientPayloadError, MultipartReader, StreamReader, web
+from aiohttp.helpers import parse_mimetype
 from aiohttp.http import HttpProcessingError
 
 from shaken.api.forms import FORM_TYPE, MAX_PARTS, Part, document_of, not_a_form
@@ -124,6 +125,7 @@ async def parts_of(request: web.Request, body: bytes) -> list[Part]:
             # They repeat words of the request; a name that cannot be read is missed anyway.
             warnings.simplefilter("ignore", RuntimeWarning)
             reader = MultipartReader(request.headers, content, max_headers=MAX_PART_HEADERS)
+            _refuse_preamble(request, body)
             while (part := await reader.next()) is not None:
                 if isinstance(part, MultipartReader) or len(parts) == MAX_PARTS:
                     raise not_a_form(f"send at most {MAX_PARTS} parts, and none within others")
@@ -132,6 +134,18 @@ async def parts_of(request: web.Request, body: bytes) -> list[Part]:
     except (ValueError, RuntimeError, HttpProcessingError) as error:
         raise not_a_form("it is not written as RFC 7578 says") from error
     return parts
+
+
+def _refuse_preamble(request: web.Request, body: bytes) -> None:
+    """Refuse a form with text before its first part: a reader looks at each line of it.
+
+    RFC 2046 §5.1.1 allows such text, and no client sends more of it than one line end.
+    """
+    boundary = parse_mimetype(request.headers["Content-Type"]).parameters["boundary"]
+    delimiter = f"--{boundary}".encode()
+    first = body.removeprefix(b"\r\n").partition(b"\n")[0].rstrip()
+    if first not in {delimiter, delimiter + b"--"}:
+        raise not_a_form("it is to begin with the boundary that its Content-Type says")
 
 
 def _refuse_nul(document: dict[str, Any]) -> None:

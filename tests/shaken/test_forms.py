@@ -66,10 +66,21 @@ async def test_a_form_is_taken_as_the_same_json_would_be(world: World) -> None:
     assert audited[0]["subject"] == answer.document["id"]
 
 
-async def test_what_stands_around_the_parts_is_passed_over(world: World) -> None:
-    body = b"preamble\r\n" + whole(world.template) + b"epilogue\r\nof lines\r\n"
+async def test_what_stands_behind_the_parts_is_passed_over(world: World) -> None:
+    body = b"\r\n" + whole(world.template) + b"epilogue\r\nof lines\r\n"
 
     assert (await post(world, body)).status == 201
+
+
+@pytest.mark.parametrize(
+    "before",
+    [b"preamble\r\n", b"\n", b"\r\n\r\n", b"--xyza\r\n", b" --xyz\r\n", b"\n" * 200_000],
+)
+async def test_a_form_begins_with_its_boundary(world: World, before: bytes) -> None:
+    answer = await post(world, before + whole(world.template))
+
+    assert (answer.status, answer.document["type"]) == (400, "not-a-form")
+    assert "begin with the boundary" in answer.document["detail"]
 
 
 def many(count: int) -> Callable[[Template], bytes]:
@@ -82,6 +93,7 @@ BROKEN: dict[str, tuple[Callable[[Template], bytes], str, list[str]]] = {
     "nothing": (lambda _: b"", "not-a-form", []),
     "no part": (lambda _: END, "invalid-request", ["kind"]),
     "another boundary": (lambda t: whole(t).replace(b"xyz", b"abc"), "not-a-form", []),
+    "nothing but a line end": (lambda _: b"\r\n", "not-a-form", []),
     "cut off": (lambda t: whole(t)[:-200], "not-a-form", []),
     "no end": (lambda t: whole(t).removesuffix(END), "not-a-form", []),
     "too many parts": (many(MAX_PARTS + 1), "not-a-form", []),
