@@ -21,10 +21,12 @@ def assigned_tenant(
     names: Sequence[str],
     *,
     wanted: str | None,
+    scope: str | None,
     called: str = "",
 ) -> str | None:
     """Find the tenant of what is for these host names; `wanted` is an address of one, or None.
 
+    `scope` is the one tenant whose addresses may be told from names of nobody, None: those of all.
     `called` is what an error says in place of names where there are none. Raises
     CertificateRefused, UnknownTenant.
     """
@@ -35,7 +37,8 @@ def assigned_tenant(
         case CertificateKind.STI:
             return owner
         case CertificateKind.DOMAIN:
-            return _domain_owner(connection, names, owner, called)
+            owners = {owner_within(connection, name, scope) for name in names}
+            return _domain_owner(names, sorted(filter(None, owners)), owner, called)
         case CertificateKind.SYSTEM:
             if owner is not None:
                 raise CertificateRefused(
@@ -47,8 +50,14 @@ def assigned_tenant(
             return None
 
 
+def owner_within(connection: Connection, name: str, scope: str | None) -> str | None:
+    """Return the tenant that a name means to who may know of one tenant, None: of all."""
+    owner = owner_of(connection, name)
+    return owner if scope in {None, owner} else None
+
+
 def _domain_owner(
-    connection: Connection, names: Sequence[str], wanted: str | None, called: str
+    names: Sequence[str], owners: Sequence[str], wanted: str | None, called: str
 ) -> str:
     """Find the one tenant that a domain certificate names exactly."""
     if any(name.startswith("*.") for name in names):
@@ -57,7 +66,6 @@ def _domain_owner(
             "A domain certificate names a tenant's address exactly. A wildcard is a system"
             " certificate: choose kind system.",
         )
-    owners = sorted({owner for name in names if (owner := owner_of(connection, name))})
     if not owners:
         shown = ", ".join(names[:10]) or called or "nothing"
         raise CertificateRefused(

@@ -126,7 +126,8 @@ class Importer:
         """Store what was read, with its audit.
 
         `scope` is the one tenant whose certificates may be stored and replaced, and the keys of
-        whose requests and certificates may be used, None: those of all.
+        whose requests and certificates may be used, None: those of all; others' addresses are names
+        of nobody to it.
 
         Raises CertificateRefused, UnknownTenant, AlreadyStored, StoredForOthers, NotOfTenant,
         Missed, MasterKeyError; then nothing is stored.
@@ -137,6 +138,7 @@ class Importer:
             upload.kind,
             read.names,
             wanted=upload.tenant,
+            scope=scope,
             called=assembled.certificate.subject,
         )
         before = self._former(change, read, tenant=tenant, scope=scope)

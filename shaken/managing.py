@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from shaken.assignment import assigned_tenant
+from shaken.assignment import assigned_tenant, owner_within
 from shaken.audit import Action, AuditedChange
 from shaken.config import Config
-from shaken.store.tenants import owner_of
 from shaken.tenants import Tenant
 from trust.acme.challenges import ChallengeType
 from trust.acme.order import Order, new_order
@@ -52,9 +51,16 @@ class OrderWish:
 
 
 def place(
-    change: AuditedChange, wish: OrderWish, *, settings: AcmeSettings | None, config: Config
+    change: AuditedChange,
+    wish: OrderWish,
+    *,
+    scope: str | None,
+    settings: AcmeSettings | None,
+    config: Config,
 ) -> Order:
     """Place an order, or take up again one that stands.
+
+    `scope` is the one tenant that who orders may know of, None: all.
 
     Raises OrderRefused, UnknownTenant, CertificateRefused.
     """
@@ -68,9 +74,9 @@ def place(
                 " are published (dns)",
                 "names",
             )
-    tenant = assigned_tenant(change.connection, wish.kind, names, wanted=wish.tenant)
+    tenant = assigned_tenant(change.connection, wish.kind, names, wanted=wish.tenant, scope=scope)
     if not wish.forced:
-        _hold_to_ours(change, names, tenant, config)
+        _hold_to_ours(change, names, tenant, scope=scope, config=config)
     order = new_order(wish.kind, names, tenant=tenant, now=change.at)
     return _add(change, order)
 
@@ -206,13 +212,18 @@ def _spelled(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _hold_to_ours(
-    change: AuditedChange, names: Sequence[str], tenant: str | None, config: Config
+    change: AuditedChange,
+    names: Sequence[str],
+    tenant: str | None,
+    *,
+    scope: str | None,
+    config: Config,
 ) -> None:
     """Refuse names that are no tenant's address and not that of this service."""
     management = _management_name(config)
     for name in names:
         address = name.removeprefix("*.")
-        owner = owner_of(change.connection, address)
+        owner = owner_within(change.connection, address, scope)
         if owner is None and address != management:
             raise OrderRefused(
                 "not-ours",

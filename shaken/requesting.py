@@ -109,14 +109,20 @@ def draft(wish: Wish) -> Drafted:
         raise RequestRefused(error.part, str(error)) from error
 
 
-def keep(change: AuditedChange, master: MasterKeys, drafted: Drafted) -> StoredRequest:
+def keep(
+    change: AuditedChange, master: MasterKeys, drafted: Drafted, *, scope: str | None
+) -> StoredRequest:
     """Store a request and its key, sealed, with its audit.
+
+    `scope` is the one tenant that who asks may know of, None: all.
 
     Raises RequestRefused, UnknownTenant, TooManyPending, MasterKeyError; then nothing is stored.
     """
     wish, request = drafted.wish, drafted.request
     try:
-        tenant = assigned_tenant(change.connection, wish.kind, drafted.names, wanted=wish.tenant)
+        tenant = assigned_tenant(
+            change.connection, wish.kind, drafted.names, wanted=wish.tenant, scope=scope
+        )
     except CertificateRefused as error:
         field_name = "names" if error.field == "certificate" else error.field
         raise RequestRefused(field_name, error.detail, slug=error.slug) from error

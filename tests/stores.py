@@ -87,7 +87,7 @@ def add_request(store: Store) -> CertificateRequest:
         closing(home.open_database()) as database,
         changing(database, SYSTEM, now=int(time.time())) as change,
     ):
-        keep(change, home.keys(), drafted)
+        keep(change, home.keys(), drafted, scope=None)
     return drafted.request
 
 

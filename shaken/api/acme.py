@@ -83,7 +83,13 @@ def create(call: ApiCall) -> Reply:
     settings = settings_of(call)
     try:
         with call.changing() as change:
-            order = place(change, wish, settings=settings, config=call.resources.config)
+            order = place(
+                change,
+                wish,
+                scope=call.scope,
+                settings=settings,
+                config=call.resources.config,
+            )
     except OrderRefused as error:
         status = 409 if error.slug == "acme-not-set-up" else 400
         raise Problem(status, error.slug, error.detail, error.field) from error

@@ -82,7 +82,7 @@ def create(call: ApiCall) -> Reply:
     try:
         drafted = draft(_wish(call))
         with call.changing() as change:
-            row = keep(change, call.resources.master, drafted)
+            row = keep(change, call.resources.master, drafted, scope=call.scope)
     except RequestRefused as error:
         raise Problem(400, error.slug, error.detail, error.field) from error
     except UnknownTenant as error:

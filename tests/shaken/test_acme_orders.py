@@ -89,6 +89,17 @@ async def test_an_order_that_cannot_be_meant_is_refused(
     assert await listed(world) == before
 
 
+@pytest.mark.parametrize("more", [[], [OWN], ["y.test"]])
+async def test_an_administrator_of_a_tenant_cannot_tell_others_addresses_from_free_names(
+    world: World, more: list[str]
+) -> None:
+    taken = await order_as_tenant(world, OTHER, *more)
+    free = await order_as_tenant(world, "other.test", *more)
+
+    assert refusal(taken) == (400, "not-ours" if OWN in more else "no-tenant", ["names"])
+    assert taken.body.replace(OTHER.encode(), b"other.test") == free.body
+
+
 async def test_other_names_are_ordered_when_it_is_forced(world: World) -> None:
     answer = await order(world, "x.test", kind="system", force=True)
 
@@ -294,7 +305,7 @@ def test_the_services_own_name_is_ordered_whatever_its_port(world: World) -> Non
     wish = OrderWish(CertificateKind.SYSTEM, ["sti.example.com"], None, forced=False)
 
     with changing(world.database, SYSTEM, now=0) as change:
-        placed = place(change, wish, settings=AGREED, config=config)
+        placed = place(change, wish, scope=None, settings=AGREED, config=config)
 
     assert (placed.names, placed.tenant) == (("sti.example.com",), None)
 
@@ -307,6 +318,6 @@ def test_the_services_own_name_is_not_put_into_a_tenants_certificate(world: Worl
         pytest.raises(OrderRefused) as raised,
         changing(world.database, SYSTEM, now=0) as change,
     ):
-        place(change, wish, settings=AGREED, config=config)
+        place(change, wish, scope=None, settings=AGREED, config=config)
 
     assert raised.value.slug == "other-tenant"

@@ -184,7 +184,7 @@ def _add_estate(database: Database, master: MasterKey, issued: Issued, word: str
     now = int(time.time())
     import_certificate(database, master, upload, actor=SYSTEM, now=now, lab=False)
     with changing(database, SYSTEM, now=now) as audited:
-        keep(audited, master, drafted)
+        keep(audited, master, drafted, scope=None)
     parties = ("12155550100", "12155550199", "A", origid)
     used = (estate.certificate, f"call of {word}")
     add_calls(database, [CallRecord(now, word, estate.address, estate.trunk, *parties, *used)])

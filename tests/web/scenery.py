@@ -166,7 +166,7 @@ def make_scenery(folder: Path) -> Scenery:
             _import(change, prepared, CertificateKind.STI, issued, tenant)
         acme_orders.add(change.connection, RENEWED)
         requests = {
-            name: requesting.keep(change, prepared.master, requesting.draft(wish)).id
+            name: requesting.keep(change, prepared.master, requesting.draft(wish), scope=None).id
             for name, wish in WISHES.items()
         }
         for word, issued in servers.items():

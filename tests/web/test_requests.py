@@ -198,7 +198,7 @@ async def test_no_more_are_made_than_there_is_room_for(service: Service) -> None
     def fill(change: AuditedChange) -> None:
         wish = Wish(CertificateKind.STI, spc="1", tenant=ACME)
         for _ in range(MAX_PENDING_OF_TENANT - 1):
-            requesting.keep(change, service.prepared.master, requesting.draft(wish))
+            requesting.keep(change, service.prepared.master, requesting.draft(wish), scope=None)
 
     await service.change(fill)
     visitor = await signed_in(service, BOUND)
@@ -292,7 +292,7 @@ async def test_the_request_of_a_renewal_says_so(service: Service) -> None:
     def attempt(change: AuditedChange) -> None:
         wish = Wish(CertificateKind.DOMAIN, names=(GLOBEX,), tenant=GLOBEX)
         drafted = requesting.draft(wish)
-        made.append(requesting.keep(change, service.prepared.master, drafted).id)
+        made.append(requesting.keep(change, service.prepared.master, drafted, scope=None).id)
         under_way = Attempt("directory", "account", made[0], started_at=0)
         acme_orders.save(
             change.connection, replace(RENEWED, state=State.PREPARED, attempt=under_way)

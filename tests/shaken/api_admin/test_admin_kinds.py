@@ -425,7 +425,7 @@ def test_an_administrator_of_a_tenant_imports_domain_certificates_of_that_tenant
     foreign = sti_ca.issue_server([theirs], now=moment)
     own = sti_ca.issue_server([mine], now=moment)
 
-    problem(bound.post(BASE, upload(foreign, kind="domain")), 400, "other-tenant", "tenant")
+    problem(bound.post(BASE, upload(foreign, kind="domain")), 400, "no-tenant", "certificate")
     named = bound.post(BASE, upload(foreign, kind="domain", tenant=theirs))
     system = bound.post(BASE, upload(foreign, kind="system"))
 
@@ -434,6 +434,39 @@ def test_an_administrator_of_a_tenant_imports_domain_certificates_of_that_tenant
     assert "choose kind domain, or use a credential that is for all tenants" in told
     assert not is_stored(admin, foreign)
     assert new_certificate(bound, own, kind="domain")["tenant"] == mine
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_administrator_of_a_tenant_cannot_tell_others_addresses_from_free_names(
+    admin: Caller, sti_ca: Authority, moment: datetime, count: int
+) -> None:
+    _, bound = new_credential(admin, "admin", tenant=new_tenant(admin))
+    theirs = [new_tenant(admin) for _ in range(count)]
+    free = [f"{unused('nobody')}.example.net" for _ in theirs]
+
+    told = []
+    for names in (theirs, free):
+        issued = sti_ca.issue_server(names, now=moment)
+        detail = problem(
+            bound.post(BASE, upload(issued, kind="domain")), 400, "no-tenant", "certificate"
+        )
+        told.append(detail.replace(", ".join(names), "NAMES"))
+        assert not is_stored(admin, issued)
+
+    assert told[0] == told[1]
+
+
+def test_anothers_address_beside_its_own_is_to_an_administrator_of_a_tenant_a_free_name(
+    admin: Caller, sti_ca: Authority, moment: datetime
+) -> None:
+    mine, theirs = new_tenant(admin), new_tenant(admin)
+    _, bound = new_credential(admin, "admin", tenant=mine)
+
+    record = new_certificate(bound, sti_ca.issue_server([mine, theirs], now=moment), kind="domain")
+
+    assert (record["tenant"], slugs(record)) == (mine, ["name-of-no-tenant"])
+    detail = record["warnings"][0]["detail"]
+    assert detail == f"{theirs}: no address of {mine}; for it this is never presented"
 
 
 @pytest.mark.parametrize("whose", ["another tenant's", "nobody's"])

@@ -290,6 +290,22 @@ def test_the_rules_of_each_kind_hold_for_requests_as_for_certificates(
     assert state(service.data) == before
 
 
+def test_an_administrator_of_a_tenant_asks_for_others_addresses_as_for_free_names(
+    admin: Caller,
+) -> None:
+    _, bound = new_credential(admin, "admin", tenant=new_tenant(admin))
+    theirs = [new_tenant(admin), new_tenant(admin)]
+    free = [f"{unused('nobody')}.example" for _ in theirs]
+
+    told = []
+    for names in (theirs[:1], theirs, free[:1], free):
+        answer = bound.post(REQUESTS, {"kind": "domain", "names": names})
+        detail = problem(answer, 400, "no-tenant", "names")
+        told.append(detail.replace(", ".join(names), "NAMES"))
+
+    assert len(set(told)) == 1
+
+
 def test_a_tenant_has_room_for_so_many_requests(service: Service, admin: Caller) -> None:
     tenant = new_tenant(admin)
     made = [new_request(admin, tenant=tenant)["id"] for _ in range(MAX_PENDING_OF_TENANT)]
