@@ -90,12 +90,14 @@ class DatagramListener:
     def _read(self) -> None:
         """Take what has come, answer it, and send the answers."""
         came = self._take()
-        receive, path_to = self._reception.receive, self._path_to
+        reception, works = self._reception, []
+        for data, address in came:
+            path = self._path_to(address)
+            if reception.admits(path.source) and (work := reception.receive(data, path)):
+                works.append(work)
         self._is_answering = True
         try:
-            side_by_side(
-                [work for data, address in came if (work := receive(data, path_to(address)))]
-            )
+            side_by_side(works)
         finally:
             self._is_answering = False
             answers, self._answers = self._answers, []

@@ -17,7 +17,8 @@ class Limits:
     closing_seconds: float = 5.0
     """How long answers may take that are under way when the server closes; the others are 503."""
     strangers_per_second: float = 200.0
-    """Messages from unknown sources that are looked at; what exceeds it is dropped unread."""
+    """Messages and keep-alives from unknown sources that are looked at; what exceeds it is dropped
+    unread."""
     connections: int = 1000
     """Connections open at once, of TCP and TLS together."""
     connections_per_address: int = 100

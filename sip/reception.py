@@ -123,16 +123,22 @@ class Reception:
         self._waiting: dict[asyncio.Task[None], Transaction[Path]] = {}
         self._is_over = False
 
+    def admits(self, source: Source) -> bool:
+        """Say whether one more message or keep-alive of a source is looked at.
+
+        A transport asks before anything of it is read, once for each.
+        """
+        return self._is_known(source) or self._strangers.take(self._loop.time())
+
     def receive(self, data: bytes, path: Path) -> Stages[None] | None:
-        """Take the bytes of one message; what there is to be done about it, None: nothing more."""
-        source = path.source
-        if self._is_known(source):
-            via = via_of_ack(data)
-            if via is not None and self._transactions.acknowledge(
-                via, peer=source.address, now=self._loop.time()
-            ):
-                return None
-        elif not self._strangers.take(self._loop.time()):  # before anything of it is read
+        """Take the bytes of one message that is admitted.
+
+        Returns what there is to be done about it, None: nothing more.
+        """
+        via = via_of_ack(data)
+        if via is not None and self._transactions.acknowledge(
+            via, peer=path.source.address, now=self._loop.time()
+        ):
             return None
         return self._take(data, path)
 

@@ -2,18 +2,18 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from sip.datagrams import plain_address
-from sip.framing import PONG, Framer, FramingError, KeepAlive
+from sip.framing import PONG, Framer, FramingError, KeepAlive, Message
 from sip.limits import Limits
 from sip.rate import Rate
 from sip.reception import Reception, Source
-from sip.stages import Stages, side_by_side
+from sip.stages import TOGETHER, Stages, side_by_side
 from sip.via import Via
 
 _PAUSE_SECONDS = 0.05
-"""How long a connection that sends too fast is not read."""
+"""How long a connection that sends too fast is not read, a stranger's when strangers do."""
 
 
 class StreamConnection(asyncio.Protocol):
@@ -33,7 +33,7 @@ class StreamConnection(asyncio.Protocol):
         self._rate = Rate(limits.messages_per_second)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._resume: asyncio.TimerHandle | None = None
+        self._resume: asyncio.Handle | None = None
         # When the last message ended, or the one that is on its way began.
         self._since = self._loop.time()
         self._begun = self._since
@@ -81,12 +81,12 @@ class StreamConnection(asyncio.Protocol):
     def close_if_idle(self, now: float, *, is_known: bool) -> None:
         """Close the connection when its peer has been silent for too long."""
         limits = self._limits
-        since, allowed = self._since, limits.idle_seconds
-        if self._framer.is_waiting:
-            allowed = limits.partial_seconds
+        allowed = limits.partial_seconds if self._framer.is_waiting else limits.idle_seconds
         if not (is_known or self._has_spoken):  # a keep-alive says nothing of who it is
-            since, allowed = self._begun, limits.partial_seconds
-        if self._resume is None and now - since > allowed:
+            is_over = now - self._begun > limits.partial_seconds
+        else:
+            is_over = self._resume is None and now - self._since > allowed
+        if is_over:
             self.close()
 
     def close(self) -> None:
@@ -95,43 +95,64 @@ class StreamConnection(asyncio.Protocol):
             self._transport.close()
 
     def _read(self) -> None:
-        """Take what is whole, as fast as it may come."""
+        """Take what is whole, as fast as it may come, and a part of it in one turn of the loop."""
         self._resume = None
+        if self._transport is None or self._transport.is_closing():
+            return
         came: list[Stages[None]] = []
+        pings = 0
         wrong: FramingError | None = None
         try:
-            while self._transport is not None and not self._transport.is_closing():
-                event = self._framer.next_event()
-                if event is None:
-                    break
-                self._since = self._loop.time()
+            for event in self._admitted():
                 if isinstance(event, KeepAlive):
-                    side_by_side(came)
-                    came.clear()
-                    self.send(PONG)
-                else:
-                    self._has_spoken = True
-                    work = self._reception.receive(event.data, self)
-                    if work is not None:
-                        came.append(work)
-                if not self._rate.take(self._since):
-                    self._pause()
-                    break
+                    pings += 1
+                    continue
+                self._has_spoken = True
+                work = self._reception.receive(event.data, self)
+                if work is not None:
+                    came.append(work)
         except FramingError as error:
             wrong = error
         side_by_side(came)
+        if pings:
+            self.send(PONG * pings)
         if wrong is not None:
             self._reception.refuse_head(
                 wrong.head, status=wrong.status, sentence=str(wrong), path=self
             )
             self.close()
 
-    def _pause(self) -> None:
-        if self._transport is not None:
-            self._transport.pause_reading()
-            self._resume = self._loop.call_later(_PAUSE_SECONDS, self._go_on)
+    def _admitted(self) -> Iterator[Message | KeepAlive]:
+        """Yield what is whole and may be looked at now; pause when there may be more of it.
+
+        Raises FramingError.
+        """
+        for _ in range(TOGETHER):
+            event = self._framer.next_event()
+            if event is None:
+                return
+            self._since = self._loop.time()
+            if not self._reception.admits(self.source):
+                self._pause(_PAUSE_SECONDS)
+                return
+            yield event
+            if not self._rate.take(self._since):
+                self._pause(_PAUSE_SECONDS)
+                return
+        self._pause(0)
+
+    def _pause(self, seconds: float) -> None:
+        """Read on later; 0: when others had their turn."""
+        if self._transport is None:
+            return
+        self._transport.pause_reading()
+        if seconds:
+            self._resume = self._loop.call_later(seconds, self._go_on)
+        else:
+            self._resume = self._loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
         self._read()
-        if self._resume is None and self._transport is not None:
-            self._transport.resume_reading()
+        transport = self._transport
+        if self._resume is None and transport is not None and not transport.is_closing():
+            transport.resume_reading()

@@ -1,6 +1,7 @@
 import asyncio
 import socket
 import ssl
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,11 @@ import pytest
 from sip.limits import place_of_stranger
 from sip.message import Request, Response
 from sip.parsing import parse
+from sip.reception import Reception
 from sip.response import respond
-from sip.server import Answer, Limits, SipServer, Source, Stateless
+from sip.server import Answer, Limits, SipServer, Source, Stateless, Timers
+from sip.stages import TOGETHER
+from sip.streams import StreamConnection
 from tests.clients import client_id, tls_client
 from tests.sip.listening import Redirect, bound, serving_tcp
 from tests.sip.messages import request
@@ -42,6 +46,23 @@ async def _is_served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
             return await reader.read(2) == b"\r\n"
         except ConnectionError:
             return False
+
+
+class Written(asyncio.Transport):
+    """A transport that writes into a list."""
+
+    def __init__(self, writes: list[bytes]) -> None:
+        super().__init__()
+        self._writes = writes
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._writes.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
 
 async def _send_for_ever(sock: socket.socket, data: bytes) -> None:
@@ -169,6 +190,77 @@ async def test_a_stranger_has_little_time_to_say_something() -> None:
         assert await _is_served(*speaking)
         for _, writer in (speaking, silent, pinging):
             writer.close()
+
+
+async def test_pings_of_strangers_count_as_their_messages_do() -> None:
+    limits = Limits(strangers_per_second=3, partial_seconds=0.01)
+    async with serving_tcp(Redirect(), limits=limits, is_known=lambda _source: False) as endpoint:
+        reader, writer = await asyncio.open_connection(*endpoint)
+        writer.write(PING * 10_000)
+        async with asyncio.timeout(10):
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await reader.readexactly(2 * 100)  # it never says who it is, and is closed
+        writer.close()
+
+
+async def test_a_stranger_that_sends_too_fast_is_heard_again_once_it_is_known() -> None:
+    known = set[str]()
+    limits = Limits(strangers_per_second=1)
+    async with serving_tcp(
+        Redirect(), limits=limits, is_known=lambda source: source.address in known
+    ) as endpoint:
+        reader, writer = await asyncio.open_connection(*endpoint)
+        writer.write(PING * 3)
+        async with asyncio.timeout(5):
+            assert await reader.readexactly(2) == b"\r\n"
+            known.add("127.0.0.1")
+            writer.write(PING * 50)
+            assert await reader.readexactly(2 * 50) == b"\r\n" * 50
+        writer.close()
+
+
+async def test_who_sends_much_at_once_keeps_nobody_else_waiting() -> None:
+    turns = 0
+
+    def count() -> None:
+        nonlocal turns
+        turns += 1
+        loop.call_soon(count)
+
+    loop = asyncio.get_running_loop()
+    seen: list[int] = []
+
+    def handler(message: Request, _source: Source) -> Answer:
+        seen.append(turns)
+        return Stateless(respond(message, 486, to_tag="x"))
+
+    async with serving_tcp(handler) as endpoint:
+        reader, writer = await asyncio.open_connection(*endpoint)
+        loop.call_soon(count)
+        writer.write(request(transport="TCP").serialise() * 200)
+        for _ in range(200):
+            await _read_message(reader)
+        writer.close()
+
+    assert max(Counter(seen).values()) <= TOGETHER
+
+
+async def test_pings_that_came_together_are_answered_together() -> None:
+    writes: list[bytes] = []
+    reception = Reception(
+        Redirect(),
+        limits=Limits(),
+        timers=Timers(),
+        secret=b"",
+        is_known=lambda _source: True,
+        is_sure=lambda _source: True,
+    )
+    connection = StreamConnection(reception, limits=Limits(), on_close=lambda _: None)
+    connection.connection_made(Written(writes))
+
+    connection.data_received(PING * 50)
+
+    assert writes == [b"\r\n" * 50]
 
 
 @pytest.mark.parametrize(
