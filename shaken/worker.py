@@ -24,6 +24,7 @@ from aiohttp import web
 from shaken import open_files
 from shaken.api.authenticator import Authenticator
 from shaken.api.bodies import ARRIVALS
+from shaken.api.challenge_listener import ChallengeListener
 from shaken.api.http import GarbageFilter, HttpApi
 from shaken.api.openapi import openapi_document
 from shaken.api.routes import Resources
@@ -279,9 +280,8 @@ async def _listening(
     await runner.setup()
     challenges = None
     if sockets.challenges is not None:
-        challenges = web.AppRunner(api.challenges(), access_log=None, auto_decompress=False)
-        await challenges.setup()
-        await web.SockSite(challenges, sockets.challenges, backlog=BACKLOG).start()
+        challenges = ChallengeListener(api.challenges(), sockets.challenges, backlog=BACKLOG)
+        await challenges.start()
     loop = asyncio.get_running_loop()
     wires = StirWires(door, _library(runner), loop=loop, keep_alive_seconds=KEEP_ALIVE_SECONDS)
     server = await loop.create_server(wires, sock=sockets.http, backlog=BACKLOG)
@@ -300,7 +300,7 @@ async def _listening(
     wires.close()
     await runner.cleanup()
     if challenges is not None:
-        await challenges.cleanup()
+        await challenges.close()
 
 
 def _library(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
