@@ -256,7 +256,7 @@ def is_anonymous(text: str) -> bool:
     """Say whether a URI, or the bare user part of one, stands for a caller who is not named.
 
     So does no text at all (RFC 3323 §4.1.1.3, RFC 3325), a SIP URI of a host alone, and one whose
-    host is below `.invalid`, where nobody can be (RFC 2606 §2).
+    host is below `.invalid`, where nobody can be (RFC 2606 §2), unless it has a telephone number.
     """
     if _ANONYMOUS.fullmatch(text) is not None:
         return True
@@ -266,9 +266,12 @@ def is_anonymous(text: str) -> bool:
         uri = parse_uri(text)
     except UriError:
         return False
-    return isinstance(uri, SipUri) and (
-        uri.user is None or _NOBODYS_HOST.fullmatch(uri.host) is not None
-    )
+    if not isinstance(uri, SipUri):
+        return False
+    if uri.user is None:
+        return True
+    number = uri.user.partition(";")[0]
+    return not _TELEPHONE_USER.fullmatch(number) and bool(_NOBODYS_HOST.fullmatch(uri.host))
 
 
 def canonical_uri(text: str) -> str:
