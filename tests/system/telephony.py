@@ -137,7 +137,7 @@ def kamailio(settings: Path, port: int) -> Iterator[Path]:
     program = shutil.which("kamailio", path="/usr/sbin:/usr/bin:/usr/local/sbin")
     assert program, "kamailio is missing: install the Debian package"
     folder, log = settings.parent, settings.parent / "kamailio.log"
-    words = (program, "-f", settings, "-DD", "-E", "-Y", folder, "-w", folder, "-m", "64")
+    words = (program, "-f", settings, "-DD", "-E", "-Y", folder, "-m", "64")
     with child(*words, log=log) as process:
         for _ in until("kamailio answers"):
             if _answers(port):

@@ -48,6 +48,7 @@ def asking(
         connection |= {"timeout = 2": "timeout = 30", "timeout = 4": "timeout = 30"}
     file = site.folder / "shaken-http.cfg"
     file.write_text(example("kamailio/shaken-http.cfg", places=connection))
+    places["/etc/kamailio/shaken-http.cfg"] = str(file)
     with kamailio(site.writes("kamailio.cfg", **places), site.port) as log:
         yield log
 
