@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import os
 import signal
 import socket
 import ssl
@@ -22,6 +23,9 @@ from trust.authority import Authority, Issued
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 NAME = "pbx.example.com"
+
+HAPROXY_ROOT = Path("/var/lib/haproxy")
+"""The root folder that Debian's package makes for HAProxy."""
 
 PIECES, PIECE = 40, b"x" * 4096
 """A long download: so many pieces, the last one when the test lets go."""
@@ -52,6 +56,24 @@ def example(path: str, *, places: Mapping[str, object]) -> str:
         assert theirs in text, theirs
         text = text.replace(theirs, str(ours))
     return text
+
+
+def haproxy_example(name: str, *, places: Mapping[str, object]) -> str:
+    """Read an example for HAProxy, which only root can have leave its user and its root folder."""
+    text = example(f"haproxy/{name}", places=places)
+    if os.geteuid() == 0 and HAPROXY_ROOT.is_dir():
+        return text
+    leaving = ("user ", "group ", "chroot ")
+    return "".join(
+        line for line in text.splitlines(keepends=True) if not line.strip().startswith(leaving)
+    )
+
+
+def owners_of_children(process: "subprocess.Popen[bytes]") -> set[int]:
+    """Return the users that a program's child processes run as, of which it must have some."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert children
+    return {Path(f"/proc/{child}").stat().st_uid for child in children}
 
 
 class Backend:

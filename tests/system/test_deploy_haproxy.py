@@ -22,8 +22,9 @@ from tests.system.listener import (
     agent,
     child,
     connected,
-    example,
     get,
+    haproxy_example,
+    owners_of_children,
     presented,
     repeating,
     two_certificates,
@@ -69,8 +70,8 @@ def backend() -> Iterator[Backend]:
 def haproxy(tmp_path: Path, backend: Backend) -> HaProxy:
     made = HaProxy(tmp_path, free_port())
     made.certificates.mkdir()
-    text = example(
-        "haproxy/haproxy.cfg",
+    text = haproxy_example(
+        "haproxy.cfg",
         places={
             "bind :443": f"bind 127.0.0.1:{made.port}",
             "/etc/haproxy/certs": made.certificates,
@@ -126,6 +127,17 @@ def test_a_newer_certificate_is_presented_and_no_connection_is_touched(
         with child("haproxy", "-W", "-f", settings, log=haproxy.folder / "output"):
             wait_until_up(haproxy.port)
             assert presented(haproxy.port) == second.certificate.fingerprint
+
+
+def test_none_who_reads_requests_is_root(haproxy: HaProxy, issued: tuple[Issued, Issued]) -> None:
+    first, _ = issued
+    (haproxy.certificates / f"{NAME}.pem").write_text(first.chain_pem + first.key_pem)
+    settings = haproxy.folder / "haproxy.cfg"
+
+    with child("haproxy", "-W", "-f", settings, log=haproxy.folder / "output") as process:
+        wait_until_up(haproxy.port)
+
+        assert 0 not in owners_of_children(process)
 
 
 def test_the_script_fails_when_haproxy_does_not_take_a_certificate(

@@ -2,6 +2,7 @@
 
 import http.client
 import ssl
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,14 @@ import pytest
 
 from tests.ports import free_port
 from tests.system.caller import TIMEOUT_SECONDS, Answer, Caller
-from tests.system.listener import NGINX_MAIN, child, example, wait_until_up
+from tests.system.listener import (
+    NGINX_MAIN,
+    child,
+    example,
+    haproxy_example,
+    owners_of_children,
+    wait_until_up,
+)
 from tests.system.process import Service, read_demo, running
 from trust.authority import Authority
 
@@ -53,6 +61,7 @@ class Front:
     service: Service
     https: int
     http: int
+    process: "subprocess.Popen[bytes]"
 
     def visitor(self, source: str, secret: str | None = None) -> Visitor:
         """Come over TLS; the certificate does not matter here."""
@@ -91,7 +100,7 @@ def haproxy(folder: Path, places: dict[str, object]) -> tuple[str, ...]:
     """Write the settings of HAProxy; tell how it is started."""
     binds = {"bind :443": "bind 127.0.0.1:{https}", "bind :80": "bind 127.0.0.1:{http}"}
     certificate = {f"/etc/haproxy/certs/{NAME}.pem": folder / "both.pem"}
-    text = example("haproxy/shaken.cfg", places=filled(binds, places) | certificate)
+    text = haproxy_example("shaken.cfg", places=filled(binds, places) | certificate)
     (folder / "haproxy.cfg").write_text(text)
     return "haproxy", "-W", "-f", f"{folder}/haproxy.cfg"
 
@@ -127,9 +136,9 @@ def in_front(start: Start, folder: Path) -> Iterator[Front]:
                 "198.51.100.7/32": f"{ADMINISTRATOR}/32",
             },
         )
-        with child(*command, log=own / "log"):
+        with child(*command, log=own / "log") as process:
             wait_until_up(https)
-            yield Front(service, https, http_)
+            yield Front(service, https, http_, process)
 
 
 @pytest.fixture(
@@ -140,6 +149,10 @@ def front(
 ) -> Iterator[Front]:
     with in_front(request.param, tmp_path_factory.mktemp("front")) as made:
         yield made
+
+
+def test_none_who_reads_requests_is_root(front: Front) -> None:
+    assert 0 not in owners_of_children(front.process)
 
 
 @pytest.mark.parametrize(
