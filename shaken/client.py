@@ -13,6 +13,14 @@ TIMEOUT_SECONDS = 30
 """How long one request may take."""
 
 
+_OF_COMMANDS = {
+    "?replace=true": "--replace",
+    "?force=true": "--force",
+    "PUT /api/v1/acme/settings": "`shaken acme settings set`",
+}
+"""What details say to programs, and what does the same on the command line."""
+
+
 class ClientError(Exception):
     """The service did not do what was asked; the message is for a person."""
 
@@ -33,7 +41,10 @@ class Response:
         """Return what a person should know about an answer that is none of those hoped for."""
         try:
             problem = self.json()
-            told = f"{problem['detail']} ({self.status} {problem['type']})"
+            detail = str(problem["detail"])
+            for programs, commands in _OF_COMMANDS.items():
+                detail = detail.replace(programs, commands)
+            told = f"{detail} ({self.status} {problem['type']})"
             fields = [error["field"] for error in problem.get("errors", ()) if error["field"]]
             return ": ".join([*fields[:1], told])
         except (ValueError, KeyError, TypeError):

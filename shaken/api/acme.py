@@ -45,7 +45,7 @@ def show_settings(call: ApiCall) -> Reply:
     call.require_everything()
     settings = settings_of(call)
     if settings is None:
-        raise not_found("setting yet: PUT some")
+        raise not_found("setting yet: PUT /api/v1/acme/settings makes the first")
     return Reply(settings_record(settings))
 
 

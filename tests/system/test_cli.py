@@ -284,9 +284,24 @@ def test_a_certificate_is_imported_listed_shown_and_deleted(
     assert "CN=SHAKEN 1234" in shown
     assert "spc=1234" in shown
     assert chain == (lab / "lab/sti.pem").read_text()
-    assert again.startswith(f"this certificate is stored as {identity}; with ?replace=true")
+    assert again.startswith(f"this certificate is stored as {identity}; with --replace")
     assert deleted == f"deleted {identity}\n"
     assert gone == "there is no such certificate (404 not-found)"
+
+
+def test_errors_name_what_is_typed_and_not_what_programs_send(administrator: Administrator) -> None:
+    (only,) = administrator.json("certificates", "list", "--kind", "sti")
+
+    deleting = administrator.complaint("certificates", "delete", str(only["id"]))
+    settings = administrator.complaint("acme", "settings", "show")
+    account = administrator.complaint("acme", "account", "show")
+
+    assert "delete it all the same with --force (409 in-use)" in deleting
+    for said in (settings, account):
+        assert "`shaken acme settings set`" in said
+    for said in (deleting, settings, account):
+        assert "?" not in said
+        assert "PUT" not in said
 
 
 def test_a_certificate_that_is_refused_is_explained(administrator: Administrator) -> None:
