@@ -20,7 +20,14 @@ from shaken.store import HISTORIES
 from shaken.whole_files import publish, sync_folder
 from trust.keys import MasterKeyError
 from trust.store import master_key
-from trust.store.database import Database, embedded_file, is_embedded, resting, take_place
+from trust.store.database import (
+    DamagedError,
+    Database,
+    embedded_file,
+    is_embedded,
+    resting,
+    take_place,
+)
 from trust.store.sealed import named_keys, not_at_hand
 from trust.store.tables import certificates
 
@@ -66,8 +73,9 @@ def back_up(home: Home, file: Path, *, overwrite: bool, tell: Callable[[int, int
     source = embedded_file(home.database_url)
     _refuse_target(file, source, overwrite=overwrite)
     partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+    leftovers = _with_journal(partial)
     try:
-        partial.unlink(missing_ok=True)
+        _remove(leftovers)
         with closing(home.open_database()) as database:
             database.copy_to(partial, tell=tell)
         contents = _examine(partial, name=file)
@@ -76,7 +84,7 @@ def back_up(home: Home, file: Path, *, overwrite: bool, tell: Callable[[int, int
     except FileExistsError as error:
         raise BackupError(f"{file} exists; --force overwrites it") from error
     finally:
-        partial.unlink(missing_ok=True)
+        _remove(leftovers)
     return Backup(contents, fit is _Fit.ALL)
 
 
@@ -91,15 +99,14 @@ def restore(
     """
     target = embedded_file(home.database_url)
     partial = target.with_name(f"{target.name}.restoring")
-    leftovers = (partial, partial.with_name(f"{partial.name}-journal"))
+    leftovers = _with_journal(partial)
     _refuse_source(file)
     home.make_folder()
     with home.alone():
         _refuse_used(home, target, force=force, ignored={path.name for path in leftovers})
         try:
-            for path in leftovers:
-                path.unlink(missing_ok=True)
-            with closing(Database(resting(file))) as source:
+            _remove(leftovers)
+            with closing(Database(resting(file), name=str(file))) as source:
                 source.copy_to(partial, tell=tell)
             contents = _examine(partial, name=file)
             fit = _fit(home, partial)
@@ -107,9 +114,23 @@ def restore(
                 raise BackupError(_needs(home, file, contents))
             _give_to_owner(partial, target.parent)
             return Restored(contents, _place(partial, target, now=now))
+        except DamagedError as error:
+            raise BackupError(
+                f"{error}; this backup is not whole: restore an older one, or take another where"
+                " the service still runs"
+            ) from error
         finally:
-            for path in leftovers:
-                path.unlink(missing_ok=True)
+            _remove(leftovers)
+
+
+def _with_journal(copy: Path) -> Sequence[Path]:
+    """Name a copy that is made, and what SQLite leaves beside it when the disk is full."""
+    return copy, copy.with_name(f"{copy.name}-journal")
+
+
+def _remove(files: Sequence[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
 
 
 def _examine(copy: Path, *, name: Path) -> Contents:

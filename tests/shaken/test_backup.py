@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import shutil
 import sqlite3
 import stat
@@ -180,6 +181,23 @@ def test_a_copy_that_turns_out_damaged_is_not_kept(
 
     with pytest.raises(StoreError, match="damaged"):
         backed_up(store, file)
+
+    assert {path.name for path in file.parent.iterdir()} == {"data"}
+
+
+def test_a_backup_that_does_not_fit_on_the_disk_leaves_nothing(store: Store, file: Path) -> None:
+    # So much that SQLite begins to write the file, and its journal, before it has all.
+    with closing(sqlite3.connect(store.data / "shaken.sqlite")) as connection:
+        connection.execute("CREATE TABLE much (content BLOB)")
+        connection.execute("INSERT INTO much VALUES (zeroblob(20000000))")
+        connection.commit()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8_000_000, limit[1]))
+    try:
+        with pytest.raises(StoreError, match="cannot copy"):
+            backed_up(store, file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
 
     assert {path.name for path in file.parent.iterdir()} == {"data"}
 
@@ -517,9 +535,11 @@ def with_a_log(file: Path) -> None:
     file.with_name(f"{file.name}-wal").write_text("the latest changes")
 
 
+MALFORMED = "^the database [^ :]*backup.sqlite failed: .* malformed|^[^ ]*backup.sqlite is damaged"
+
 DAMAGES: dict[Callable[[Path], None], str] = {
-    cut_off: "is damaged|failed: database disk image is malformed",
-    damaged: "is damaged|failed: database disk image is malformed",
+    cut_off: f"({MALFORMED}).*; this backup is not whole: restore an older one, or take another",
+    damaged: f"({MALFORMED}).*; this backup is not whole: restore an older one, or take another",
     of_a_newer_version: "not known to this version of the program",
     of_something_else: "holds no tables of this service",
     no_database: "is no backup: it does not begin as an SQLite file does",

@@ -11,7 +11,7 @@ import errno
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,10 @@ _OTHER_TOOLS = {"postgresql": "pg_dump", "mysql": "mysqldump", "mariadb": "maria
 
 class StoreError(Exception):
     """The database cannot be opened, read or written; the message names the database and why."""
+
+
+class DamagedError(StoreError):
+    """An embedded database is not whole."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,7 @@ class Database:
             with self.reading() as connection:
                 found = connection.exec_driver_sql(f"PRAGMA {question}").all()
             if found not in ([], [("ok",)]):
-                raise StoreError(f"{self.name} is damaged: {question} says {found[0]}")
+                raise DamagedError(f"{self.name} is damaged: {question} says {found[0]}")
 
     def copy_to(self, file: Path, *, tell: Callable[[int, int], None]) -> None:
         """Write one state of an embedded database to a new file, while others change it.
@@ -188,7 +192,7 @@ class Database:
                 )
                 copy.execute("PRAGMA journal_mode=DELETE")
             except sqlite3.Error as error:
-                raise StoreError(f"cannot copy {self.name} to {file}: {error}") from error
+                raise _kind(error)(f"cannot copy {self.name} to {file}: {error}") from error
 
     def settle(self) -> None:
         """Empty the log beside an embedded database: nothing overwritten is left in it."""
@@ -208,9 +212,21 @@ class Database:
             yield
         except (DBAPIError, sqlite3.Error) as error:
             reason = error.orig if isinstance(error, DBAPIError) else error
-            raise StoreError(f"the database {self.name} failed: {reason}") from error
+            raise _kind(reason)(f"the database {self.name} failed: {reason}") from error
         except PoolTimeout as error:
             raise StoreError(f"the database {self.name} has no connection free") from error
+
+
+_KINDS: Mapping[int, type[StoreError]] = {
+    sqlite3.SQLITE_CORRUPT: DamagedError,
+    sqlite3.SQLITE_NOTADB: DamagedError,
+}
+"""What SQLite's codes are that call for something else than to try again."""
+
+
+def _kind(reason: BaseException | None) -> type[StoreError]:
+    code: int = getattr(reason, "sqlite_errorcode", 0)
+    return _KINDS.get(code & 0xFF, StoreError)  # whatever it extends
 
 
 def embedded_url(file: Path) -> str:
