@@ -12,6 +12,7 @@ import click
 from shaken.cli.connection import connection_options
 from shaken.cli.lazy import LazyGroup
 from shaken.cli.offline import READABLE, read_file
+from shaken.cli.telling import telling
 from shaken.client import Client, segment
 from shaken.whole_files import write_over
 
@@ -332,7 +333,12 @@ def create_credential(
     """Make a credential. Its secret is printed, once: keep it."""
     certificate = None if certificate_file is None else read_file(certificate_file)
     body = given_settings(name=name, client_certificate=certificate, **settings)
-    printer.record(client.call("POST", "/api/v1/credentials", body))
+    made = client.call("POST", "/api/v1/credentials", body)
+    with telling(
+        f"credential {name} was made, its secret is lost: `shaken credentials revoke {name}` and"
+        " make another"
+    ):
+        printer.record(made)
 
 
 @credentials.command("list")

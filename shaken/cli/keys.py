@@ -7,6 +7,7 @@ import click
 
 from shaken import rotation
 from shaken.cli.options import config_option, data_dir_option, explained, progress, read_config
+from shaken.cli.telling import telling
 from shaken.home import Home
 from trust.keys import MasterKey
 
@@ -69,6 +70,15 @@ def rotate(
     with explained():
         home = Home(read_config(config_file), data_dir)
         done = rotation.rotate(home, keep_old=keep_old, tell=progress("sealed anew"))
+    if done.ended_earlier:
+        otherwise = "an earlier rotation is complete now, and no other was made"
+    else:
+        otherwise = "the rotation is complete; do not repeat it"
+    with telling(otherwise):
+        _tell_rotation(home, done)
+
+
+def _tell_rotation(home: Home, done: rotation.Rotated) -> None:
     if done.ended_earlier:
         click.echo(
             f"an earlier rotation to {done.current.id} was complete but for its last step, which"

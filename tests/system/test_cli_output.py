@@ -103,6 +103,40 @@ def test_a_reader_that_has_left_ends_a_command_quietly(
     assert (run.stdout, run.stderr) == ("1\n", "")
 
 
+def test_a_credential_whose_secret_cannot_be_printed_is_told(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    for name, where, words in (
+        ("lost", "> /dev/full", "Error: cannot write the output: No space left on device\n"),
+        ("unread", "| true", ""),
+    ):
+        script = f"shaken credentials create {name} --role viewer {where}"
+
+        run = in_shell(script, tmp_path, **settings)
+
+        assert run.returncode == 1
+        assert run.stderr == (
+            f"credential {name} was made, its secret is lost:"
+            f" `shaken credentials revoke {name}` and make another\n{words}"
+        )
+        revoked = run_shaken("credentials", "revoke", name, folder=tmp_path, **settings)
+        assert revoked.returncode == 0
+
+
+def test_a_rotation_that_cannot_be_told_is_said_to_be_complete(tmp_path: Path) -> None:
+    with running(tmp_path, "--demo") as service:
+        before = (service.data / "master.key").read_text()
+
+        run = in_shell(f"shaken keys rotate --data-dir {service.data} > /dev/full", tmp_path)
+
+        assert run.returncode == 1
+        assert run.stderr == (
+            "the rotation is complete; do not repeat it\n"
+            "Error: cannot write the output: No space left on device\n"
+        )
+        assert (service.data / "master.key").read_text() != before
+
+
 def test_an_error_that_cannot_be_told_still_ends_with_its_code(tmp_path: Path) -> None:
     for script in (
         "shaken inspect nonsense 2> /dev/full",
