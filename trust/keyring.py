@@ -6,6 +6,7 @@ content, also after a kill. What is sealed under which key is the store's to kno
 (`trust.store.rotation`).
 """
 
+import errno
 import fcntl
 import os
 import stat
@@ -14,6 +15,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trust.keys import MasterKey, MasterKeyError, SealError, key_id_of
+
+_OF_ANOTHER = (
+    "; run this as the user that the file belongs to, or write the file yourself (see Rotation in"
+    " the administration guide)"
+)
+_NO_SPACE = "; free space on its disk, then run this again"
+
+_ADVICE = {
+    errno.EACCES: _OF_ANOTHER,
+    errno.EPERM: _OF_ANOTHER,
+    errno.EROFS: "; write the file yourself (see Rotation in the administration guide)",
+    errno.ENOSPC: _NO_SPACE,
+    errno.EDQUOT: _NO_SPACE,
+}
+"""What to do about a file that cannot be replaced."""
 
 
 class KeyRing:
@@ -161,10 +177,10 @@ def _replace(path: Path, keys: Sequence[MasterKey]) -> None:
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+        advice = _ADVICE.get(error.errno or 0, "")
         raise MasterKeyError(
-            f"cannot replace the master key file {path}: {error.strerror}; run this as the user"
-            " that the file belongs to, or write the file yourself (see Rotation in the"
-            " administration guide)"
+            f"cannot replace the master key file {path}, which is as it was: {error.strerror}"
+            f"{advice}"
         ) from error
 
 

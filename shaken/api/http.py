@@ -23,7 +23,7 @@ from shaken.api.bodies import ARRIVALS, MAX_API_BODY, Arrivals, body_of, small_b
 from shaken.api.dialplan import SIGN_PATH, VERIFY_PATH
 from shaken.api.dialplan_route import DialplanRoute
 from shaken.api.peer import Peer, Tls, peer_of
-from shaken.api.problems import CONTENT_TYPE, Problem, unauthorized
+from shaken.api.problems import CONTENT_TYPE, Problem, store_unavailable, unauthorized
 from shaken.api.routes import ApiCall, Reply, Resources, Route, refuse_nul
 from shaken.api.stir import (
     MAX_BODY,
@@ -166,9 +166,7 @@ class HttpApi:
                 return _problem(problem)
             except StoreError as error:
                 _log.error("%s %s: %s", request.method, request.path, error)
-                return _problem(
-                    Problem(503, "store-unavailable", "the database does not answer; try again")
-                )
+                return _problem(store_unavailable(error))
             except Exception:
                 _log.exception("%s %s failed", request.method, request.path)
                 return _problem(

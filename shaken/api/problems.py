@@ -7,6 +7,7 @@ from http import HTTPStatus
 import msgspec
 
 from trust.keys import MasterKeyError
+from trust.store.database import DiskFullError, StoreError
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -72,6 +73,14 @@ def invalid(field: str, detail: str) -> Problem:
 def not_found(what: str) -> Problem:
     """Make the problem of a thing that is not there, or not for this credential to see."""
     return Problem(404, "not-found", f"there is no such {what}")
+
+
+def store_unavailable(error: StoreError) -> Problem:
+    """Make the problem of a database that does not do its work, where trying again helps or not."""
+    detail = "the database does not answer; try again"
+    if isinstance(error, DiskFullError):
+        detail = "the database's disk is full, and nothing was changed: free space on it"
+    return Problem(503, "store-unavailable", detail)
 
 
 def master_key_missing(error: MasterKeyError) -> Problem:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, delete, insert, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
 from trust.store import tables
-from trust.store.database import HISTORY, Change, Database, History, StoreError
+from trust.store.database import HISTORY, Change, Database, DiskFullError, History, StoreError
 
 
 @pytest.fixture
@@ -244,6 +244,19 @@ def test_a_writer_that_waits_too_long_is_told_that_the_database_is_locked(
         pass
 
     impatient.close()
+
+
+def test_a_disk_that_is_full_is_told_apart_from_a_database_that_is_busy(
+    database: Database,
+) -> None:
+    def write_much() -> None:
+        with database.changing() as change:
+            change.connection.exec_driver_sql("PRAGMA max_page_count = 1")  # as many as there are
+            change.connection.exec_driver_sql("CREATE TABLE much (content BLOB)")
+            change.connection.exec_driver_sql("INSERT INTO much VALUES (zeroblob(1000000))")
+
+    with pytest.raises(DiskFullError, match="full"):
+        write_much()
 
 
 # SQLite

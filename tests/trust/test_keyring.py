@@ -1,5 +1,6 @@
 """Several master keys at hand, what names them, and the file that holds them."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -331,18 +332,29 @@ def test_a_file_that_is_not_there_is_named(
         change(tmp_path / "master.key")
 
 
-def test_a_file_that_cannot_be_replaced_is_left_as_it_is(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("number", "advice", "other"),
+    [
+        (errno.EPERM, "run this as the user that the file belongs to", "free space"),
+        (errno.EACCES, "write the file yourself", "free space"),
+        (errno.EROFS, "write the file yourself", "as the user"),
+        (errno.ENOSPC, "No space left on device; free space on its disk", "as the user"),
+        (errno.EIO, "Input/output error", ";"),
+    ],
+)
+def test_a_file_that_cannot_be_replaced_is_left_as_it_is_and_told_what_helps(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int, advice: str, other: str
 ) -> None:
     before = path.read_bytes()
 
     def refuse(*_: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("trust.keyring.os.fsync", refuse)
-    with pytest.raises(MasterKeyError, match="write the file yourself"):
+    with pytest.raises(MasterKeyError, match=advice) as refused:
         add_master_key(path)
 
+    assert other not in str(refused.value)
     assert path.read_bytes() == before
     assert [*path.parent.iterdir()] == [path]
 

@@ -2,9 +2,12 @@
 
 import re
 
+import pytest
+
 from tests.clients import client_id
 from tests.web.scenery import ACME, ALICE, BOUND, GLOBEX, MACHINE, VICTOR, Service
 from tests.web.visitor import signed_in
+from trust.store.database import DiskFullError
 
 NEW = "/admin/new/credential"
 
@@ -87,3 +90,24 @@ async def test_a_private_key_does_not_come_back(service: Service) -> None:
     assert 'id="client_certificate-error"' in seen.text
     assert "BEGIN CERTIFICATE" in seen.text
     assert "PRIVATE KEY" not in seen.text
+
+
+async def test_a_full_disk_is_told_as_one_by_page_and_api(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise DiskFullError("database or disk is full")
+
+    visitor = await signed_in(service, ALICE)
+    made = await visitor.post(NEW, {"name": "desk", "role": "admin", "networks": "127.0.0.0/8"})
+    found = re.search(r'id="secret" value="(shk_[^"]+)"', made.text)
+    assert found, made.text
+    headers = {"Authorization": f"Bearer {found[1]}"}
+    monkeypatch.setattr("shaken.audit.add_entries", fail)
+
+    page = await visitor.post(NEW, {"name": "other", "role": "viewer"})
+    api = await visitor.ask("DELETE", f"/api/v1/credentials/{MACHINE}", headers=headers)
+
+    assert (page.status, api.status) == (503, 503)
+    assert "disk is full. Nothing was changed; free space on it." in page.text
+    assert "disk is full, and nothing was changed: free space on it" in api.text

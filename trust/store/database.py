@@ -56,6 +56,10 @@ class DamagedError(StoreError):
     """An embedded database is not whole."""
 
 
+class DiskFullError(StoreError):
+    """There is no space for what is written: to try again is of no use."""
+
+
 @dataclass(frozen=True)
 class Change:
     """A transaction that changes what workers hold; rows it writes carry its revision."""
@@ -220,6 +224,7 @@ class Database:
 _KINDS: Mapping[int, type[StoreError]] = {
     sqlite3.SQLITE_CORRUPT: DamagedError,
     sqlite3.SQLITE_NOTADB: DamagedError,
+    sqlite3.SQLITE_FULL: DiskFullError,
 }
 """What SQLite's codes are that call for something else than to try again."""
 
