@@ -67,11 +67,17 @@ def refusal(request: Request, status: int, words: str, *, to_tag: str) -> Respon
 
 
 def signed(
-    request: Request, identities: Iterable[str], settings: Redirection, *, to_tag: str
+    request: Request,
+    identities: Iterable[str],
+    settings: Redirection,
+    *,
+    to_tag: str,
+    warning: str | None = None,
 ) -> Response:
-    """Redirect with Identity headers."""
+    """Redirect with Identity headers, and a `warning` for who reads a trace."""
     wanted = [("Identity", identity) for identity in identities]
-    return _redirect(request, settings, wanted, (), to_tag=to_tag)
+    warnings = () if warning is None else _warning(warning)
+    return _redirect(request, settings, wanted, warnings, to_tag=to_tag)
 
 
 def verified(
@@ -94,7 +100,7 @@ def verified(
     warnings: HeaderFields = ()
     if decision.code is not None:
         if decision.words is not None:
-            warnings = (("Warning", f"399 {_AGENT} {quote(_short(decision.words))}"),)
+            warnings = _warning(decision.words)
         if decision.action is Action.REJECT:
             headers = (*reasons, *warnings)
             phrase = REASONS.get(decision.code, "")
@@ -114,6 +120,10 @@ def verified(
         if is_origid(origid):
             wanted.append(("P-Origination-ID", origid))
     return _redirect(request, settings, [*wanted, *reasons], warnings, to_tag=to_tag)
+
+
+def _warning(words: str) -> HeaderFields:
+    return (("Warning", f"399 {_AGENT} {quote(_short(words))}"),)
 
 
 def _reasons(decision: Decision, faults: Sequence[Judged]) -> HeaderFields:

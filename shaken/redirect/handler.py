@@ -165,8 +165,11 @@ class Redirect:
         if invite.origin is None:
             why = "an anonymous call is signed when P-Asserted-Identity says who makes it"
             raise _Refused(403, why)
-        iat = invite.date
+        iat, warning = invite.date, None
         if iat is not None and not self._signer.is_fresh(iat, now=now):
+            warning = (
+                f"Date is {abs(now - iat)} s from now, verifiers may refuse it: set the clock"
+            )
             iat = None
         try:
             recorded = yield from self._identities(asked, invite.origin, iat)
@@ -178,7 +181,9 @@ class Redirect:
             raise _Refused(400, str(error)) from error
         yield  # all of it is signed
         identities = [identity for identity, _ in recorded]
-        answer = answers.signed(asked.request, identities, asked.trunk.sip, to_tag=asked.to_tag)
+        answer = answers.signed(
+            asked.request, identities, asked.trunk.sip, to_tag=asked.to_tag, warning=warning
+        )
         # Not before: a call that is refused in the end leaves no record of what was signed for it.
         for _, record in recorded:
             self._record(record)

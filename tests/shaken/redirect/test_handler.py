@@ -215,6 +215,8 @@ def test_a_date_is_when_the_call_is_signed_while_it_is_fresh(
     answer = bench.ask(invite(("Date", date)))
 
     assert bench.claims(answer)["iat"] == (then if is_used else bench.now)
+    told = f'399 shaken "Date is {abs(ago)} s from now, verifiers may refuse it: set the clock"'
+    assert answer.header("Warning") == (None if is_used else told)
 
 
 def test_an_anonymous_caller_is_signed_for_when_it_is_asserted_who_that_is(bench: Bench) -> None:
