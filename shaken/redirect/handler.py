@@ -167,9 +167,7 @@ class Redirect:
             raise _Refused(403, why)
         iat, warning = invite.date, None
         if iat is not None and not self._signer.is_fresh(iat, now=now):
-            warning = (
-                f"Date is {abs(now - iat)} s from now, verifiers may refuse it: set the clock"
-            )
+            warning = f"Date is {abs(now - iat)} s from now, verifiers may refuse it: set the clock"
             iat = None
         try:
             recorded = yield from self._identities(asked, invite.origin, iat)
