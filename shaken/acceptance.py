@@ -57,7 +57,7 @@ class Replays(StrEnum):
     FAIL = "fail"
 
 
-class Revocation(StrEnum):
+class RevocationCheck(StrEnum):
     """What is done about revocation lists."""
 
     OFF = "off"

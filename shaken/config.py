@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
-from shaken.acceptance import Freshness, Replays, Revocation, Skew
+from shaken.acceptance import Freshness, Replays, RevocationCheck, Skew
 from shaken.addresses import FetchSettings, check_x5u
 from shaken.networks import read_network
 from trust.keys import MasterKey, MasterKeyError
@@ -167,7 +167,7 @@ class VerificationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     """Seconds that an `iat` may lie after either, for clocks that disagree."""
     replays: Replays = Replays.REPORT
     """What is done about a PASSporT that another call had before."""
-    revocation: Revocation = Revocation.SOFT
+    revocation: RevocationCheck = RevocationCheck.SOFT
     """What is done about revocation lists: `soft` passes over one that cannot be had."""
     seconds: Annotated[float, msgspec.Meta(ge=0.1, le=30)] = 3.0
     """How long a call waits for its signer's certificate, and then for the revocation lists."""

@@ -32,7 +32,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class Course:
     """Diversions in their order, the first one first; `order` has their places in what was given.
 
     `is_end_told` False: nobody says where the call goes now, the last link stands for itself.
@@ -69,7 +69,7 @@ def trace(
     origins: Collection[object],
     to: Sequence[str],
     target: Sequence[str],
-) -> Chain | str:
+) -> Course | str:
     """Join diversions into one chain, or say in words why they are none.
 
     `origins` are whom the original PASSporTs are to. `target` is where the call goes now, its
@@ -84,9 +84,9 @@ def trace(
     chain = tuple(links[place] for place in order)
     last = chain[-1]
     if all(each in last.targets for each in target or to):
-        return Chain(chain, tuple(order), is_end_told=True)
+        return Course(chain, tuple(order), is_end_told=True)
     if not target and tuple(to) == (chain[0].source,):
-        return Chain(chain, tuple(order), is_end_told=False)
+        return Course(chain, tuple(order), is_end_told=False)
     called = ", ".join(target or to)
     return f"the last diversion, {last}, does not lead to {called}, where the call goes"
 

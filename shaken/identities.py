@@ -25,7 +25,7 @@ MAX_OTHERS = 4
 """Headers for priority and rich call data of one call, likewise: a call has one of either."""
 
 
-class Presented(msgspec.Struct, frozen=True):
+class CallIdentities(msgspec.Struct, frozen=True):
     """A call's PASSporTs, those of a kind in the order in which they came, unreadable ones last.
 
     `originals` are for `shaken`, or of a type that cannot be told. Of `diversions` there may be one
@@ -52,12 +52,12 @@ class Presented(msgspec.Struct, frozen=True):
             kind.append(opened)
 
 
-def read_headers(values: Iterable[str]) -> Presented:
+def read_headers(values: Iterable[str]) -> CallIdentities:
     """Read the values of a call's Identity fields; types that are none of ours are passed over.
 
     What a `div-o` holds and is there anyway, in a header or in another one, is presented once.
     """
-    presented = Presented([], [], [])
+    presented = CallIdentities([], [], [])
     held: list[Opened] = []
     unreadable: list[Opened] = []
     for value in values:
@@ -151,7 +151,7 @@ def _held(opt: object) -> Opened | str:
     return open_header(identity, rules)
 
 
-def _add_held(presented: Presented, held: Iterable[Opened]) -> None:
+def _add_held(presented: CallIdentities, held: Iterable[Opened]) -> None:
     """Add what others hold, unless it is there already."""
     tokens = {each.identity.token for each in presented.all() if each.identity is not None}
     for opened in held:

@@ -17,7 +17,7 @@ from typing import Protocol
 import msgspec
 from cryptography import x509
 
-from shaken.acceptance import Revocation
+from shaken.acceptance import RevocationCheck
 from shaken.judgements import Judgement, Judgements
 from shaken.trouble import Troubles
 from shaken.verification import Signatory, Unfit
@@ -102,7 +102,7 @@ class Signatories:
         lists: CrlSource,
         *,
         intermediates: Intermediates | None,
-        revocation: Revocation,
+        revocation: RevocationCheck,
         seconds: float,
         clock: Callable[[], float],
     ) -> None:
@@ -234,7 +234,7 @@ class Signatories:
 
     def _points(self, judged: JudgedPath, url: str) -> tuple[tuple[Point, ...], str | None]:
         """Return whose lists are to be asked, or none and why. Raises StiRefused."""
-        if self._revocation is Revocation.OFF:
+        if self._revocation is RevocationCheck.OFF:
             return (), None
         try:
             return distribution_points(judged.path), None
@@ -263,7 +263,7 @@ class Signatories:
                     unchecked.append(self._pass_over(answer.why))
         except StiRefused as refused:
             return self._refuse(fetched, roots, at, refused)
-        grace = GRACE_SECONDS if self._revocation is Revocation.SOFT else 0
+        grace = GRACE_SECONDS if self._revocation is RevocationCheck.SOFT else 0
         words = "; ".join(unchecked) or None
         return self._keep(fetched, roots, at, judged, until, grace=grace, unchecked=words)
 
@@ -343,7 +343,7 @@ class Signatories:
     def _pass_over(self, why: str) -> str:
         """Return why a list is passed over. Raises StiRefused where one is needed."""
         words = why.removesuffix(".")
-        if self._revocation is Revocation.HARD:
+        if self._revocation is RevocationCheck.HARD:
             raise StiRefused("revoked", f"Whether it is revoked cannot be found out: {words}.")
         return words
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from shaken.attestation import Attest
-from shaken.diversion import Chain, read_link
+from shaken.diversion import Course, read_link
 from shaken.passport import Passport, PassportError, decode, destinations, signature_fits
 from shaken.priority import Priority, examine_priority
 from shaken.rich_call_data import examine_rich_call_data
@@ -38,7 +38,7 @@ class Expectation(msgspec.Struct, frozen=True):
     freshness: int
     skew: int
     time: int | None = None
-    course: Chain | str | None = None
+    course: Course | str | None = None
     protected: tuple[str, ...] = ()
 
 
@@ -269,7 +269,7 @@ def _parties(claims: Mapping[str, Any], expectation: Expectation) -> Step:
     return Step(f"orig and dest are those of the call: {orig} to {called}")
 
 
-def _first_called(dest: object, named: Sequence[object], course: Chain | str, orig: str) -> Step:
+def _first_called(dest: object, named: Sequence[object], course: Course | str, orig: str) -> Step:
     """Hold `dest` of a call that was diverted to whom the first diversion is from."""
     if isinstance(course, str):
         return Step(course, 438)

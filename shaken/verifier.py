@@ -22,8 +22,8 @@ from shaken.acceptance import (
     decide_missing,
     decide_passed,
 )
-from shaken.diversion import Chain, read_link, trace
-from shaken.identities import Presented, read_headers
+from shaken.diversion import Course, read_link, trace
+from shaken.identities import CallIdentities, read_headers
 from shaken.passport import destinations
 from shaken.replay import ReplayMemory
 from shaken.signatories import FoundSigner, Roots, Signatories
@@ -156,7 +156,7 @@ class Verifier:
     async def _wait(
         self,
         found: Sequence[FoundSigner | Callable[[], Awaitable[FoundSigner]]],
-        presented: Presented,
+        presented: CallIdentities,
         call: InboundCall,
         expectation: Expectation,
         policy: VerificationPolicy,
@@ -182,7 +182,7 @@ class Verifier:
     def _conclude(
         self,
         judged: Sequence[Judged],
-        presented: Presented,
+        presented: CallIdentities,
         call: InboundCall,
         expectation: Expectation,
         policy: VerificationPolicy,
@@ -240,7 +240,7 @@ def _judge(opened: Opened, known: FoundSigner, expectation: Expectation) -> Stag
     return Judged(opened.rules.ppt, verdict, opened.identity, known.stale)
 
 
-def _course(presented: Presented, call: InboundCall) -> Chain | str:
+def _course(presented: CallIdentities, call: InboundCall) -> Course | str:
     """Say how the call was diverted, by what its PASSporTs claim; in words why that is unclear."""
     links = []
     for opened in presented.diversions:
@@ -260,13 +260,13 @@ def _course(presented: Presented, call: InboundCall) -> Chain | str:
 
 
 def _follow(
-    judged: Sequence[Judged], presented: Presented, course: Chain | str | None
+    judged: Sequence[Judged], presented: CallIdentities, course: Course | str | None
 ) -> tuple[Sequence[Judged], Sequence[Judged]]:
     """Tell all other PASSporTs whether the diversions hold; return them, and those in order."""
     first = len(presented.originals)
     behind = first + len(presented.diversions)
     links = judged[first:behind]
-    if not isinstance(course, Chain):
+    if not isinstance(course, Course):
         return judged, links
     chain = [links[place] for place in course.order]
     arrival = _arrival(chain, course)
@@ -274,7 +274,7 @@ def _follow(
     return (*originals, *links, *(_with(each, arrival) for each in judged[behind:])), chain
 
 
-def _arrival(chain: Sequence[Judged], course: Chain) -> Step:
+def _arrival(chain: Sequence[Judged], course: Course) -> Step:
     """Say whether diversions that join hold, each by itself, and so lead to where the call goes."""
     for number, (judged, link) in enumerate(zip(chain, course.links, strict=True), start=1):
         verdict = judged.verdict
@@ -295,7 +295,7 @@ def _with(judged: Judged, step: Step) -> Judged:
     return Judged(judged.ppt, more, judged.identity, judged.stale)
 
 
-def _decide_without(policy: VerificationPolicy, course: Chain | str | None) -> Decision:
+def _decide_without(policy: VerificationPolicy, course: Course | str | None) -> Decision:
     """Decide of a call that presents no `shaken` PASSporT, but perhaps diversions."""
     if course is None or policy.identity_required:
         return decide_missing(policy, anonymous=False)

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from shaken.acceptance import DEFAULT_POLICY, Replays, Revocation, VerificationPolicy
+from shaken.acceptance import DEFAULT_POLICY, Replays, RevocationCheck, VerificationPolicy
 from shaken.replay import ReplayMemory
 from shaken.signatories import Signatories
 from shaken.verification import (
@@ -175,7 +175,7 @@ class Desk:
         now: int,
         roots: Sequence[x509.Certificate],
         *,
-        revocation: Revocation = Revocation.SOFT,
+        revocation: RevocationCheck = RevocationCheck.SOFT,
         replays: Replays = Replays.REPORT,
     ) -> None:
         """Trust the roots, have nothing at hand."""

@@ -17,7 +17,7 @@ from typing import Generic, Protocol, TypeVar
 import click
 from cryptography import x509
 
-from shaken.acceptance import DEFAULT_POLICY, REASONS, Replays, Revocation
+from shaken.acceptance import DEFAULT_POLICY, REASONS, Replays, RevocationCheck
 from shaken.addresses import Address, FetchSettings
 from shaken.cli.offline import READABLE, assembled, pem_of, text_of
 from shaken.inbound import LISTS, NAME_SHARE
@@ -85,7 +85,7 @@ class PartyType(click.ParamType[str]):
 @click.option("--allow-query", is_flag=True, help="Fetch from URLs with a query, for labs.")
 @click.option(
     "--revocation",
-    type=click.Choice([each.value for each in Revocation]),
+    type=click.Choice([each.value for each in RevocationCheck]),
     help="What is done about revocation lists; left out: soft, with --certificate off.",
 )
 @click.option("--at", type=int, help="Verify as of this time, Unix seconds; left out: now.")
@@ -137,12 +137,12 @@ def verify(
         allow_query=allow_query,
         seconds=WAIT_SECONDS,
     )
-    default = Revocation.SOFT if chain is None else Revocation.OFF
+    default = RevocationCheck.SOFT if chain is None else RevocationCheck.OFF
     way = _Way(
         certificate=chain,
         fetching=fetching,
         tls_roots=tls_roots,
-        revocation=default if revocation is None else Revocation(revocation),
+        revocation=default if revocation is None else RevocationCheck(revocation),
         settings=VerifierSettings(freshness, skew, Replays.OFF),
         tell=click.echo if verbose else _keep_quiet,
     )
@@ -170,7 +170,7 @@ class _Way:
     certificate: Certificate | None
     fetching: FetchSettings
     tls_roots: Path | None
-    revocation: Revocation
+    revocation: RevocationCheck
     settings: VerifierSettings
     tell: Tell
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shaken.diversion import MAX_LINKS, Chain, Link, read_link, trace
+from shaken.diversion import MAX_LINKS, Course, Link, read_link, trace
 
 A, B, C, D, E, F, G = (f"1215555990{number}" for number in range(7))
 
@@ -60,7 +60,7 @@ def test_up_to_five_diversions_join_in_whatever_order_they_came(order: list[int]
 
     found = trace(came, origins=[A], to=(A,), target=chain[-1].targets)
 
-    assert isinstance(found, Chain)
+    assert isinstance(found, Course)
     assert found.links == tuple(chain)
     assert [came[place] for place in found.order] == chain
     assert (found.start, found.is_end_told) == (A, True)
@@ -87,7 +87,7 @@ def test_a_chain_ends_where_the_call_goes_if_that_is_told(
     """The To header may keep whom the call was for at first; the Request-URI may not."""
     found = trace(links(*ways), origins=[A], to=to, target=target)
 
-    assert isinstance(found, Chain)
+    assert isinstance(found, Course)
     assert found.is_end_told == is_end_told
 
 

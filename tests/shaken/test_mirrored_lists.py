@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from cryptography import x509
 
-from shaken.acceptance import Revocation
+from shaken.acceptance import RevocationCheck
 from shaken.signatories import RETRY_SECONDS, FoundSigner
 from shaken.verification import Unfit
 from shaken.x5u.exchange import FetchError, Reason
@@ -16,7 +16,7 @@ from trust.authority import Authority, Issued
 from trust.sti_path import JudgedPath
 
 FIRST, SECOND = "https://crl.example.com/first.crl", "https://crl.example.com/second.crl"
-POLICIES = [Revocation.SOFT, Revocation.HARD]
+POLICIES = [RevocationCheck.SOFT, RevocationCheck.HARD]
 
 
 def point_at(
@@ -46,7 +46,9 @@ def issue(ca: Authority, now: int, points: Sequence[x509.DistributionPoint]) -> 
 class Mirrors:
     """A verifier that has a certificate with two points at hand, whose lists a test lays down."""
 
-    def __init__(self, ca: Authority, issued: Issued, now: int, revocation: Revocation) -> None:
+    def __init__(
+        self, ca: Authority, issued: Issued, now: int, revocation: RevocationCheck
+    ) -> None:
         self.desk = Desk(now, [ca.root], revocation=revocation)
         self.desk.publish(issued)
         self._ca = ca
@@ -139,7 +141,7 @@ async def test_the_list_of_one_certificate_is_not_enough_for_another(
 ) -> None:
     above = lab_ca.intermediate("Listed STI-CA", now=at(now), crl_url=SECOND)
     below = issue(above, now, [point_at(FIRST)])
-    mirrors = Mirrors(above, below, now, Revocation.HARD)
+    mirrors = Mirrors(above, below, now, RevocationCheck.HARD)
     mirrors.desk.roots = (lab_ca.root,)
     mirrors.hold(FIRST, "sparing")
     mirrors.hold(SECOND, "down")
@@ -157,7 +159,7 @@ async def test_points_of_some_reasons_are_all_needed(
     stolen = frozenset({x509.ReasonFlags.key_compromise})
     ended = frozenset({x509.ReasonFlags.cessation_of_operation})
     points = [point_at(FIRST, reasons=stolen), point_at(SECOND, reasons=ended)]
-    mirrors = Mirrors(lab_ca, issue(lab_ca, now, points), now, Revocation.HARD)
+    mirrors = Mirrors(lab_ca, issue(lab_ca, now, points), now, RevocationCheck.HARD)
     mirrors.hold(FIRST, "sparing")
     mirrors.hold(SECOND, other)
 

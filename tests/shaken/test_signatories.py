@@ -11,7 +11,7 @@ from cryptography import x509
 
 import shaken.judgements
 import shaken.signatories
-from shaken.acceptance import Revocation
+from shaken.acceptance import RevocationCheck
 from shaken.addresses import UrlPolicy
 from shaken.signatories import (
     GRACE_SECONDS,
@@ -109,7 +109,7 @@ def test_a_certificate_at_hand_is_judged_without_waiting(
 
 
 def test_lists_that_nobody_wants_are_not_asked(lab_ca: Authority, listed: Issued, now: int) -> None:
-    desk = Desk(now, [lab_ca.root], revocation=Revocation.OFF)
+    desk = Desk(now, [lab_ca.root], revocation=RevocationCheck.OFF)
     desk.publish(listed)
 
     assert is_good(known(desk))
@@ -383,10 +383,10 @@ def lists_by(name: str, ca: Authority, leaf: x509.Certificate, now: int) -> Any:
     return FetchError(Reason.CONNECTION, "nobody is there")
 
 
-@pytest.mark.parametrize("revocation", Revocation)
+@pytest.mark.parametrize("revocation", RevocationCheck)
 @pytest.mark.parametrize("name", ["sparing", "revoking", "late", "an impostor's", "none", "silent"])
 async def test_a_list_counts_by_policy(
-    lab_ca: Authority, listed: Issued, now: int, *, revocation: Revocation, name: str
+    lab_ca: Authority, listed: Issued, now: int, *, revocation: RevocationCheck, name: str
 ) -> None:
     desk = Desk(now, [lab_ca.root], revocation=revocation)
     desk.publish(listed)
@@ -397,11 +397,11 @@ async def test_a_list_counts_by_policy(
     found = await find(desk)
 
     match revocation, name:
-        case (Revocation.OFF, _) | (_, "sparing"):
+        case (RevocationCheck.OFF, _) | (_, "sparing"):
             assert is_good(found)
         case _, "revoking":
             assert "was revoked on 2026-06-01" in why(found)
-        case Revocation.SOFT, _:
+        case RevocationCheck.SOFT, _:
             assert is_good(found)
         case _:
             assert why(found).startswith("437 Whether it is revoked cannot be found out: ")
@@ -414,7 +414,7 @@ async def test_a_list_counts_by_policy(
 async def test_where_lists_are_needed_only_a_certificate_that_names_none_goes_without(
     lab_ca: Authority, now: int, *, url: str | None, told: str
 ) -> None:
-    desk = Desk(now, [lab_ca.root], revocation=Revocation.HARD)
+    desk = Desk(now, [lab_ca.root], revocation=RevocationCheck.HARD)
     desk.publish(lab_ca.issue_sti(spc="1234", crl_url=url, now=at(now)))
 
     found = await find(desk)
@@ -491,7 +491,7 @@ async def test_what_fails_while_it_is_judged_anew_is_said_and_forgotten(
 async def test_where_a_list_is_needed_the_next_one_is_waited_for(
     lab_ca: Authority, listed: Issued, now: int
 ) -> None:
-    desk = Desk(now, [lab_ca.root], revocation=Revocation.HARD)
+    desk = Desk(now, [lab_ca.root], revocation=RevocationCheck.HARD)
     desk.publish(listed)
     desk.lists.held[CRL] = lists_by("sparing", lab_ca, listed.certificate.leaf, desk.now)
     assert is_good(await find(desk))

@@ -14,7 +14,7 @@ from shaken.acceptance import (
     Anonymity,
     Reaction,
     Replays,
-    Revocation,
+    RevocationCheck,
     VerificationPolicy,
     Verstat,
 )
@@ -612,10 +612,10 @@ async def test_a_certificate_that_was_revoked_is_437(now: int, *, indirect: bool
 
 @pytest.mark.parametrize(
     ("revocation", "code"),
-    [(Revocation.OFF, None), (Revocation.SOFT, None), (Revocation.HARD, 437)],
+    [(RevocationCheck.OFF, None), (RevocationCheck.SOFT, None), (RevocationCheck.HARD, 437)],
 )
 async def test_without_its_list_a_certificate_is_believed_by_policy(
-    lab_ca: Authority, now: int, *, revocation: Revocation, code: int | None
+    lab_ca: Authority, now: int, *, revocation: RevocationCheck, code: int | None
 ) -> None:
     issued = lab_ca.issue_sti(spc="1234", now=at(now), crl_url=CRL)
     desk = Desk(now, [lab_ca.root], revocation=revocation)
