@@ -296,7 +296,7 @@ def _way_of(asked: _Asked, origin: Party, claimed: Claimed) -> Sequence[Party]:
         if str(party) in claimed.ends:
             return diverted[place::-1]
     tenant = asked.snapshot.tenants[asked.trunk.tenant]
-    numbers = [each for each in claimed.ends if each.isdigit()]
+    numbers = [each for each in claimed.ends - {str(asked.invite.target)} if each.isdigit()]
     own = [x for x in numbers if standing_of(x, tenant.own_numbers) is not Standing.FOREIGN]
     if len(own) == 1:
         return (Party(tn=own[0]),)

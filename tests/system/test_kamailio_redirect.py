@@ -133,7 +133,7 @@ def test_a_diverted_call_that_was_signed_goes_on_with_the_diverters_identity_too
         serving(site, DIVERTING) as (service, admin),
         asking(service, site, **places) as log,
     ):
-        (came,) = sent_on(site).lines("Identity")
+        came, _ = sent_on(site, DIVERSION).lines("Identity")  # to the diverter
         presented = f"Identity: {came}"
         both = sent_on(site, presented, DIVERSION).lines("Identity")
         undiverted = [sent_on(site, presented, *more) for more in ((), (itself,))]

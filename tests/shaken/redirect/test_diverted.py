@@ -190,6 +190,17 @@ def test_no_diversion_is_signed_that_does_not_join_the_identity_that_came(bench:
     assert bench.records == []
 
 
+def test_no_call_is_diverted_to_itself(bench: Bench) -> None:
+    bench.have(direction=Direction.SIGN, sip=Redirection(sources=(PBX.address,), divert=True))
+    goal = str(int(ANOTHER) + 1)
+    original = identity(bench.issued, bench.now, orig={"tn": FOREIGN}, dest={"tn": [goal]})
+    headers = (("Identity", original), diverted_by(ANOTHER))
+
+    answer = bench.ask(calling(FOREIGN, *headers, uri=f"tel:+{goal}"))
+
+    assert (answer.status, answer.header("Identity")) == (403, None)
+
+
 def test_claims_of_a_diversion_are_in_the_order_of_the_rfc() -> None:
     assert list(msgspec.structs.fields(DivClaims)) == sorted(
         msgspec.structs.fields(DivClaims), key=lambda field: field.name
