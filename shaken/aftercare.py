@@ -46,16 +46,19 @@ class Aftercare:
         roots: Callable[[], str],
         wait: Callable[[float], None],
         clock: Callable[[], datetime],
+        is_steady: Callable[[float], bool] = lambda _now: True,
     ) -> None:
         """Take the store, what opens keys, and the roots (PEM) that authorities' TLS leads to.
 
-        `wait` waits for some seconds; it raises when the worker ends.
+        `wait` waits for some seconds; it raises when the worker ends. `is_steady` says whether to
+        remove by this time of the clock.
         """
         self._database = database
         self._master = master
         self._roots = roots
         self._wait = wait
         self._clock = clock
+        self._is_steady = is_steady
         self._sweeps = Every(SWEEP.total_seconds())
 
     def is_due(self) -> bool:
@@ -80,7 +83,7 @@ class Aftercare:
             self._wait(0)
             fence.keep()
             leaf = leaf_of(each.chain)
-            if leaf.not_valid_after_utc < self._clock():
+            if leaf.not_valid_after_utc < self._clock() and self._is_steady(now):
                 self._forget(each, fence)  # what has expired need not be revoked
                 continue
             try:
@@ -102,10 +105,12 @@ class Aftercare:
             acme_revocations.remove(connection, revoked.certificate)
 
     def _remove_expired(self, fence: Fence) -> None:
+        now = self._clock()
+        if not self._is_steady(now.timestamp()):
+            self._sweeps.done(now=now.timestamp())
+            return
         with self._database.reading() as connection:
-            replaced = acme_orders.replaced(
-                connection, expired_by=_expired_by(self._clock()), limit=BATCH
-            )
+            replaced = acme_orders.replaced(connection, expired_by=_expired_by(now), limit=BATCH)
         for certificate in replaced:
             fence.keep()
             self._remove(certificate)

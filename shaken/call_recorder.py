@@ -44,11 +44,12 @@ class CallRecorder:
         tally: memoryview | None = None,
         conceal: Callable[[CallRecord], CallRecord] | None = None,
         clock: Callable[[], float] = time.time,
+        is_steady: Callable[[float], bool] = lambda _now: True,
     ) -> None:
         """Hold at most `capacity` records in memory; forget stored ones after `keep_seconds`.
 
         `tally` is where calls and records are counted, `conceal` what is done with each record
-        before it is stored.
+        before it is stored. `is_steady` says whether to remove by this time of the clock.
         """
         self._database = database
         self._capacity = capacity
@@ -56,6 +57,7 @@ class CallRecorder:
         self._tally = Tally().row(0) if tally is None else tally
         self._conceal = conceal
         self._clock = clock
+        self._is_steady = is_steady
         self._waiting: deque[CallRecord] = deque()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="call-recorder", daemon=True)
@@ -95,7 +97,7 @@ class CallRecorder:
             if self.dropped != self._said and (self._dropping.is_to_be_said(now=now) or stopping):
                 self._said = self.dropped
                 _log.error("records of calls dropped since start: %d", self._said)
-            if self._cleans.is_due(now=now) and not self._forget(int(now) - self._keep_seconds):
+            if self._is_steady(now) and self._cleans.is_due(now=now) and not self._forget(int(now)):
                 self._cleans.done(now=now)
             if stopping:
                 self._write_waiting()
@@ -139,11 +141,15 @@ class CallRecorder:
     def _concealed(self, batch: list[CallRecord]) -> list[CallRecord]:
         return batch if self._conceal is None else [self._conceal(call) for call in batch]
 
-    def _forget(self, before: int) -> bool:
+    def _forget(self, now: int) -> bool:
         """Remove some old records; say whether there may be more. New ones are not kept waiting."""
+        before = now - self._keep_seconds
         try:
-            forget_counts(self._database, before=max(before, int(self._clock()) - KEPT_SECONDS))
-            return forget_calls(self._database, before=before, limit=BATCH) == BATCH
+            forget_counts(self._database, before=max(before, now - KEPT_SECONDS))
+            removed = forget_calls(self._database, before=before, limit=BATCH)
         except StoreError as error:
             _log.error("cannot remove old records of calls: %s", error)
             return False
+        if removed:
+            _log.info("removed %d records of calls, which are older than keep_days", removed)
+        return removed == BATCH

@@ -87,10 +87,12 @@ class Renewer:
         *,
         agent: str,
         clock: Callable[[], datetime] = _utc_now,
+        is_steady: Callable[[float], bool] = lambda _now: True,
     ) -> None:
         """Take the settings, the store and what opens and seals keys.
 
-        `agent` is what the service calls itself to hosts of revocation lists.
+        `agent` is what the service calls itself to hosts of revocation lists; `is_steady` says
+        whether to remove by this time of the clock.
         """
         self._config = config
         self._database = database
@@ -111,7 +113,12 @@ class Renewer:
             clock=clock,
         )
         self._aftercare = Aftercare(
-            database, master, roots=self._roots, wait=self._wait, clock=clock
+            database,
+            master,
+            roots=self._roots,
+            wait=self._wait,
+            clock=clock,
+            is_steady=is_steady,
         )
 
     def start(self) -> None:

@@ -19,7 +19,9 @@ from shaken.home import Home, HomeError
 from shaken.pens import Pens
 from shaken.replay import shared_memory
 from shaken.signing import Signer
+from shaken.steadiness import SteadyTime, steady_from_start
 from shaken.store import HISTORIES
+from shaken.store.calls import newest_call
 from shaken.tally import Tally
 from sip.number import is_country
 from trust.bundle import Bundle, BundleError, installed_bundle
@@ -52,6 +54,12 @@ class Prepared:
     """What hashes numbers as records hold them; None: no record ever held a hash."""
     tally: Tally
     """What all workers have done."""
+    steady: SteadyTime
+    """What watches the clock from the start on, in each process for itself."""
+
+    def is_steady(self, now: float) -> bool:
+        """Say whether this time of the clock may say what is removed for its age."""
+        return self.steady.is_steady(now, monotonic=time.monotonic())
 
     def open_database(self) -> Database:
         """Open the database. Raises StoreError."""
@@ -67,6 +75,7 @@ def prepare(config: Config, data_dir: Path) -> Prepared:
         try:
             master = _ready_store(home, database)
             numbers = _number_hash(config, database, master)
+            steady = _steady_time(config, database)
         finally:
             database.close()
     except StoreError as error:
@@ -77,7 +86,7 @@ def prepare(config: Config, data_dir: Path) -> Prepared:
         raise StartError(str(error)) from error
     _load_numbering_plans()
     return Prepared(
-        config, home.database_url, master, home.folder, shared_memory(), numbers, Tally()
+        config, home.database_url, master, home.folder, shared_memory(), numbers, Tally(), steady
     )
 
 
@@ -121,6 +130,18 @@ def _number_hash(config: Config, database: Database, keys: MasterKeys) -> Number
             secret = service_keys.make(change, keys, KEY_NAME)
             change.audit(Action.RECORD_KEY_CREATE, "record-key", tenant=None)
     return None if secret is None else NumberHash(secret)
+
+
+def _steady_time(config: Config, database: Database) -> SteadyTime:
+    """Watch the clock from now on. Raises StoreError."""
+    with database.reading() as connection:
+        newest = newest_call(connection)
+    return steady_from_start(
+        newest,
+        keep_seconds=config.records.keep_days * 86_400,
+        wall=time.time(),
+        monotonic=time.monotonic(),
+    )
 
 
 def _load_numbering_plans() -> None:

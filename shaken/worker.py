@@ -141,7 +141,7 @@ async def _serve(
     )
     _warn_when_not_ready(config, pens, follower)
     recorder.start()
-    renewer = Renewer(config, database, prepared.master, agent=agent)
+    renewer = Renewer(config, database, prepared.master, agent=agent, is_steady=prepared.is_steady)
     renewer.start()
     await inbound.start()
     background = [asyncio.create_task(each) for each in (follower.run(), open_files.watch())]
@@ -255,6 +255,7 @@ def _recorder(prepared: Prepared, database: Database, slot: int) -> CallRecorder
         keep_seconds=settings.keep_days * 86400,
         tally=prepared.tally.row(slot),
         conceal=conceal,
+        is_steady=prepared.is_steady,
     )
 
 

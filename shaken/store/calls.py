@@ -141,6 +141,15 @@ def forget_calls(database: Database, *, before: int, limit: int) -> int:
         return connection.execute(delete(calls).where(old)).rowcount
 
 
+def newest_call(connection: Connection) -> int | None:
+    """Return the time of the record that was written last; None: there is none."""
+    last = select(func.max(calls.c.sequence)).scalar_subquery()
+    at: int | None = connection.execute(
+        select(calls.c.at).where(calls.c.sequence == last)
+    ).scalar_one_or_none()
+    return at
+
+
 def find_calls(
     connection: Connection, wanted: CallFilter, *, before: int | None, limit: int
 ) -> CallPage:

@@ -41,6 +41,7 @@ class Ward:
     end: datetime
     now: datetime
     is_ending: bool = False
+    is_steady: bool = True
 
     def stored(self) -> set[str]:
         """List the certificates in the store."""
@@ -110,6 +111,7 @@ def ward(tmp_path: Path, master: MasterKey) -> Iterator[Ward]:
             roots=lambda: "",
             wait=lambda _: made.wait(),
             clock=lambda: made.now,
+            is_steady=lambda _now: made.is_steady,
         ),
         former.fingerprint,
         latest.fingerprint,
@@ -150,6 +152,21 @@ def test_expired_certificates_are_looked_for_after_a_clock_that_was_ahead(ward: 
 
     ward.now -= timedelta(days=30)
 
+    assert ward.aftercare.is_due()
+
+
+def test_a_clock_that_leapt_ahead_removes_nothing_not_even_what_is_to_be_revoked(
+    ward: Ward,
+) -> None:
+    # There is no account at this authority: it is not revoked either.
+    ward.ask_to_revoke()
+    right, ward.now = ward.now, ward.end + KEPT_EXPIRED + timedelta(minutes=1)
+    ward.is_steady = False
+
+    ward.run()
+
+    assert ward.stored() == {ward.former, ward.latest}
+    ward.now = right
     assert ward.aftercare.is_due()
 
 

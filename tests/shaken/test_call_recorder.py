@@ -1,5 +1,6 @@
 """The record of every call, on its way to the store."""
 
+import itertools
 import logging
 import math
 import threading
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, select, text
 
 from shaken.call_recorder import ADDING_UP_SECONDS, BATCH, CallRecorder
 from shaken.concealment import NumberHash
+from shaken.steadiness import SteadyTime
 from shaken.store import HISTORY as SERVICE_HISTORY
 from shaken.store.call_counts import add_up, count_calls
 from shaken.store.calls import CallRecord, add_calls, forget_calls
@@ -337,6 +339,39 @@ def test_records_past_their_time_are_removed_after_a_clock_that_was_ahead_is_put
     recorder.close()
 
     assert stored_ids(database) == []
+
+
+def test_records_are_kept_when_the_clock_is_ahead_for_a_few_seconds(
+    database: WatchedDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shaken.call_recorder.INTERVAL_SECONDS", 0.001)
+    monkeypatch.setattr("shaken.call_recorder.CLEANING_SECONDS", 0)
+    right = 1_780_000_000.0
+    looks = iter([0, 1, 31 * DAY + 2, 31 * DAY + 3, 4])
+    looked = threading.Event()
+    now = [right]
+    watched = SteadyTime(wall=right, monotonic=0)
+    passed = itertools.count()
+
+    def is_steady(at: float) -> bool:
+        believed = watched.is_steady(at, monotonic=next(passed))
+        ahead = next(looks, None)
+        if ahead is None:
+            looked.set()
+        else:
+            now[0] = right + ahead
+        return believed
+
+    add_calls(database, [call("kept", at=int(right) - DAY)])
+    recorder = CallRecorder(
+        database, capacity=9, keep_seconds=30 * DAY, clock=lambda: now[0], is_steady=is_steady
+    )
+    recorder.start()
+    assert looked.wait(PATIENCE_SECONDS)
+
+    recorder.close()
+
+    assert stored_ids(database) == ["kept"]
 
 
 @pytest.fixture
