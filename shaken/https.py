@@ -20,6 +20,7 @@ from shaken.snapshot import Snapshot
 from shaken.store.credentials import client_certificates
 from trust.clients import ClientRoots
 from trust.keys import MasterKeys
+from trust.selection import TlsCandidate
 from trust.store import certificates as stored
 from trust.store.database import Database, StoreError
 from trust.tls import Material, Presentable, PresentError, TlsContexts, open_material
@@ -58,6 +59,7 @@ class Presenter:
         self._master = master
         self._snapshot = snapshot
         self._client_roots = None if client_roots is None else ClientRoots(client_roots)
+        self._expired: set[str] = set()
         self._registered: frozenset[tuple[str, int]] = frozenset()
         self._contexts = TlsContexts(self, client_roots=client_roots)
         # A thread of its own: no handler that waits for the store keeps a client from being known.
@@ -92,8 +94,22 @@ class Presenter:
     def choose(self, server_name: str | None) -> Iterator[Presentable]:
         """Choose by the rules of every TLS listener, the best first."""
         revisions = self._snapshot.certificate_rows.revisions
-        for choice in self._snapshot.tls.in_turn(server_name, now=int(time.time())):
+        now = int(time.time())
+        for choice in self._snapshot.tls.in_turn(server_name, now=now):
+            if choice.candidate.not_after < now:
+                self._tell_of_expired(choice.candidate)
             yield Presentable(choice.candidate.id, revisions[choice.candidate.id])
+
+    def _tell_of_expired(self, candidate: TlsCandidate) -> None:
+        """Say, once for each certificate, that clients will refuse what is presented."""
+        if candidate.id not in self._expired:
+            self._expired.add(candidate.id)
+            _log.warning(
+                "certificate %s for %s has expired; it is presented, for no valid one is at hand:"
+                " renew it, or import another",
+                candidate.id,
+                ", ".join(candidate.names),
+            )
 
     def load(self, certificate_id: str) -> Material:
         """Read chain and key from the store. Raises PresentError."""

@@ -2,15 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from shaken.audit import SYSTEM
 from shaken.credentials import Credential, Role, digest_of
 from shaken.https import Presenter
+from shaken.importing import Upload, import_certificate
 from shaken.snapshot import take_snapshot
 from shaken.store.credentials import add_credential
 from tests.clients import ClientId, client_id
+from trust.authority import self_signed
+from trust.certificate import CertificateKind
 from trust.clients import ClientRoots
 from trust.keys import MasterKey
 from trust.store.database import Database
@@ -41,6 +46,27 @@ def client(database: Database, now: int) -> ClientId:
     with database.changing() as change:
         add_credential(change, credential, now=now, client_certificate=made.pem)
     return made
+
+
+def test_that_an_expired_certificate_is_presented_is_said_once(
+    begin: Callable[[], Presenter],
+    database: Database,
+    master: MasterKey,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = datetime.now(UTC)
+    issued = self_signed(
+        ["sip.example.com"], now=now - timedelta(days=9), lifetime=timedelta(days=8)
+    )
+    upload = Upload(CertificateKind.SYSTEM, issued.certificate.pem(), issued.key_pem)
+    at = int(now.timestamp())
+    import_certificate(database, master, upload, actor=SYSTEM, now=at, lab=False)
+    presenter = begin()
+
+    for _ in range(2):
+        next(presenter.choose("sip.example.com"))
+
+    assert caplog.text.count("for sip.example.com has expired; it is presented") == 1
 
 
 async def test_a_client_certificate_that_could_not_be_registered_is_so_when_told_again(
