@@ -136,12 +136,13 @@ class Supervisor:
         self._lifeline, self._held = os.pipe()
 
     def run(self, *, on_ready: Callable[[], None]) -> int:
-        """Run until SIGTERM or SIGINT and return the exit code.
+        """Run until SIGTERM or SIGINT and return the exit code. SIGHUP changes nothing.
 
         `on_ready` is called once, when all workers serve.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        signal.signal(signal.SIGHUP, _refuse_to_reload)
         allow_many()
         try:
             if self._come_up():
@@ -188,7 +189,7 @@ class Supervisor:
 
     def _start(self, slot: int, *, deaths: int, ready: int | None) -> None:
         """Start a worker. Raises OSError when there is no process to be had."""
-        blocked = {signal.SIGTERM, signal.SIGINT}
+        blocked = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
         # A signal between fork and the child's own handlers would run the supervisor's.
         signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
         try:
@@ -196,11 +197,16 @@ class Supervisor:
                 return
             pid = os.fork()
             if pid == 0:
-                for number in blocked:
-                    signal.signal(number, signal.SIG_DFL)
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
-                os.close(self._held)
-                self._be_worker(slot, ready)
+                try:
+                    for number in blocked:
+                        signal.signal(number, signal.SIG_DFL)
+                    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+                    signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+                    os.close(self._held)
+                    self._be_worker(slot, ready)
+                finally:
+                    # Whatever goes wrong, even the last words: its siblings are not its to end.
+                    os._exit(1)
             self._workers[pid] = _Worker(slot, time.monotonic(), deaths)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
@@ -219,8 +225,10 @@ class Supervisor:
         except Exception:
             _log.exception("worker %d failed", os.getpid())
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                # One that was closed before the start is None.
+                with suppress(OSError, ValueError, AttributeError):
+                    stream.flush()
             os._exit(code)
 
     def _tend(self) -> None:
@@ -283,6 +291,10 @@ class Supervisor:
         while self._workers:
             pid, _ = os.wait()
             self._workers.pop(pid, None)
+
+
+def _refuse_to_reload(_number: int, _frame: object) -> None:
+    _log.warning("settings are read at start only: restart the service to read them anew")
 
 
 def _tell(ready: int | None) -> None:

@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -111,9 +112,11 @@ def _tell_demo(config: Config, demo: Demo) -> Callable[[], None]:
 
 def _announce(config: Config, admin: Path | None) -> Callable[[], None]:
     def tell() -> None:
-        if admin is not None:
-            click.echo(f"the first admin credential is in {admin}; keep its secret", err=True)
-        click.echo(_serves(config), err=True)
+        # A log that cannot be written keeps no call from being signed.
+        with suppress(OSError):
+            if admin is not None:
+                click.echo(f"the first admin credential is in {admin}; keep its secret", err=True)
+            click.echo(_serves(config), err=True)
 
     return tell
 

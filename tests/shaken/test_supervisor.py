@@ -17,7 +17,7 @@ from shaken import supervisor
 from shaken.worker import Sockets
 
 folder, case = sys.argv[1:]
-logging.basicConfig(level=logging.ERROR)
+logging.basicConfig(level=logging.WARNING)
 # The first deaths cost nothing, the third in a row costs an hour.
 supervisor.RESTART_SECONDS = (0.0, 0.0, 0.0, 3600.0)
 forks = 0
@@ -34,7 +34,10 @@ def serve(prepared, sockets, *, slot, lifeline, on_ready):
         file.write(f"{slot} {os.getpid()}\\n")
     was_ready = os.path.exists(f"{folder}/ready")
     on_ready()
-    if case == "one always dies" and slot == 0 and was_ready:
+    if case.startswith("one always dies") and slot == 0 and was_ready:
+        if case.endswith("without standard error"):
+            sys.stderr = open("/dev/full", "w")
+            sys.stderr.write("what waits to be written")
         return
     os.read(lifeline, 1)  # until the supervisor is gone
 
@@ -119,6 +122,39 @@ def test_a_worker_that_always_dies_keeps_no_other_from_its_restart(
     code, log = supervised.end()
     assert code == 0
     assert "another starts in 3600.0 s" in log
+
+
+def test_a_hangup_is_answered_in_the_log_and_ends_neither_the_supervisor_nor_a_worker(
+    supervise: Callable[[str], Supervised],
+) -> None:
+    supervised = supervise("all live")
+    until((supervised.folder / "ready").exists)
+
+    for slot in (0, 1):
+        os.kill(supervised.started(slot)[-1], signal.SIGHUP)
+    supervised.process.send_signal(signal.SIGHUP)
+
+    code, log = supervised.end()
+    assert code == 0
+    assert log.count("settings are read at start only: restart the service") == 1
+    assert "ended" not in log
+    assert [len(supervised.started(slot)) for slot in (0, 1)] == [1, 1]
+
+
+def test_a_worker_that_ends_without_a_standard_error_ends_no_other(
+    supervise: Callable[[str], Supervised],
+) -> None:
+    supervised = supervise("one always dies, without standard error")
+    until((supervised.folder / "ready").exists)
+    supervised.kill(0)
+    until(lambda: len(supervised.started(0)) == 3)
+    third = Path(f"/proc/{supervised.started(0)[-1]}")
+    until(lambda: not third.exists())
+
+    code, _ = supervised.end()
+
+    assert code == 0
+    assert len(supervised.started(1)) == 1
 
 
 def test_a_place_for_which_no_process_is_to_be_had_is_filled_later(
