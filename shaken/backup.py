@@ -21,13 +21,14 @@ from shaken.whole_files import publish, sync_folder
 from trust.keys import MasterKeyError
 from trust.store import master_key
 from trust.store.database import (
-    DamagedError,
     Database,
+    StoreError,
     embedded_file,
     is_embedded,
     resting,
     take_place,
 )
+from trust.store.failure import Failure
 from trust.store.sealed import named_keys, not_at_hand
 from trust.store.tables import certificates
 
@@ -114,7 +115,9 @@ def restore(
                 raise BackupError(_needs(home, file, contents))
             _give_to_owner(partial, target.parent)
             return Restored(contents, _place(partial, target, now=now))
-        except DamagedError as error:
+        except StoreError as error:
+            if error.failure is not Failure.DAMAGED:
+                raise
             raise BackupError(
                 f"{error}; this backup is not whole: restore an older one, or take another where"
                 " the service still runs"

@@ -30,13 +30,38 @@ from trust.keys import MasterKeyError, MasterKeys
 from trust.roots import Edition, Plan, Purpose
 from trust.store import master_key, roots, service_keys
 from trust.store.database import Database, StoreError
+from trust.store.failure import Failure
 from trust.store.sealed import not_at_hand
 
 _log = logging.getLogger(__name__)
 
 
 class StartError(Exception):
-    """The service cannot start; the message says why and what to do, in one line."""
+    """The service cannot start; the message says why and what to do, in one line.
+
+    `is_passing`: to try again later may do.
+    """
+
+    def __init__(self, message: str, *, is_passing: bool = False) -> None:
+        super().__init__(message)
+        self.is_passing = is_passing
+
+
+_HINTS = {
+    Failure.BUSY: "another program holds it: a backup, a copy, another service? try again when it"
+    " has ended, as systemd does by itself",
+    Failure.FULL: "make room on its disk",
+    Failure.INPUT_OUTPUT: "look after its disk",
+    Failure.DAMAGED: "put a backup back with `shaken restore`",
+}
+
+
+def not_started(error: StoreError) -> StartError:
+    """Say of an error of the database what to do, and whether to try again may do."""
+    if error.failure is None:
+        return StartError(f"{error}; [database] url or --data-dir may name another database")
+    is_passing = error.failure is not Failure.DAMAGED
+    return StartError(f"{error}; {_HINTS[error.failure]}", is_passing=is_passing)
 
 
 @dataclass(frozen=True)
@@ -79,9 +104,7 @@ def prepare(config: Config, data_dir: Path) -> Prepared:
         finally:
             database.close()
     except StoreError as error:
-        raise StartError(
-            f"{error}; [database] url or --data-dir may name another database"
-        ) from error
+        raise not_started(error) from error
     except (HomeError, MasterKeyError, BundleError) as error:
         raise StartError(str(error)) from error
     _load_numbering_plans()
@@ -104,8 +127,11 @@ def _ready_store(home: Home, database: Database) -> KeyRing:
         _tell_of_missing_keys(database, keys)
     else:
         with changing(database, SYSTEM, now=int(time.time())) as change:
+            if master_key.is_bound_in(change.connection):
+                raise Unchanged  # Of services that start together, another was first.
             master_key.bind(change, keys.current)
             change.audit(Action.MASTER_KEY_BIND, "master-key", tenant=None)
+        master_key.check(database, keys)
     _follow_certifi(database, installed_bundle())
     ensure_builtin(database, keys, now=int(time.time()))
     return keys
@@ -164,7 +190,11 @@ def signer_for(prepared: Prepared, pens: Pens) -> Signer:
 def _master_keys(home: Home, *, bound: bool) -> KeyRing:
     """Find the master keys, or make one for a store that has none. Raises MasterKeyError."""
     if not bound and not home.config.keys.master_key and not home.key_file.exists():
-        create_master_key(home.key_file)
+        try:
+            create_master_key(home.key_file)
+        except MasterKeyError:
+            if not home.key_file.exists():  # Of services that start together, another was first.
+                raise
     return home.keys()
 
 

@@ -6,6 +6,7 @@ forking would tear. Each worker that died starts again after a pause of its own,
 the others. Should the supervisor be killed, its workers see the pipe to it close, and end.
 """
 
+import errno
 import logging
 import os
 import signal
@@ -100,7 +101,9 @@ def _socket(address: Address, kind: socket.SocketKind) -> socket.socket:
 def _cannot_listen(address: Address, error: OSError, section: str, name: str) -> StartError:
     return StartError(
         f"cannot listen on {address}: {error.strerror}; choose another address with"
-        f" [{section}] {name} or SHAKEN_{section.upper()}__{name.upper()}"
+        f" [{section}] {name} or SHAKEN_{section.upper()}__{name.upper()}",
+        # The machine's network may come up later.
+        is_passing=error.errno == errno.EADDRNOTAVAIL,
     )
 
 

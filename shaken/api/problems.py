@@ -7,7 +7,8 @@ from http import HTTPStatus
 import msgspec
 
 from trust.keys import MasterKeyError
-from trust.store.database import DiskFullError, StoreError
+from trust.store.database import StoreError
+from trust.store.failure import Failure
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -78,7 +79,7 @@ def not_found(what: str) -> Problem:
 def store_unavailable(error: StoreError) -> Problem:
     """Make the problem of a database that does not do its work, where trying again helps or not."""
     detail = "the database does not answer; try again"
-    if isinstance(error, DiskFullError):
+    if error.failure is Failure.FULL:
         detail = "the database's disk is full, and nothing was changed: free space on it"
     return Problem(503, "store-unavailable", detail)
 

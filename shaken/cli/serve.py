@@ -1,5 +1,6 @@
 """`shaken serve`: the service itself."""
 
+import errno
 import logging
 import os
 import time
@@ -15,7 +16,7 @@ from shaken.config import Address, Config, ConfigError
 from shaken.demo import Demo, demo_config, prepare_demo, sign_demo_call
 from shaken.first_admin import ensure_admin
 from shaken.home import Home, HomeError
-from shaken.service import StartError, prepare
+from shaken.service import StartError, not_started, prepare
 from shaken.supervisor import Supervisor, listen, sip_sockets
 from shaken.worker import Sockets
 from trust.store.database import StoreError
@@ -58,8 +59,10 @@ def serve(
         _log_to_stderr(config)
         code = _run(config, data_dir, workers, demo=demo)
     except (ConfigError, HomeError, StartError, StoreError) as error:
-        click.echo(f"shaken: {error}", err=True)
-        raise SystemExit(2) from error
+        told = not_started(error) if isinstance(error, StoreError) else error
+        click.echo(f"shaken: {told}", err=True)
+        is_passing = isinstance(told, StartError) and told.is_passing
+        raise SystemExit(1 if is_passing else 2) from error
     raise SystemExit(code)
 
 
@@ -93,7 +96,8 @@ def _run_in(home: Home, sockets: Sockets, workers: int, *, demo: bool) -> int:
         else:
             on_ready = _announce(config, ensure_admin(prepared, data_dir, now=now))
     except OSError as error:
-        raise StartError(f"cannot write to {data_dir}: {error}") from error
+        is_passing = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+        raise StartError(f"cannot write to {data_dir}: {error}", is_passing=is_passing) from error
     supervisor = Supervisor(prepared, sockets, workers=workers)
     try:
         return supervisor.run(on_ready=on_ready)

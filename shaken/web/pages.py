@@ -69,7 +69,8 @@ from shaken.web.signing_in import (
 )
 from shaken.web.site import NAVIGATION, PAGES, UNKNOWN
 from shaken.web.words import FILTERS
-from trust.store.database import DiskFullError, StoreError
+from trust.store.database import StoreError
+from trust.store.failure import Failure
 
 _log = logging.getLogger(__name__)
 
@@ -155,7 +156,7 @@ class AdminPages:
             except StoreError as error:
                 _log.error("%s %s: %s", request.method, request.path, error)
                 detail = "The database does not answer. Nothing was changed; try again in a moment."
-                if isinstance(error, DiskFullError):
+                if error.failure is Failure.FULL:
                     detail = "The database's disk is full. Nothing was changed; free space on it."
                 response = self._error(request, Problem(503, "store-unavailable", detail))
             except Exception:

@@ -4,6 +4,7 @@ import shutil
 import socket
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def refusal(folder: Path, *options: str | Path, **settings: str) -> str:
     """Start the service, which must end with exit code 2 and one line; return the line."""
+    return ending(2, folder, *options, **settings)
+
+
+def ending(code: int, folder: Path, *options: str | Path, **settings: str) -> str:
+    """Start the service, which must end with this exit code and one line; return the line."""
     if "--check" not in options:
         settings.setdefault("SHAKEN_HTTP__ADDRESS", f"127.0.0.1:{free_port()}")
     run = run_shaken("serve", *options, folder=folder, **settings)
-    assert run.returncode == 2, run
+    assert run.returncode == code, run
     assert run.stdout == ""
     (line,) = run.stderr.splitlines()
     assert line.startswith("shaken: ")
@@ -230,6 +236,22 @@ def test_a_store_that_does_not_fit_is_refused_and_left_alone(
     after = {path.name: path.read_bytes() for path in (tmp_path / "data").iterdir()}
     assert {name: after.get(name) for name in before} == before
     assert ("master.key" in after) == ("master.key" in before)
+
+
+def test_an_address_that_is_not_there_yet_may_be_tried_again(tmp_path: Path) -> None:
+    said = ending(1, tmp_path, SHAKEN_HTTP__ADDRESS="192.0.2.1:8080")
+
+    assert said.startswith("cannot listen on 192.0.2.1:8080: Cannot assign requested address")
+
+
+def test_a_locked_database_may_be_tried_again(store: Path, tmp_path: Path) -> None:
+    shutil.copytree(store, tmp_path / "data")
+    with closing(sqlite3.connect(tmp_path / "data" / "shaken.sqlite")) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        said = ending(1, tmp_path)
+
+    assert "database is locked; another program holds it" in said
 
 
 def test_check_says_that_a_configuration_is_good_and_makes_nothing(tmp_path: Path) -> None:

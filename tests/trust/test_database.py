@@ -17,7 +17,8 @@ from sqlalchemy import Connection, delete, insert, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 
 from trust.store import tables
-from trust.store.database import HISTORY, Change, Database, DiskFullError, History, StoreError
+from trust.store.database import HISTORY, Change, Database, History, StoreError
+from trust.store.failure import Failure
 
 
 @pytest.fixture
@@ -255,8 +256,9 @@ def test_a_disk_that_is_full_is_told_apart_from_a_database_that_is_busy(
             change.connection.exec_driver_sql("CREATE TABLE much (content BLOB)")
             change.connection.exec_driver_sql("INSERT INTO much VALUES (zeroblob(1000000))")
 
-    with pytest.raises(DiskFullError, match="full"):
+    with pytest.raises(StoreError, match="full") as failed:
         write_much()
+    assert failed.value.failure is Failure.FULL
 
 
 # SQLite

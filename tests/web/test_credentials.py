@@ -7,7 +7,8 @@ import pytest
 from tests.clients import client_id
 from tests.web.scenery import ACME, ALICE, BOUND, GLOBEX, MACHINE, VICTOR, Service
 from tests.web.visitor import signed_in
-from trust.store.database import DiskFullError
+from trust.store.database import StoreError
+from trust.store.failure import Failure
 
 NEW = "/admin/new/credential"
 
@@ -96,7 +97,7 @@ async def test_a_full_disk_is_told_as_one_by_page_and_api(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise DiskFullError("database or disk is full")
+        raise StoreError("database or disk is full", failure=Failure.FULL)
 
     visitor = await signed_in(service, ALICE)
     made = await visitor.post(NEW, {"name": "desk", "role": "admin", "networks": "127.0.0.0/8"})

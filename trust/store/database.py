@@ -11,7 +11,7 @@ import errno
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from trust.store.failure import Failure, failure_of
 from trust.store.tables import revision as revision_table
 
 BUSY_TIMEOUT_SECONDS = 15
@@ -49,15 +50,14 @@ _OTHER_TOOLS = {"postgresql": "pg_dump", "mysql": "mysqldump", "mariadb": "maria
 
 
 class StoreError(Exception):
-    """The database cannot be opened, read or written; the message names the database and why."""
+    """The database cannot be opened, read or written; the message names the database and why.
 
+    `failure` tells the kind where it is known.
+    """
 
-class DamagedError(StoreError):
-    """An embedded database is not whole."""
-
-
-class DiskFullError(StoreError):
-    """There is no space for what is written: to try again is of no use."""
+    def __init__(self, message: str, *, failure: Failure | None = None) -> None:
+        super().__init__(message)
+        self.failure = failure
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,9 @@ class Database:
         try:
             self._engine = _sqlite_engine(parsed) if self._embedded else create_engine(parsed)
         except (OSError, RuntimeError, SQLAlchemyError, ImportError) as error:
-            raise StoreError(f"cannot open the database {self.name}: {error}") from error
+            raise StoreError(
+                f"cannot open the database {self.name}: {error}", failure=failure_of(error)
+            ) from error
         self._writing = self._engine.execution_options(writing=True)
 
     @property
@@ -175,7 +177,9 @@ class Database:
             with self.reading() as connection:
                 found = connection.exec_driver_sql(f"PRAGMA {question}").all()
             if found not in ([], [("ok",)]):
-                raise DamagedError(f"{self.name} is damaged: {question} says {found[0]}")
+                raise StoreError(
+                    f"{self.name} is damaged: {question} says {found[0]}", failure=Failure.DAMAGED
+                )
 
     def copy_to(self, file: Path, *, tell: Callable[[int, int], None]) -> None:
         """Write one state of an embedded database to a new file, while others change it.
@@ -196,7 +200,9 @@ class Database:
                 )
                 copy.execute("PRAGMA journal_mode=DELETE")
             except sqlite3.Error as error:
-                raise _kind(error)(f"cannot copy {self.name} to {file}: {error}") from error
+                raise StoreError(
+                    f"cannot copy {self.name} to {file}: {error}", failure=failure_of(error)
+                ) from error
 
     def settle(self) -> None:
         """Empty the log beside an embedded database: nothing overwritten is left in it."""
@@ -216,22 +222,13 @@ class Database:
             yield
         except (DBAPIError, sqlite3.Error) as error:
             reason = error.orig if isinstance(error, DBAPIError) else error
-            raise _kind(reason)(f"the database {self.name} failed: {reason}") from error
+            raise StoreError(
+                f"the database {self.name} failed: {reason}", failure=failure_of(reason)
+            ) from error
         except PoolTimeout as error:
-            raise StoreError(f"the database {self.name} has no connection free") from error
-
-
-_KINDS: Mapping[int, type[StoreError]] = {
-    sqlite3.SQLITE_CORRUPT: DamagedError,
-    sqlite3.SQLITE_NOTADB: DamagedError,
-    sqlite3.SQLITE_FULL: DiskFullError,
-}
-"""What SQLite's codes are that call for something else than to try again."""
-
-
-def _kind(reason: BaseException | None) -> type[StoreError]:
-    code: int = getattr(reason, "sqlite_errorcode", 0)
-    return _KINDS.get(code & 0xFF, StoreError)  # whatever it extends
+            raise StoreError(
+                f"the database {self.name} has no connection free", failure=Failure.BUSY
+            ) from error
 
 
 def embedded_url(file: Path) -> str:

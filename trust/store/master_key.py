@@ -24,6 +24,11 @@ def is_bound(database: Database) -> bool:
         return _sealed_check(connection) is not None
 
 
+def is_bound_in(connection: Connection) -> bool:
+    """Say, within a transaction, whether the store belongs to some master key."""
+    return _sealed_check(connection) is not None
+
+
 def bind(change: Change, master: MasterKey) -> None:
     """Bind a new store to its master key."""
     sealed = master.seal(_KNOWN, record=_RECORD)
