@@ -119,6 +119,7 @@ def _ready_store(home: Home, database: Database) -> KeyRing:
     The keys come first: a store that they do not open is left as it is.
     """
     bound = master_key.is_bound(database)
+    had_key = not home.config.keys.master_key and home.key_file.exists()
     keys = _master_keys(home, bound=bound)
     if bound:
         master_key.check(database, keys)
@@ -131,6 +132,12 @@ def _ready_store(home: Home, database: Database) -> KeyRing:
                 raise Unchanged  # Of services that start together, another was first.
             master_key.bind(change, keys.current)
             change.audit(Action.MASTER_KEY_BIND, "master-key", tenant=None)
+            if had_key:
+                _log.error(
+                    "there is a master key, but the database is new: restore a backup (`shaken"
+                    " restore`), or move %s away for a new store",
+                    home.key_file,
+                )
         master_key.check(database, keys)
     _follow_certifi(database, installed_bundle())
     ensure_builtin(database, keys, now=int(time.time()))

@@ -51,3 +51,19 @@ def test_services_that_start_together_on_a_new_folder_all_start(
         each.join(60)
 
     assert [each.exitcode for each in both] == [0, 0]
+
+
+def test_a_new_database_beside_a_master_key_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare(Config(), tmp_path)
+    prepare(Config(), tmp_path)
+    assert "the database is new" not in caplog.text
+    for file in tmp_path.glob("shaken.sqlite*"):
+        file.unlink()
+
+    prepare(Config(), tmp_path)
+
+    (said,) = [each for each in caplog.records if "the database is new" in each.message]
+    assert said.levelname == "ERROR"
+    assert f"move {tmp_path / 'master.key'} away" in said.message
