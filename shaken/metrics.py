@@ -5,7 +5,7 @@ is asked says the same. prometheus_client writes the text.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -19,6 +19,7 @@ from shaken.tally import OF_VERDICT, Count, Tally
 from trust.acme.order import State
 from trust.acme.renewal import Urgency
 from trust.certificate import CertificateKind
+from trust.store.certificates import StoredCertificate
 
 MEDIA_TYPE = "text/plain; version=0.0.4"
 """Of the text format of Prometheus."""
@@ -94,19 +95,16 @@ class _Metrics(Collector):
         )
         first = GaugeMetricFamily(
             "shaken_certificate_first_expiry_timestamp_seconds",
-            "When the first of the certificates expires that have a key and are valid.",
+            "When the first name, or tenant without one, has no valid certificate with a key left;"
+            " in the past where that is so.",
             labels=["kind"],
         )
         for kind in CertificateKind:
             for status in Status:
                 counts.add_metric([kind.value, status.value], statuses[kind, status])
-            ends = [
-                row.not_after
-                for row in rows
-                if row.kind is kind and row.sealed_key is not None and row.not_after >= self.now
-            ]
-            if ends:
-                first.add_metric([kind.value], min(ends))
+            end = first_end(row for row in rows if row.kind is kind)
+            if end is not None:
+                first.add_metric([kind.value], end)
         yield counts
         yield first
 
@@ -136,3 +134,17 @@ class _Metrics(Collector):
             "Orders that nobody has tried for an hour past their time: no worker renews.",
             value=self.renewals.overdue,
         )
+
+
+def first_end(rows: Iterable[StoredCertificate]) -> int | None:
+    """Return when the first name of a tenant is without certificate; None: there are none.
+
+    Only those with a key count. The last that a name has keeps its end when that is past.
+    """
+    ends: dict[tuple[str | None, str], int] = {}
+    for row in rows:
+        if row.sealed_key is not None:
+            for name in row.names or ("",):
+                of_name = row.tenant, name
+                ends[of_name] = max(row.not_after, ends.get(of_name, row.not_after))
+    return min(ends.values(), default=None)

@@ -1,11 +1,13 @@
 """What a monitoring system reads."""
 
 import multiprocessing
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from shaken.metrics import Renewals, exposition
+from shaken.metrics import Renewals, exposition, first_end
 from shaken.snapshot import Snapshot, take_snapshot
 from shaken.tally import Count, Tally
 from trust.acme.order import State
@@ -42,8 +44,28 @@ def test_certificates_are_counted_by_kind_and_status(
 
         counts = {labels: value for (name, labels), value in found.items() if name.endswith("ates")}
         assert {labels for labels, value in counts.items() if value} == {("sti", status)}
-        assert found.get(expiry) == (None if status == "expired" else end)
+        assert found[expiry] == end
         assert found["shaken_ready", ()] == 1
+
+
+@pytest.mark.parametrize(
+    ("others", "first"),
+    [
+        ([], 100),
+        ([{"not_after": 300}], 300),
+        ([{"not_after": 50}], 100),
+        ([{"not_after": 300, "sealed_key": None}], 100),
+        ([{"not_after": 300, "tenant": "b.example"}], 100),
+        ([{"not_after": 80, "names": ("b.example",)}], 80),
+        ([{"not_after": 300}, {"not_after": 200, "names": ("b.example",)}], 200),
+    ],
+)
+def test_the_first_expiry_is_that_of_the_last_certificate_of_a_name(
+    certificate: StoredCertificate, others: list[dict[str, Any]], first: int
+) -> None:
+    row = replace(certificate, not_after=100)
+
+    assert first_end([row, *(replace(row, **other) for other in others)]) == first
 
 
 def test_renewals_that_fail_are_counted_by_urgency(snapshot: Snapshot, now: int) -> None:
