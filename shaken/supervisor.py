@@ -8,6 +8,7 @@ the others. Should the supervisor be killed, its workers see the pipe to it clos
 
 import errno
 import logging
+import math
 import os
 import signal
 import socket
@@ -31,6 +32,9 @@ STEADY_SECONDS = 10.0
 
 TEND_SECONDS = 0.05
 """How often it is looked, while a place is vacant, whether its time has come."""
+
+STOP_SECONDS = 25
+"""How long workers may take to finish what is begun: some 17, when all goes as it should."""
 
 READY_SECONDS = 30.0
 """How long workers may take until they serve."""
@@ -288,12 +292,25 @@ class Supervisor:
                 os.kill(pid, signal.SIGTERM)
 
     def _reap_all(self) -> None:
+        """Wait until all workers have ended; who does not is killed."""
         # Workers started while the signal came in were not told.
         for pid in self._workers:
             os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
         while self._workers:
-            pid, _ = os.wait()
-            self._workers.pop(pid, None)
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+            if pid:
+                self._workers.pop(pid, None)
+            elif time.monotonic() < deadline:
+                time.sleep(TEND_SECONDS)
+            else:
+                self._kill_all()
+                deadline = math.inf
+
+    def _kill_all(self) -> None:
+        for pid in self._workers:
+            _log.error("worker %d does not end, and is killed; its last records are lost", pid)
+            os.kill(pid, signal.SIGKILL)
 
 
 def _refuse_to_reload(_number: int, _frame: object) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 SUPERVISED = """
-import errno, logging, os, sys
+import errno, logging, os, signal, sys
 from shaken import supervisor
 from shaken.worker import Sockets
 
@@ -20,6 +20,7 @@ folder, case = sys.argv[1:]
 logging.basicConfig(level=logging.WARNING)
 # The first deaths cost nothing, the third in a row costs an hour.
 supervisor.RESTART_SECONDS = (0.0, 0.0, 0.0, 3600.0)
+supervisor.STOP_SECONDS = 0.5
 forks = 0
 
 def fork(fork=os.fork):
@@ -39,6 +40,9 @@ def serve(prepared, sockets, *, slot, lifeline, on_ready):
             sys.stderr = open("/dev/full", "w")
             sys.stderr.write("what waits to be written")
         return
+    if case == "one hangs" and slot == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        open(f"{folder}/hangs", "w").close()
     os.read(lifeline, 1)  # until the supervisor is gone
 
 class NoSockets:
@@ -181,3 +185,15 @@ def test_a_supervisor_without_a_process_for_its_workers_says_so_and_ends(
     assert supervised.process.returncode == 1
     assert "a worker cannot be started: [Errno 11] no process to be had" in log
     assert not (supervised.folder / "ready").exists()
+
+
+def test_a_worker_that_does_not_end_is_killed(supervise: Callable[[str], Supervised]) -> None:
+    supervised = supervise("one hangs")
+    until((supervised.folder / "hangs").exists)
+    until((supervised.folder / "ready").exists)
+
+    code, log = supervised.end()
+
+    assert code == 0
+    assert log.count("does not end, and is killed") == 1
+    assert f"worker {supervised.started(0)[-1]} does not end" in log
