@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from shaken.assignment import assigned_tenant
+from shaken.assignment import UnknownTenant, assigned_tenant
 from shaken.attestation import NumberRuleError, parse_number_rule
 from shaken.audit import Action, AuditedChange
 from trust.certificate import Certificate, CertificateKind, CertificateRefused
@@ -126,6 +126,8 @@ def keep(
     except CertificateRefused as error:
         field_name = "names" if error.field == "certificate" else error.field
         raise RequestRefused(field_name, error.detail, slug=error.slug) from error
+    if scope not in {None, tenant}:  # an alias went over to another tenant meanwhile
+        raise UnknownTenant(wish.tenant or "")
     current = master_key.bound_to(change.connection, master)
     authorised = drafted.authorised
     row = StoredRequest(

@@ -72,8 +72,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """What was found and what is done. `best` None: there was no `shaken` header to verify.
 
     `judged` are all PASSporTs: `shaken` ones, then diversions, then others. `diversions` are those
-    of the call, the first one first, or as they came where they are no chain. `faults` are, where
-    the call has several Identity headers, those that do not hold in themselves.
+    of the call, the first one first, or as they came where they are no chain. `faults` are, of
+    several, those that do not hold in themselves.
     """
 
     decision: Decision
@@ -188,7 +188,7 @@ class Verifier:
         policy: VerificationPolicy,
     ) -> Outcome:
         faults: tuple[Judged, ...] = ()
-        if len(call.headers) > 1:
+        if len(judged) > 1:
             faults = tuple(each for each in judged if each.verdict.code is not None)
         diversions: Sequence[Judged] = ()
         if presented.diversions:

@@ -1,6 +1,7 @@
 """The response to a request (RFC 3261 §8.2.6): what is copied, what is added."""
 
 import hashlib
+from contextlib import suppress
 
 from sip.grammar import HeaderError, has_stray_control
 from sip.message import HeaderFields, Request, Response
@@ -65,7 +66,7 @@ def respond(
             raise HeaderError("a tag holds a line break or control character")
         copied = tuple(
             [
-                (name, f"{value.rstrip(_EMPTY)};tag={to_tag}" if name == "To" else value)
+                (name, f"{_untagged(request, value)};tag={to_tag}" if name == "To" else value)
                 for name, value in copied
             ]
         )
@@ -86,9 +87,19 @@ def stateless_tag(request: Request, *, secret: bytes) -> str:
 
 
 def _has_tag(request: Request) -> bool:
-    """Whether the To has a tag, be it without a value; one that cannot be read has none."""
+    """Whether the To has a tag with a value; one that cannot be read has none."""
     try:
-        parameters = request.to.parameters
-        return bool(parameters) and any(name == "tag" for name, _ in parameters)
+        return bool(request.to.parameters) and request.to.tag is not None
     except HeaderError:
         return False
+
+
+def _untagged(request: Request, value: str) -> str:
+    """Return a To that has no tag, ready for one: without empty parameters, and a tag's name."""
+    value = value.rstrip(_EMPTY)
+    with suppress(HeaderError):
+        to = request.to
+        if any(name == "tag" for name, _ in to.parameters):
+            others = tuple(each for each in to.parameters if each[0] != "tag")
+            return str(to._replace(parameters=others))
+    return value

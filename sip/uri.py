@@ -270,7 +270,7 @@ def is_anonymous(text: str) -> bool:
         return False
     if uri.user is None:
         return True
-    number = uri.user.partition(";")[0]
+    number = unquote(uri.user.partition(";")[0])
     return not _TELEPHONE_USER.fullmatch(number) and bool(_NOBODYS_HOST.fullmatch(uri.host))
 
 

@@ -5,11 +5,15 @@ takes hours to load, or one more encryption. So what is opened holds up nobody b
 opened in, and has so much time and memory. It is started anew for each, which takes some 0.3 s.
 """
 
+import logging
 import os
 import resource
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from enum import Enum
+from threading import BoundedSemaphore
 from typing import Literal
 
 import msgspec
@@ -24,16 +28,31 @@ from cryptography.hazmat.primitives.serialization import (
 
 from trust.certificate import UNREADABLE
 
-CPU_SECONDS = 5
-"""Of the processor: all that `trust.kdf` lets through takes one at most."""
+CPU_SECONDS = 20
+"""Of the processor. What `trust.kdf` lets through takes one at most; to look at the primes of an
+RSA key of 8192 bits, as is done for PKCS#12, takes up to ten."""
 
 WAIT_SECONDS = 60
 """On a machine that is busy."""
 
-MEMORY_BYTES = 1024 * 1024 * 1024
-"""Of addresses, of which scrypt may fill 64 MiB."""
+MEMORY_BYTES = 384 * 1024 * 1024
+"""Of addresses: of the 64 MiB that scrypt may fill, and of the interpreter."""
+
+AT_ONCE = 2
+"""Processes of one worker; others wait their turn."""
+
+BROKEN = (
+    "cannot be opened here: the process that opens keys could not be started, and the log says why."
+    " Decrypt it before you import it, or mend what the log says."
+)
+"""What is said of something where `Failure.BROKEN` is why."""
 
 _NICENESS = 10
+_TOLD = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
+"""Of the environment: what a process needs to start. Secrets stand there, too."""
+
+_log = logging.getLogger(__name__)
+_places = BoundedSemaphore(AT_ONCE)
 
 
 class Failure(Enum):
@@ -47,6 +66,8 @@ class Failure(Enum):
     """What is in it is a key that takes part in no signature."""
     COSTLY = "costly"
     """It took more time or memory than it has."""
+    BROKEN = "broken"
+    """The process could not be started, or did not do its work; the log says more."""
 
 
 class NotOpenedError(Exception):
@@ -84,31 +105,65 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 def open_apart(sealed: Sealed) -> Opened:
-    """Open something in a process of its own. Raises NotOpenedError."""
-    try:
-        done = subprocess.run(
-            (sys.executable, "-P", "-m", "trust.opening"),
-            input=msgspec.msgpack.encode(sealed),
-            capture_output=True,
-            timeout=WAIT_SECONDS,
-            check=True,
-        )
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        raise NotOpenedError(Failure.COSTLY) from None
-    opened = msgspec.msgpack.decode(done.stdout, type=Opened)
+    """Open something in a process of its own; takes its turn. Raises NotOpenedError."""
+    with _places:
+        opened = _ask(msgspec.msgpack.encode(sealed))
     if opened.failure is not None:
         raise NotOpenedError(opened.failure)
     return opened
 
 
+def _ask(told: bytes) -> Opened:
+    environment = {name: os.environ[name] for name in _TOLD if name in os.environ}
+    try:
+        done = subprocess.run(
+            (sys.executable, "-P", "-m", "trust.opening"),
+            input=told,
+            capture_output=True,
+            timeout=WAIT_SECONDS,
+            env=environment,
+            check=False,
+        )
+        if done.returncode in _ENDED:
+            return Opened(failure=Failure.COSTLY)
+        return msgspec.msgpack.decode(done.stdout, type=Opened)
+    except subprocess.TimeoutExpired:
+        return Opened(failure=Failure.COSTLY)
+    except OSError as error:
+        why = str(error)
+    except msgspec.DecodeError:
+        # What it says of itself is of its own doing: nothing that was to be opened is in it.
+        last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        why = f"exit code {done.returncode}: {last[:200]}"
+    _log.error("the process in which keys are opened has failed: %s", why)
+    return Opened(failure=Failure.BROKEN)
+
+
+_ENDED = {-signal.SIGXCPU, -signal.SIGKILL}
+"""How the kernel ends a process that takes too much."""
+
+
 def main() -> None:
     """Open what comes over the standard input; write what is in it to the standard output."""
-    os.nice(_NICENESS)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):
+        os.nice(_NICENESS)
     sealed = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Sealed)
-    resource.setrlimit(resource.RLIMIT_CPU, (sealed.seconds, sealed.seconds))
-    sys.stdout.buffer.write(msgspec.msgpack.encode(_opened(sealed)))
+    _limit(resource.RLIMIT_CPU, sealed.seconds)
+    _limit(resource.RLIMIT_AS, MEMORY_BYTES)
+    _limit(resource.RLIMIT_CORE, 0)
+    try:
+        opened = _opened(sealed)
+    except MemoryError:
+        opened = Opened(failure=Failure.COSTLY)
+    sys.stdout.buffer.write(msgspec.msgpack.encode(opened))
+
+
+def _limit(what: int, most: int) -> None:
+    """Set a limit of this process, unless it has a lower one."""
+    _, hard = resource.getrlimit(what)
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
+    resource.setrlimit(what, (most, most))
 
 
 def _opened(sealed: Sealed) -> Opened:

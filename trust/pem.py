@@ -30,7 +30,7 @@ from trust.certificate import (
 )
 from trust.kdf import Cost, UnknownCostError, check_cost, key_cost
 from trust.key_kinds import PrivateKind, private_kind_of
-from trust.opening import Failure, NotOpenedError, Sealed, open_apart
+from trust.opening import BROKEN, Failure, NotOpenedError, Sealed, open_apart
 
 PrivateKey: TypeAlias = (
     ec.EllipticCurvePrivateKey
@@ -341,6 +341,8 @@ def _encrypted_key(
     try:
         (der,) = open_apart(sealed).keys
     except NotOpenedError as error:
+        if error.failure is Failure.BROKEN:
+            raise block.refused("not-opened", BROKEN) from None
         if error.failure is Failure.COSTLY:
             raise block.refused(
                 "costly-key",

@@ -6,8 +6,8 @@ from cryptography import x509
 
 from trust.certificate import CertificateRefused
 from trust.kdf import UnknownCostError, check_cost, pkcs12_cost
-from trust.opening import Failure, NotOpenedError, Sealed, open_apart
-from trust.pem import MAX_BLOCKS, MAX_LENGTH, PemContents, PrivateKey, read_pem
+from trust.opening import BROKEN, Failure, NotOpenedError, Sealed, open_apart
+from trust.pem import MAX_BLOCKS, MAX_LENGTH, MAX_RSA_BITS, PemContents, PrivateKey, read_pem
 
 _CONVERSION = "`openssl pkcs12 -legacy -in file.p12 -nodes -out file.pem` and import file.pem."
 
@@ -34,6 +34,9 @@ def read_pkcs12(data: bytes, *, passphrase: str | None) -> PemContents:
                 raise _not_opened(passphrase) from None
             case Failure.UNUSED:
                 raise _unsupported_key() from None
+            case Failure.BROKEN:
+                detail = f"The file {BROKEN}"
+                raise CertificateRefused("not-opened", detail, field="pkcs12") from None
             case Failure.COSTLY:
                 detail = f"The file takes too long to open. Decrypt it with {_CONVERSION}"
                 raise CertificateRefused("costly-key", detail, field="private_key") from None
@@ -53,7 +56,10 @@ def _key(der: bytes) -> PrivateKey:
     """Load a key as `trust.pem` does. Raises CertificateRefused."""
     body = b64encode(der).decode()
     block = f"-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"
-    (key,) = read_pem(block, field="pkcs12").private_keys
+    try:
+        (key,) = read_pem(block, field="pkcs12").private_keys
+    except CertificateRefused as error:
+        raise (_unsupported_key() if error.slug == "unsupported-key" else _bad_key()) from None
     return key
 
 
@@ -86,6 +92,15 @@ def _unsupported_key() -> CertificateRefused:
         "unsupported-key",
         "The file holds a key of a kind not used here: use P-256, RSA or Ed25519.",
         field="private_key",
+    )
+
+
+def _bad_key() -> CertificateRefused:
+    return CertificateRefused(
+        "bad-pkcs12",
+        f"The file holds a key whose numbers do not fit, or RSA with more than {MAX_RSA_BITS} bits."
+        f" Convert it with {_CONVERSION}",
+        field="pkcs12",
     )
 
 

@@ -201,7 +201,10 @@ class Redirect:
         claimed = claimed_by(invite.identities)
         recorded = []
         if claimed.callers:
-            way = _way_of(asked, origin, claimed)
+            _hold_caller(origin, claimed)
+            if str(invite.target) in claimed.ends:
+                return ()  # all of its way is signed
+            way = _way_of(asked, claimed)
         else:
             way = diverted[:1]
             recorded.append((yield from self._sign_call(asked, origin, way[0], iat)))
@@ -279,27 +282,36 @@ class Redirect:
         return answer
 
 
-def _way_of(asked: _Asked, origin: Party, claimed: Claimed) -> Sequence[Party]:
+def _hold_caller(origin: Party, claimed: Claimed) -> None:
+    """Raise _Refused when the call's PASSporTs are of another caller.
+
+    RFC 8946 §4.1 has a `div` repeat who called. What the PASSporTs say of that is not verified
+    here, so it counts only where the INVITE says the same.
+    """
+    if origin not in claimed.callers:
+        why = "the call's Identity is of another caller than the INVITE: no diversion is signed"
+        raise _Refused(403, why)
+
+
+def _way_of(asked: _Asked, claimed: Claimed) -> Sequence[Party]:
     """List who diverted a call that has PASSporTs, from whom those lead to, the first one first.
 
     RFC 8946 §3: a `div` is of the destination that was retargeted. A PBX may name who diverted by
     an extension: then it is whom the PASSporTs lead to, unless that is no number of the tenant.
     Raises _Refused.
     """
-    if origin not in claimed.callers:
-        # RFC 8946 §4.1 has a `div` repeat who called. What the PASSporT says of that is not
-        # verified here, so it counts only where the INVITE says the same.
-        why = "the call's Identity is of another caller than the INVITE: no diversion is signed"
-        raise _Refused(403, why)
     diverted = asked.invite.diverted
     for place, party in enumerate(diverted):
         if str(party) in claimed.ends:
             return diverted[place::-1]
     tenant = asked.snapshot.tenants[asked.trunk.tenant]
-    numbers = [each for each in claimed.ends - {str(asked.invite.target)} if each.isdigit()]
+    numbers = [each for each in claimed.ends if each.isdigit()]
     own = [x for x in numbers if standing_of(x, tenant.own_numbers) is not Standing.FOREIGN]
     if len(own) == 1:
         return (Party(tn=own[0]),)
+    if not claimed.ends:
+        why = "it cannot be told whom the call's Identity leads to: no diversion is signed"
+        raise _Refused(403, why)
     named, ends = ", ".join(map(str, diverted)), ", ".join(sorted(claimed.ends))
     why = f"the call's Identity leads to {ends[:64]}, and was diverted by {named[:64]}"
     raise _Refused(403, f"{why}: no diversion is signed that joins neither")

@@ -245,10 +245,19 @@ def _diverted(request: Request, country: str | None, *, now: Party | None) -> tu
     """List from whom the call was diverted, the last one first (RFC 5806 §3, RFC 7044 §5).
 
     Entries that name where the call goes now are passed over: it was not diverted to itself. So are
-    those that name nobody, as privacy has it, or nobody who can be read.
+    those that name nobody, as privacy has it. Before one that cannot be read nobody is listed, and
+    when it is the last nobody can be: what is signed would be untrue. Raises InviteError.
     """
-    named = [uri for uri in _diverting(request) if not is_anonymous(uri)]
-    found = dict.fromkeys(filter(None, (_party_or_none(uri, country) for uri in named)))
+    found: dict[Party, None] = {}
+    for uri in _diverting(request):
+        if is_anonymous(uri):
+            continue
+        try:
+            found[_party(uri, country, "who diverted the call")] = None
+        except InviteError:
+            if not found:
+                raise
+            break
     if found and now is None:
         raise InviteError(
             f"where the diverted call goes cannot be told from its Request-URI {request.uri[:64]!a}"
@@ -258,13 +267,13 @@ def _diverted(request: Request, country: str | None, *, now: Party | None) -> tu
 
 def _diverting(request: Request) -> Iterable[str]:
     """List who diverted the call, the last one first."""
-    diversions = request.readable_addresses("Diversion")
+    diversions = request.addresses("Diversion")
     if diversions:
         # "The first Diversion header field value is the most recent": each is put on top.
         return [each.uri for each in diversions]
     history = [
         (index, address)
-        for address in request.readable_addresses("History-Info")
+        for address in request.addresses("History-Info")
         if (index := _history_index(find_parameter(address.parameters, "index"))) is not None
     ]
     return _mapped_from(sorted(history, key=itemgetter(0), reverse=True))

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from shaken.api import requests
 from shaken.api.certificates import CertificateImport, create
 from shaken.api.problems import Problem
+from shaken.api.requests import RequestCreation
 from shaken.api.routes import ApiCall, Resources
 from shaken.audit import SYSTEM, changing
 from shaken.config import Config
@@ -20,6 +22,7 @@ from shaken.tenants import Tenant
 from trust.authority import Authority, Issued
 from trust.certificate import CertificateKind
 from trust.keys import MasterKey
+from trust.store import requests as stored_requests
 from trust.store.database import Database
 
 OTHER = "other.example.com"
@@ -83,6 +86,23 @@ def test_an_address_that_went_over_to_another_tenant_meanwhile_is_no_tenant_of_t
 
     assert (refused.value.status, refused.value.detail) == (404, "there is no such tenant")
     assert take_snapshot(database).certificates == {}
+
+
+def test_no_request_is_made_for_an_address_that_went_over_to_another_tenant_meanwhile(
+    database: Database, asking: Callable[..., ApiCall], tenant: Tenant
+) -> None:
+    (moved,) = tenant.aliases
+    call = asking(RequestCreation(CertificateKind.STI, spc="1234", tenant=moved))
+    with database.changing() as change:
+        replace_tenant(change, replace(tenant, aliases=()))
+        add_tenant(change, replace(tenant, address=OTHER, aliases=(moved,)))
+
+    with pytest.raises(Problem) as refused:
+        requests.create(call)
+
+    assert "no tenant has this address" in str(refused.value.detail)
+    with database.reading() as connection:
+        assert stored_requests.count(connection, stored_requests.Filter()) == 0
 
 
 @pytest.mark.parametrize("aliased", [False, True])

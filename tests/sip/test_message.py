@@ -279,9 +279,16 @@ def test_a_tag_that_is_there_stays_and_a_100_gets_none() -> None:
     within = request(to="<sip:b@example.com>;tag=theirs")
 
     assert respond(within, 481, to_tag="mine").to.tag == "theirs"
-    assert respond(request(to="<sip:b@example.com>;tag"), 481, to_tag="mine").to.tag is None
     assert respond(request(), 100, to_tag="mine").to.tag is None
     assert respond(request(to="sip:b@example.com"), 486, to_tag="mine").to.tag == "mine"
+
+
+@pytest.mark.parametrize("tag", [";tag", ";tag=", ";tag=;", ";TAG=;x=1"])
+def test_a_tag_without_a_value_is_none(tag: str) -> None:
+    to = respond(request(to=f"B <sip:b@example.com>{tag}"), 302, to_tag="mine").header("To")
+
+    others = ";x=1" if "x=1" in tag else ""
+    assert to == f'"B" <sip:b@example.com>{others};tag=mine'
 
 
 @pytest.mark.parametrize("end", [";", "; ;", ";x=1;;"])

@@ -475,6 +475,7 @@ def test_a_caller_who_is_not_named_is_known_as_such(text: str) -> None:
         "+12155550100",
         "sip:alice@invalid.example.com",
         "sip:+12155550100@anonymous.invalid;user=phone",
+        "sip:%2B12155550100@anonymous.invalid",
         "sip:alice@notinvalid",
         "sip:alice@pbx.example.com;maddr=anonymous.invalid",
         "sip:bob.invalid@pbx.example.com",

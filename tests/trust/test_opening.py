@@ -1,5 +1,7 @@
 """What is encrypted is opened where it holds up nobody."""
 
+import subprocess
+import sys
 from typing import Literal
 
 import pytest
@@ -68,6 +70,45 @@ def test_who_pasted_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CertificateRefused, match="takes too long to open") as refused:
         read_pem(hard, passphrase=SECRET.decode())
     assert refused.value.slug == "costly-key"
+
+
+def test_a_process_that_cannot_be_started_is_told_as_that(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+
+    with pytest.raises(NotOpenedError) as failed:
+        open_apart(sealed())
+    assert failed.value.failure is Failure.BROKEN
+    assert "/nonexistent/python" in caplog.text
+    key = pem(encrypted(PLAIN, SECRET), "ENCRYPTED PRIVATE KEY")
+    with pytest.raises(CertificateRefused, match="the log says why") as refused:
+        read_pem(key, passphrase=SECRET.decode())
+    assert refused.value.slug == "not-opened"
+
+
+def test_a_process_that_fails_is_told_as_that(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+
+    with pytest.raises(NotOpenedError) as failed:
+        open_apart(sealed())
+    assert failed.value.failure is Failure.BROKEN
+    assert "exit code 1" in caplog.text
+
+
+def test_where_less_is_allowed_it_makes_do_with_that() -> None:
+    script = (
+        "import sys; from trust.opening import Sealed, open_apart;"
+        "print(open_apart(Sealed('der', bytes.fromhex(sys.argv[1]), b'sesame')))"
+    )
+    limited = 'ulimit -v 350000 -t 10; exec "$@"'
+    command = ["bash", "-c", limited, "bash", sys.executable, "-c", script, sealed().data.hex()]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "Opened(1 keys, 0 certificates)\n"
 
 
 def test_nothing_of_a_key_is_in_what_is_logged() -> None:

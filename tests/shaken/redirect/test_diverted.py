@@ -190,15 +190,40 @@ def test_no_diversion_is_signed_that_does_not_join_the_identity_that_came(bench:
     assert bench.records == []
 
 
-def test_no_call_is_diverted_to_itself(bench: Bench) -> None:
+@pytest.mark.parametrize("named", [f"tel:+{ANOTHER}", "sip:199@10.0.0.1"])
+def test_nothing_is_added_to_an_identity_that_leads_to_where_the_call_goes(
+    bench: Bench, named: str
+) -> None:
     bench.have(direction=Direction.SIGN, sip=Redirection(sources=(PBX.address,), divert=True))
     goal = str(int(ANOTHER) + 1)
     original = identity(bench.issued, bench.now, orig={"tn": FOREIGN}, dest={"tn": [goal]})
-    headers = (("Identity", original), diverted_by(ANOTHER))
+    headers = (("Identity", original), ("Diversion", f"<{named}>"))
 
     answer = bench.ask(calling(FOREIGN, *headers, uri=f"tel:+{goal}"))
 
-    assert (answer.status, answer.header("Identity")) == (403, None)
+    assert (answer.status, answer.header("Identity")) == (302, None)
+    assert bench.records == []
+
+
+def test_a_call_whose_way_is_signed_may_be_asked_about_again(bench: Bench) -> None:
+    bench.sip(divert=True)
+    first = bench.ask(calling(FOREIGN, diverted_by(ANOTHER)))
+    came = [("Identity", line) for line in first.lines("Identity")]
+    bench.have(direction=Direction.SIGN, sip=Redirection(sources=(PBX.address,), divert=True))
+
+    again = bench.ask(calling(FOREIGN, *came, diverted_by(ANOTHER)))
+
+    assert (again.status, again.header("Identity")) == (302, None)
+
+
+def test_an_identity_that_leads_nowhere_is_told(bench: Bench) -> None:
+    bench.have(direction=Direction.SIGN, sip=Redirection(sources=(PBX.address,), divert=True))
+    original = identity(bench.issued, bench.now, orig={"tn": FOREIGN}, dest={"tn": ANOTHER})
+
+    answer = bench.ask(calling(FOREIGN, ("Identity", original), diverted_by(ANOTHER)))
+
+    assert answer.status == 403
+    assert "cannot be told whom" in str(answer.header("Reason"))
 
 
 def test_claims_of_a_diversion_are_in_the_order_of_the_rfc() -> None:

@@ -77,6 +77,18 @@ def test_of_several_identities_each_that_does_not_hold_is_named_even_where_one_d
     )
 
 
+def test_several_identities_of_one_line_are_told_as_those_of_several_are(bench: Bench) -> None:
+    bench.desk.publish(bench.issued)
+    other = identity(bench.issued, bench.now, dest={"tn": [FOREIGN]})
+    both = f"{other}, {identity(bench.issued, bench.now)}"
+
+    checked = bench.ask(invite(("Identity", both)))
+
+    assert checked.lines("Reason") == (
+        f'STIR;cause=438;text="Invalid Identity Header";ppi="{ppi(other)}"',
+    )
+
+
 def test_the_reason_that_decides_comes_first(bench: Bench) -> None:
     bench.have(verification=VerificationPolicy(stale=Reaction.REJECT))
     bench.desk.publish(bench.issued)
