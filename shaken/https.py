@@ -105,8 +105,8 @@ class Presenter:
         if candidate.id not in self._expired:
             self._expired.add(candidate.id)
             _log.warning(
-                "certificate %s for %s has expired; it is presented, for no valid one is at hand:"
-                " renew it, or import another",
+                "certificate %s for %s has expired and is presented all the same: renew it, or"
+                " import another; where it is deleted, a wildcard may stand in",
                 candidate.id,
                 ", ".join(candidate.names),
             )

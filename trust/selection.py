@@ -209,14 +209,6 @@ class TlsCandidate:
     built_in: bool
     presentable: bool = True
 
-    def valid(self, now: int) -> bool:
-        """Say whether it is valid at this time."""
-        return self.not_before <= now <= self.not_after
-
-    def fit(self, now: int) -> bool:
-        """Say whether a client that trusts it can be content with it at this time."""
-        return self.presentable and self.valid(now)
-
 
 @dataclass(frozen=True, slots=True)
 class TlsChoice:
@@ -250,9 +242,8 @@ class TlsIndex:
         """Choose what is presented to a client that asks for this name (None: it named none).
 
         The exact domain certificate of the tenant that owns the name; then a system certificate
-        with the exact name, with a wildcard for it (one label): of these first those that are valid
-        now, then the others. Then the default one, which is for other names. None only where there
-        is no system certificate at all.
+        with the exact name, with a wildcard for it (one label), the default one. None only where
+        there is no system certificate at all.
         """
         return next(self.in_turn(name, now=now), None)
 
@@ -262,16 +253,12 @@ class TlsIndex:
         And so on to the last system certificate. One may come again, by a later rule.
         """
         if name is not None:
-            named = (
-                (self._domain.get(name, ()), Presented.DOMAIN),
-                (self._system.get(name, ()), Presented.SYSTEM),
-                (self._system.get("*." + name.partition(".")[2], ()), Presented.WILDCARD),
-            )
-            for wanted in (True, False):
-                for group, chosen in named:
-                    fitting = [one for one in group if one.fit(now) is wanted]
-                    for one in _best_first(fitting, now):
-                        yield TlsChoice(one, chosen)
+            for one in _best_first(self._domain.get(name, ()), now):
+                yield TlsChoice(one, Presented.DOMAIN)
+            for one in _best_first(self._system.get(name, ()), now):
+                yield TlsChoice(one, Presented.SYSTEM)
+            for one in _best_first(self._system.get("*." + name.partition(".")[2], ()), now):
+                yield TlsChoice(one, Presented.WILDCARD)
         for one in _best_first(self._defaults, now):
             yield TlsChoice(one, Presented.SYSTEM)
 
@@ -287,7 +274,8 @@ def _best_first(candidates: Sequence[TlsCandidate], now: int) -> Iterator[TlsCan
     """
 
     def rank(one: TlsCandidate) -> tuple[bool, bool, bool, int]:
-        return one.presentable, one.valid(now), not one.built_in, one.not_after
+        is_valid = one.not_before <= now <= one.not_after
+        return one.presentable, is_valid, not one.built_in, one.not_after
 
     if not candidates:
         return

