@@ -134,14 +134,15 @@ def test_thousands_of_calls_are_signed_and_verified_and_none_fails(
 
 def test_what_came_with_a_call_decides_what_the_pbx_is_told(service: Service, site: Site) -> None:
     with asking(service, site):
-        numbers = dialled(4)
+        numbers = dialled(5)
         sent = site.calls_out([f"{ORIG};{called};{PLAIN}" for called in numbers], rate=10)
         identities = {f"+{number_in(one.called)}": one.identity for one in sent}
-        good, altered, foreign, none = numbers
+        good, altered, foreign, none, strange = numbers
         rows = [
             f"{ORIG};{good};Identity: {identities[good]}",
             f"{ORIG};{altered};Identity: {tampered(identities[altered])}",
             f"+12155550101;{foreign};Identity: {identities[foreign]}",
+            f"+1215555010012345;{strange};Identity: {identities[strange]}",
             f"{ORIG};{none};P-Asserted-Identity: <sip:{ORIG}@a;verstat=TN-Validation-Passed>;a;b;c",
         ]
 
@@ -157,6 +158,7 @@ def test_what_came_with_a_call_decides_what_the_pbx_is_told(service: Service, si
         altered[1:]: ("TN-Validation-Failed>", "", invalid),
         foreign[1:]: ("TN-Validation-Failed>", "", invalid),
         none[1:]: ("No-TN-Validation>", "", ""),
+        strange[1:]: ("TN-Validation-Failed>", "", invalid),
     }
 
 
