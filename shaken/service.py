@@ -52,7 +52,8 @@ _HINTS = {
     " has ended, as systemd does by itself",
     Failure.FULL: "make room on its disk",
     Failure.INPUT_OUTPUT: "look after its disk",
-    Failure.DAMAGED: "put a backup back with `shaken restore`",
+    Failure.DAMAGED: "put a backup back with `shaken restore`, or name another database with"
+    " [database] url or --data-dir",
 }
 
 
