@@ -3,7 +3,7 @@ import string
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sip.identity import (
@@ -394,6 +394,7 @@ def test_values_are_read_however_they_were_copied(text: str, values: list[str]) 
 def test_where_a_pasted_value_was_wrapped_does_not_matter(places: list[int]) -> None:
     ends = [0, *sorted(places), len(ONE)]
     lines = [ONE[start:end] for start, end in pairwise(ends) if start < end]
+    assume(not {"s:", "s:/"} & set(lines))  # of "https://": such a line is a Subject
 
     assert pasted_values("Identity: " + "\n".join(lines)) == (ONE,)
 
