@@ -246,14 +246,10 @@ def _private_key(block: _Block, passphrase: str | None) -> PrivateKey:
     if block.label == _PKCS8_LABEL or "ENCRYPTED" in headers.get("Proc-Type", ""):
         key = _encrypted_key(block, headers, passphrase)
     else:
-        key = _plain_key(block)
+        key = _load(block, _der(block))
     if not isinstance(key, PrivateKey):
         raise block.refused("unsupported-key", f"holds a key of a kind not used here. {USED_KEYS}")
     return key
-
-
-def _plain_key(block: _Block) -> types.PrivateKeyTypes | None:
-    return _load(block, _der(block))
 
 
 def _load(block: _Block, der: bytes) -> types.PrivateKeyTypes | None:
